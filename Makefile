@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## install, run the whole flow on the real emoji corpus, and leave runs/emoji/report.html
+	$(BIN)/tuwen demo
+
+corpus: $(VENV)/.demo  ## sources → judged, deduplicated pairs (runs/emoji/corpus)
+	$(BIN)/tuwen corpus emoji
+
+tokenizer: $(VENV)/.demo  ## train the compact VQ and SentencePiece (runs/emoji/tokenizer, about 15 minutes)
+	$(BIN)/tuwen tokenizer emoji
+
+tokenize: $(VENV)/.demo  ## corpus → shards of VQ codes (runs/emoji/shards)
+	$(BIN)/tuwen tokenize emoji
+
+train: $(VENV)/.demo  ## shards → checkpoint (runs/emoji/train, about 8 minutes)
+	$(BIN)/tuwen train emoji
+
+sample: $(VENV)/.demo  ## paint PROMPT, 一只蜜蜂 if not said
+	$(BIN)/tuwen sample runs/emoji --prompt "$(or $(PROMPT),一只蜜蜂)"
+
+check: $(VENV)/.dev $(VENV)/typing/tuwen  ## format, lint, types, and the trap in the folder name tokenize/
+	test ! -e tokenize/__init__.py
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p tuwen
+
+test: $(VENV)/.dev  ## the whole suite, in under six minutes on two cores
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev  ## the slow measurements that LOG.md quotes
+	$(BIN)/python -m pytest -m bench -s
+
+clean:  ## remove what was generated: .venv and runs
+	rm -rf $(VENV) runs build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("tuwen needs Python 3.11 or newer; say make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+# Editable installs: the shipped recipes and weights are read from the checkout itself.
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[emoji]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[emoji,dev]'
+	@touch $@ $(VENV)/.demo
+
+# The checkout's folder may have any name, and mypy wants a package called tuwen: links make one.
+$(VENV)/typing/tuwen: $(BIN)/python
+	mkdir -p $@
+	for room in __init__.py __main__.py manifests pipeline tokenize train; do ln -sfn ../../../$$room $@/$$room; done

@@ -1,0 +1,52 @@
+"""Canonical JSON and the hashes over it: equal meaning gives equal bytes.
+
+Keys are sorted, there is no white space, text stays UTF-8, and floats are refused, because two
+languages print the same float differently. A number with a fraction travels as its shortest
+decimal string (`exact(0.02) == "0.02"`).
+
+    sha256_of({"b": 1, "a": "图"}) == sha256_of({"a": "图", "b": 1})
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(document: Any) -> bytes:
+    """UTF-8 bytes of `document`; raises TypeError on a float, which `exact` would have made a string."""
+    _refuse_floats(document, "$")
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def sha256_of(document: Any) -> str:
+    """`sha256:` and 64 hex digits over the canonical JSON of `document`."""
+    return "sha256:" + hashlib.sha256(canonical_json(document)).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """`sha256:` and 64 hex digits over the bytes of a file, read once."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def exact(document: Any) -> Any:
+    """`document` with every float replaced by its shortest decimal string."""
+    if isinstance(document, float):
+        return repr(document)
+    if isinstance(document, dict):
+        return {key: exact(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [exact(value) for value in document]
+    return document
+
+
+def _refuse_floats(document: Any, where: str) -> None:
+    if isinstance(document, float):
+        raise TypeError(f"{where} is the float {document!r}; use exact() before hashing")
+    if isinstance(document, dict):
+        for key, value in document.items():
+            _refuse_floats(value, f"{where}.{key}")
+    elif isinstance(document, list | tuple):
+        for number, value in enumerate(document):
+            _refuse_floats(value, f"{where}[{number}]")

@@ -1,0 +1,170 @@
+"""The manifest: what a folder of results is, where it came from, and the two hashes that hold it.
+
+`id` says what the data is: equal bytes give equal ids, whoever made them, wherever and whenever. `seal`
+covers the whole document but itself, so that no field can be altered unseen.
+
+    save_manifest(folder, new_manifest("corpus", schema={…}, files=[…], lineage={…}))
+    manifest = load_manifest("runs/emoji/shards")       # a folder or the file itself; checks both hashes
+
+Written last and by rename: a folder without its manifest is unfinished.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from .atomic import whole_file
+from .canonical import canonical_json, exact, sha256_of, sha256_of_file
+from .environment import environment, tool
+from .errors import BadInput, CheckFailed
+
+FORMAT = "tuwen/manifest"
+VERSION = 1
+FILE_NAME = "manifest.json"
+
+_IDENTITY_KEYS = ("format", "version", "kind", "schema", "splits", "split_rule", "tombstones")
+_IDENTITY_OF_SHARD = ("name", "bytes", "sha256", "samples", "arrays")
+
+
+class ArrayPlace(BaseModel):
+    """Where the rows of one array lie in a shard: row r of block b begins at blocks[b] + r * stride."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dtype: str
+    offset: int  # of block 0, in bytes from the start of the file
+    stride: int  # bytes from a row to the next; for ragged text, from a token to the next
+    blocks: list[int]
+
+
+class ShardEntry(BaseModel):
+    """One shard of a manifest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    bytes: int
+    sha256: str
+    samples: int
+    layout: str
+    block_rows: int
+    arrays: dict[str, ArrayPlace]
+    block_offsets: list[int]  # where each block begins; the last number is where the tail begins
+    crc32: list[int]  # of each block, headers and padding included
+    tail_crc32: int  # of what follows the last block: `__shard__` and the end of the archive
+    keys_sha256: str
+    stats: dict[str, int]
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.crc32)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    folder: Path
+    document: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return str(self.document["id"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.document["kind"])
+
+    @property
+    def shards(self) -> list[ShardEntry]:
+        return [ShardEntry.model_validate(entry) for entry in self.document.get("shards", [])]
+
+    def shards_of(self, split: str) -> list[ShardEntry]:
+        splits = self.document.get("splits", {})
+        if split not in splits:
+            raise BadInput(f"{self.folder}: no split `{split}`", cure=f"it has {', '.join(splits) or 'none'}")
+        names = set(splits[split]["shards"])
+        return [shard for shard in self.shards if shard.name in names]
+
+
+def new_manifest(kind: str, *, lineage: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A sealed document; floats in it become decimal strings."""
+    document: dict[str, Any] = exact(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": kind,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "urls": ["."],
+            "lineage": {"tool": tool(), "environment": environment(), **lineage},
+            "tombstones": [],
+            **fields,
+        }
+    )
+    if "recipe" in document["lineage"]:
+        document["lineage"]["recipe_sha256"] = sha256_of(document["lineage"]["recipe"])
+    document["id"] = identity(document)
+    document["seal"] = seal(document)
+    return document
+
+
+def identity(document: dict[str, Any]) -> str:
+    """The hash of what the data is: nothing of place, time, workers or tool versions goes in."""
+    lineage = document.get("lineage", {})
+    content: dict[str, Any] = {key: document[key] for key in _IDENTITY_KEYS if key in document}
+    for name in ("image_tokenizer", "text_tokenizer"):
+        if name in lineage:
+            content[name] = {key: lineage[name][key] for key in ("sha256", "config_sha256") if key in lineage[name]}
+    if "shards" in document:
+        content["shards"] = [{key: shard[key] for key in _IDENTITY_OF_SHARD} for shard in document["shards"]]
+    if "files" in document:
+        content["files"] = document["files"]
+    return sha256_of(content)
+
+
+def seal(document: dict[str, Any]) -> str:
+    return sha256_of({key: value for key, value in document.items() if key != "seal"})
+
+
+def file_entry(folder: Path, name: str, **more: int) -> dict[str, Any]:
+    """What a manifest says of a file that is not a shard."""
+    path = folder / name
+    return {"name": name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path), **more}
+
+
+def save_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
+    with whole_file(folder / FILE_NAME) as temporary:
+        temporary.write_bytes(canonical_json(document) + b"\n")
+    return load_manifest(folder)
+
+
+def load_manifest(folder_or_file: Path | str, kind: str | None = None) -> Manifest:
+    """Raises BadInput if there is none or it is of another kind, CheckFailed if a field was altered."""
+    path = Path(folder_or_file)
+    path = path / FILE_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise BadInput(f"{path}: no manifest there", cure="run the stage that makes it, or name its folder")
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError:
+        raise CheckFailed(f"{path}: not JSON, so it was cut or altered", cure="run the stage again") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise BadInput(f"{path}: not a manifest of tuwen", cure="name a folder that a stage left")
+    if document.get("version") != VERSION:
+        raise BadInput(f"{path}: version {document.get('version')!r}", cure=f"this tuwen reads version {VERSION}")
+    _check_hashes(path, document)
+    if kind is not None and document["kind"] != kind:
+        raise BadInput(f"{path}: a manifest of kind `{document['kind']}`", cure=f"name one of kind `{kind}`")
+    return Manifest(folder=path.parent, document=document)
+
+
+def _check_hashes(path: Path, document: dict[str, Any]) -> None:
+    cure = "restore it from a copy, or run the stage again"
+    try:
+        sealed, identified = seal(document), identity(document)
+    except (TypeError, KeyError, AttributeError):
+        raise CheckFailed(f"{path}: a field is missing or of the wrong kind, so it was altered", cure=cure) from None
+    if document.get("seal") != sealed:
+        raise CheckFailed(f"{path}: the seal does not hold, so a field was altered", cure=cure)
+    if document.get("id") != identified:
+        raise CheckFailed(f"{path}: the id is not that of its content", cure=cure)

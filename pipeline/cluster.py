@@ -1,0 +1,83 @@
+"""The Ray cluster that stages run on: a local one by default, or the one that an address names.
+
+    start_cluster(address=None, workers=None)     # local, every CPU; a second call changes nothing
+    num_cpus()
+
+A local cluster has no dashboard, sends no usage statistics, and a small object store: pictures never
+enter it, only paths and small columns do. A distant one is sent this very package as a wheel.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from ..manifests.environment import PACKAGE
+from ..manifests.errors import BadInput
+
+# Ray's default takes 30% of the memory, and falls back to slow files where /dev/shm is small (containers).
+_OBJECT_STORE_BYTES = 256 * 1024**2
+
+
+def start_cluster(address: str | None = None, workers: int | None = None) -> None:
+    """Raises BadInput when the cluster at `address` does not answer."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # silences a warning about devices that a task does not ask for
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address and address != "local":
+        _join(address)
+    else:
+        ray.init(
+            address="local",
+            num_cpus=max(workers or 0, _usable_cpus()),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+
+
+def stop_cluster() -> None:
+    ray.shutdown()
+
+
+def num_cpus() -> int:
+    cpus = ray.cluster_resources().get("CPU", 1)  # type: ignore[no-untyped-call]
+    return max(1, int(cpus))
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _join(address: str) -> None:
+    runtime_env: dict[str, Any] = {"py_modules": [str(_build_wheel())]}
+    try:
+        ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError) as error:
+        raise BadInput(
+            f"no Ray cluster at {address} ({error})",
+            cure="start one with `ray start --head`, or leave the address away",
+        ) from None
+
+
+def _build_wheel() -> Path:
+    """The nodes need tuwen itself; the import package is the repository root, so only a wheel carries it there."""
+    folder = Path(tempfile.mkdtemp(prefix="tuwen-wheel-"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(PACKAGE)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise BadInput(
+            f"no wheel could be built of {PACKAGE}", cure=f"mend this: {error.stderr.strip().splitlines()[-1]}"
+        ) from None
+    return next(folder.glob("tuwen-*.whl"))

@@ -1,0 +1,109 @@
+"""What many tests share: one Ray cluster a session, small real pictures, and a corpus and shards made of them."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two trainers' spinning threads would starve each other
+
+from tuwen.manifests.manifest import Manifest
+from tuwen.manifests.recipe import Recipe, load_recipe
+from tuwen.pipeline.cluster import start_cluster, stop_cluster
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.tokenize.train_tokenizers import train_tokenizers
+from tuwen.tokenize.write_shards import TEXT_MODEL, write_shards
+
+COLOURS = {
+    "红": (220, 40, 40),
+    "蓝": (40, 70, 220),
+    "绿": (30, 160, 70),
+    "黄": (240, 200, 30),
+    "紫": (140, 60, 180),
+    "黑": (20, 20, 20),
+}
+SHAPES = {"圆": "ellipse", "方块": "rectangle", "三角": "triangle"}
+
+
+def draw(colour: str, shape: str, size: int, at: int = 0) -> Image.Image:
+    """A shape on white, 96 px."""
+    picture = Image.new("RGB", (96, 96), "white")
+    pen = ImageDraw.Draw(picture)
+    low, high = 10 + at, 10 + at + size
+    if SHAPES[shape] == "triangle":
+        pen.polygon([(low, high), (high, high), ((low + high) // 2, low)], fill=COLOURS[colour])
+    else:
+        getattr(pen, SHAPES[shape])((low, low, high, high), fill=COLOURS[colour])
+    return picture
+
+
+def png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_pictures(folder: Path) -> int:
+    """72 captioned pictures: every colour and shape in four sizes. Returns how many."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for colour in COLOURS:
+        for shape in SHAPES:
+            for number, size in enumerate((28, 40, 52, 64)):
+                name = f"{colour}-{shape}-{number}.png"
+                (folder / name).write_bytes(png(draw(colour, shape, size, at=3 * number)))
+                lines.append(f"{name}\t一个{colour}色的{shape}，第{number + 1}号")
+    (folder / "captions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)
+
+
+def write_recipe(folder: Path, **more: str) -> Path:
+    """A recipe over `pictures/` beside it; `more` are further YAML lines by section."""
+    sections = {
+        "sources": "[{name: shapes, kind: folder, path: pictures, license: CC0-1.0, attribution: drawn by the tests}]",
+        "duplicates": "{images: near}",
+        "split": "{validation: 0.2}",
+        "tokenize": "{text: {vocab: 200, max_tokens: 16}, block_rows: 16, shard_blocks: 1}",
+        "train": "{preset: tiny, steps: 12, checkpoint_every: 4, compute: float32}",
+        **more,
+    }
+    path = folder / "shapes.yaml"
+    path.write_text(
+        "name: shapes\n" + "".join(f"{name}: {text}\n" for name, text in sections.items()), encoding="utf-8"
+    )
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ray_cluster() -> Iterator[None]:
+    """Four logical CPUs whatever the machine has, so that one, two and four workers can be compared."""
+    start_cluster(workers=4)
+    yield
+    stop_cluster()
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
+    """The recipe and the run folder of a small real corpus that has been built once."""
+    folder = tmp_path_factory.mktemp("shapes")
+    write_pictures(folder / "pictures")
+    recipe = load_recipe(str(write_recipe(folder)))
+    corpus = build_corpus(recipe, folder / "run" / "corpus")
+    train_tokenizers(recipe, corpus, folder / "run" / "tokenizer", ("text",))
+    write_shards(recipe, corpus, folder / "run" / "tokenizer" / TEXT_MODEL, folder / "run" / "shards")
+    return recipe, folder / "run"
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def files_of(manifest: Manifest) -> dict[str, bytes]:
+    """Name → bytes of everything a manifest lists."""
+    listed = [*manifest.document.get("shards", []), *manifest.document.get("files", [])]
+    return {entry["name"]: (manifest.folder / entry["name"]).read_bytes() for entry in listed}

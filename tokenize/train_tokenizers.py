@@ -1,0 +1,105 @@
+"""`tuwen tokenizer`: train a recipe's own tokenizers on the train split of its corpus.
+
+    manifest = train_tokenizers(recipe, corpus, out=Path("runs/emoji/tokenizer"), what=("image", "text"))
+
+Leaves `text.model` (SentencePiece) and `image/`, a folder that is a tokenizer on its own: weights, config,
+the recipe, and `quality.json` with what it makes of pictures that it never saw.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from ..manifests.atomic import whole_file
+from ..manifests.canonical import canonical_json, exact
+from ..manifests.errors import BadInput
+from ..manifests.manifest import FILE_NAME, Manifest, file_entry, new_manifest, save_manifest
+from ..manifests.recipe import Recipe
+from ..pipeline.corpus import picture_roots, read_verdicts
+from ..pipeline.progress import progress
+from ..pipeline.split import SPLITS, split_rows
+from ..pipeline.stage import run_stage
+from .caption_ids import train_sentencepiece
+from .compact_codes import SIDE_PX, save_compact_vq
+from .compact_vq import CompactVQConfig
+from .crops import PLAN_COLUMNS, crop, load_crops, plan_parts
+from .image_codes import Pictures
+from .train_compact_vq import reconstruction_quality, train_compact_vq
+from .write_shards import TEXT_MODEL
+
+IMAGE_FOLDER = "image"
+
+_PART_PICTURES = 512
+
+
+def train_tokenizers(
+    recipe: Recipe, corpus: Manifest, out: Path, what: tuple[str, ...] = ("image", "text"), workers: int | None = None
+) -> Manifest:
+    verdicts = read_verdicts(corpus, [*PLAN_COLUMNS, "pixels_hash", "kept"])
+    splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
+    if "text" in what:
+        model = train_sentencepiece(splits["train"]["caption"].to_pylist(), recipe.tokenize.text.vocab)
+        with whole_file(out / TEXT_MODEL) as temporary:
+            temporary.write_bytes(model)
+    if "image" in what:
+        if not len(splits["validation"]):
+            raise BadInput(
+                "no picture is held out, so the tokenizer could not be judged", cure="raise `split.validation`"
+            )
+        pictures = {name: _crops(recipe, corpus, rows, out, name, workers) for name, rows in splits.items()}
+        _train_image(recipe, corpus, pictures, out / IMAGE_FOLDER)
+    inside = sorted(
+        path.relative_to(out).as_posix() for path in [*out.glob(TEXT_MODEL), *(out / IMAGE_FOLDER).glob("*")]
+    )
+    document = new_manifest(
+        "tokenizer",
+        files=[file_entry(out, name) for name in inside],
+        lineage={"recipe": recipe.document(), "parents": [corpus.id]},
+    )
+    return save_manifest(out, document)
+
+
+def _crops(recipe: Recipe, corpus: Manifest, rows: Any, out: Path, name: str, workers: int | None) -> Pictures:
+    parts = plan_parts(rows, picture_roots(recipe, corpus.folder), out / ".work" / "plan", name, _PART_PICTURES)
+    folder = out / ".work" / f"crops-{name}"
+    return load_crops(run_stage(f"crop {name}", crop, parts, {"side_px": SIDE_PX}, folder, workers=workers), folder)
+
+
+def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures], folder: Path) -> None:
+    training = recipe.tokenize.image.training
+    with progress("train VQ", training.steps, "step") as advance:
+        model, history = train_compact_vq(
+            pictures["train"],
+            CompactVQConfig(),
+            training,
+            on_step=lambda step, steps, loss: advance(1, note=f"rms error {loss:.4f}"),
+        )
+    save_compact_vq(folder, model)
+    quality = {name: _rounded(reconstruction_quality(model, pictures[name])) for name in SPLITS}
+    everything = np.concatenate([pictures[name] for name in SPLITS])
+    quality["corpus"] = _rounded(reconstruction_quality(model, everything))
+    document = {
+        "pictures": {name: len(pictures[name]) for name in SPLITS},
+        "quality": quality,  # psnr in dB; codebook_used as a share
+        "loss": [round(float(np.mean(history[start : start + 100])), 5) for start in range(0, len(history), 100)],
+        "threads": torch.get_num_threads(),
+    }
+    with whole_file(folder / "quality.json") as temporary:
+        temporary.write_bytes(canonical_json(exact(document)) + b"\n")
+    with whole_file(folder / "recipe.yaml") as temporary:
+        temporary.write_text(
+            yaml.safe_dump(json.loads(recipe.model_dump_json()), allow_unicode=True, sort_keys=False), encoding="utf-8"
+        )
+    names = sorted(path.name for path in folder.iterdir() if path.name != FILE_NAME and path.is_file())
+    lineage = {"recipe": recipe.document(), "parents": [corpus.id]}
+    save_manifest(
+        folder, new_manifest("tokenizer", files=[file_entry(folder, name) for name in names], lineage=lineage)
+    )
+
+
+def _rounded(quality: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in quality.items()}

@@ -1,0 +1,1 @@
+"""Shards to a trained text-to-image transformer, and its pictures."""

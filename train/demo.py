@@ -1,0 +1,101 @@
+"""`tuwen demo`: the whole flow on the real emoji corpus, phase by phase, and the page that shows it.
+
+    report, scores = run_demo(load_recipe("emoji"), Path("runs/emoji"))
+
+Each phase is the function that its own command calls; what a broken demo had done, the next one finds done.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..manifests.atomic import whole_file
+from ..manifests.canonical import canonical_json, exact
+from ..manifests.errors import CheckFailed
+from ..manifests.manifest import Manifest, load_manifest
+from ..manifests.recipe import Recipe
+from ..manifests.verify import verify_manifest
+from ..pipeline.cluster import stop_cluster
+from ..pipeline.corpus import build_corpus
+from ..pipeline.footprint import Footprint
+from ..pipeline.report import write_report
+from ..tokenize.reconstruction import measure_reconstruction
+from ..tokenize.train_tokenizers import train_tokenizers
+from ..tokenize.write_shards import TEXT_MODEL, write_shards
+from .loop import train
+from .nearest import nearest_score
+from .painting import paint_pictures, save_grid
+from .run import Run
+
+PROMPTS = (
+    "一只蜜蜂", "红心", "蓝心", "旗：法国", "西瓜", "企鹅",
+    "圣诞树", "火箭", "满月", "女医生，中等肤色", "小丑脸", "绿色的苹果",
+)  # fmt: skip
+SAMPLES = 8
+JUDGED_CAPTIONS = 200
+TEMPERATURE, TOP_K = 0.5, 200
+
+
+def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Path, dict[str, Any]]:
+    """Returns the report and the numbers that the demo ends with."""
+    times: list[dict[str, Any]] = []
+
+    def phase(name: str, work: Callable[[], Any]) -> Any:
+        print(f"── {name}", file=sys.stderr, flush=True)
+        with Footprint() as footprint:
+            result = work()
+        times.append({"phase": name, "seconds": footprint.seconds, "peak_mb": footprint.peak_mb})
+        return result
+
+    corpus: Manifest = phase("corpus", lambda: build_corpus(recipe, out / "corpus", workers))
+    phase("caption ids", lambda: train_tokenizers(recipe, corpus, out / "tokenizer", ("text",), workers))
+    shards: Manifest = phase(
+        "tokenize", lambda: write_shards(recipe, corpus, out / "tokenizer" / TEXT_MODEL, out / "shards", workers)
+    )
+    stop_cluster()  # its idle processes would take turns with the trainer
+    measured = phase("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
+    phase("verify", lambda: _verify(shards))
+    run: Run = phase("train", lambda: train(recipe, shards, out / "train"))
+    phase("paint", lambda: paint_prompts(run))
+    nearest = phase("judge", lambda: judge(run, corpus, recipe))
+    _write_json(out / "times.json", times)
+    scores = {
+        "pairs": corpus.document["totals"]["pairs"], "kept": corpus.document["totals"]["kept"],
+        "psnr_mean_db": measured["psnr_mean_db"], "steps": len(run.losses), "nats_a_code": run.losses[-1]["codes"],
+        "nearest": nearest, "seconds": round(sum(time["seconds"] for time in times), 1),
+        "peak_mb": max(time["peak_mb"] for time in times),
+    }  # fmt: skip
+    return write_report(out), scores
+
+
+def paint_prompts(run: Run) -> None:
+    """The first samples of seed 0 for each prompt; none is chosen."""
+    pictures, _ = paint_pictures(run, list(PROMPTS), SAMPLES, seed=0, temperature=TEMPERATURE, top_k=TOP_K)
+    folder = run.folder / "paintings"
+    listed = []
+    for number, (prompt, painted) in enumerate(zip(PROMPTS, pictures, strict=True)):
+        save_grid(folder / f"{number:02d}.png", painted, columns=4)
+        listed.append({"prompt": prompt, "file": f"{number:02d}.png"})
+    _write_json(folder / "paintings.json", listed)
+
+
+def judge(run: Run, corpus: Manifest, recipe: Recipe) -> list[dict[str, Any]]:
+    """How often a painted picture (the likeliest codes) is nearest to its own: captions trained on, and others."""
+    scores = [
+        nearest_score(run, corpus, recipe.split.validation, split, JUDGED_CAPTIONS, seed=0, temperature=0)
+        for split in ("train", "validation")
+    ]
+    _write_json(run.folder / "nearest.json", scores)
+    return scores
+
+
+def _verify(shards: Manifest) -> None:
+    faults = list(verify_manifest(load_manifest(shards.folder), "always"))
+    if faults:
+        raise CheckFailed(f"{shards.folder}: {faults[0]}", cure="run the demo again")
+
+
+def _write_json(path: Path, document: Any) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(canonical_json(exact(document)) + b"\n")

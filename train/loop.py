@@ -1,0 +1,227 @@
+"""`tuwen train`: shards → checkpoint. Killed at any moment, the same command goes on and gives the same losses.
+
+    run = train(recipe, load_manifest("runs/emoji/shards"), out=Path("runs/emoji/train"))
+
+A recipe states steps, or minutes: then the speed is measured once, the number of steps is written into
+`run.json`, and from there on the run is a pure function of that file and the shards.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..manifests.errors import BadInput, CheckFailed
+from ..manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
+from ..manifests.recipe import Recipe
+from ..manifests.split_reader import SplitReader
+from ..pipeline.progress import progress
+from ..tokenize.sequence import SequenceLayout, compact_layout
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .model import Painter, autocast, compute_dtype
+from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
+from .preset import WARMUP_SHARE, Settings, settle, stated_steps
+from .run import CHECKPOINT, LOSSES, Run, RunDocument, begin_run, open_run
+from .stream import Stream
+
+_TIMED_STEPS = 12
+_WARM_STEPS = 4
+
+
+def train(recipe: Recipe, shards: Manifest, out: Path, must_resume: bool = False) -> Run:
+    """Raises BadInput when `out` holds another run, or when `must_resume` and there is nothing to resume."""
+    reader = SplitReader(shards, "train")
+    layout = layout_of(recipe, shards)
+    settings = settle(recipe.train, layout)
+    run = _continued(recipe, shards, layout, settings, out)
+    if must_resume and (run is None or not (out / CHECKPOINT).is_file()):
+        raise BadInput(f"{out}: nothing to resume", cure="leave --resume away to begin")
+    torch.set_num_threads(run.document.threads if run else _usable_cpus())
+    run = run or begin_run(out, shards, _new_document(recipe, shards, layout, settings, reader))
+    _train(run, reader, recipe.train.checkpoint_every)
+    _save_manifest(run, recipe, shards)
+    return run
+
+
+def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
+    schema = shards.document["schema"]
+    height, width = schema["codes"]["shape"]
+    return compact_layout(
+        schema["codes"]["codebook"], height * width, schema["text"]["vocab"], recipe.tokenize.text.max_tokens
+    )
+
+
+def losses_of(logits: Tensor, targets: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean nats a token over all but padding, over text and commands, and over codes; split by the label's kind."""
+    nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    labels = targets.flatten()
+    counted, is_code = labels != layout.pad, labels < layout.codebook
+    return nats[counted].mean(), nats[counted & ~is_code].mean(), nats[is_code].mean()
+
+
+def _train(run: Run, reader: SplitReader, checkpoint_every: int) -> None:
+    document = run.document
+    num_steps = document.optimizer.num_steps
+    stream = Stream(reader, document.settings.seed, document.settings.batch)
+    model, optimizer = _new_model(document)
+    start = 0
+    if (checkpoint := load_checkpoint(run.folder / CHECKPOINT)) is not None:
+        model.load_state_dict(checkpoint.model)
+        optimizer.load_state_dict(checkpoint.optimizer)
+        stream.resume(checkpoint.stream)
+        start = checkpoint.step
+    with _loss_log(run, start) as log, progress("train", num_steps - start, "step") as advance:
+        for step in range(start, num_steps):
+            entry = train_step(model, optimizer, stream, run, step)
+            log.write(json.dumps(entry) + "\n")
+            advance(1, note=f"loss {entry['loss']:.3f}")
+            if (step + 1) % checkpoint_every == 0 or step + 1 == num_steps:
+                log.flush()
+                os.fsync(log.fileno())
+                save_checkpoint(
+                    run.folder / CHECKPOINT,
+                    Checkpoint(step + 1, model.state_dict(), optimizer.state_dict(), stream.state()),
+                )
+
+
+def train_step(model: Painter, optimizer: torch.optim.Optimizer, stream: Stream, run: Run, step: int) -> dict[str, Any]:
+    """One update; returns what the log says of it."""
+    document = run.document
+    device = next(model.parameters()).device
+    ids, positions = run.layout.sequences(*stream.next())
+    longest = int((ids != run.layout.pad).sum(axis=1).max())  # padding stands at the end: cut what all rows have
+    ids_BL = torch.from_numpy(ids[:, :longest]).to(device)
+    positions_BL = torch.from_numpy(positions[:, :longest]).to(device)
+    with autocast(device, compute_dtype(document.compute, device)):
+        logits_BLV = model(ids_BL[:, :-1], positions_BL[:, :-1])
+    loss, text_loss, code_loss = losses_of(logits_BLV, ids_BL[:, 1:], run.layout)
+    torch.autograd.backward(loss)
+    norm = take_step(optimizer, document.optimizer, step)
+    if not torch.isfinite(loss):
+        raise CheckFailed(
+            f"step {step}: the loss is {loss.item()}", cure="lower `train.lr` and begin again in another --out"
+        )
+    return {
+        "step": step,
+        "loss": loss.item(),
+        "text": text_loss.item(),
+        "codes": code_loss.item(),
+        "lr": learning_rate(document.optimizer, step),
+        "norm": norm.item(),
+        "samples": stream.state()["samples"],
+    }
+
+
+def _continued(recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings, out: Path) -> Run | None:
+    """The run that `out` holds, if it is this one."""
+    try:
+        run = open_run(out)
+    except BadInput:
+        return None
+    asked = {"shards": shards.id, "layout": layout.document(), "settings": settings, "compute": _compute(recipe)}
+    differ = [name for name, value in asked.items() if getattr(run.document, name) != value]
+    steps = stated_steps(recipe.train)
+    if steps is not None and steps != run.document.optimizer.num_steps:
+        differ.append("steps")
+    if differ:
+        raise BadInput(
+            f"{out}: holds another run ({', '.join(differ)} differ)", cure="give another --out, or delete that folder"
+        )
+    return run
+
+
+def _new_document(
+    recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings, reader: SplitReader
+) -> RunDocument:
+    def document(num_steps: int) -> RunDocument:
+        optimizer = OptimizerConfig(
+            num_steps=num_steps,
+            num_warmup_steps=min(num_steps - 1, round(num_steps * WARMUP_SHARE)),
+            peak_learning_rate=settings.lr,
+        )
+        return RunDocument(
+            shards=shards.id,
+            layout=layout.document(),
+            settings=settings,
+            optimizer=optimizer,
+            compute=_compute(recipe),
+            threads=torch.get_num_threads(),
+        )
+
+    steps = stated_steps(recipe.train)
+    if steps is None:
+        assert recipe.train.minutes is not None
+        steps = steps_in(recipe.train.minutes, document(_TIMED_STEPS + _WARM_STEPS), reader)
+    return document(steps)
+
+
+def steps_in(minutes: float, document: RunDocument, reader: SplitReader) -> int:
+    """How many steps fit, measured on a model that is thrown away."""
+    run = Run(Path(), document)
+    model, optimizer = _new_model(document)
+    stream = Stream(reader, document.settings.seed, document.settings.batch)
+    times = []
+    for step in range(_WARM_STEPS + _TIMED_STEPS):
+        began = time.perf_counter()
+        train_step(model, optimizer, stream, run, step)
+        times.append(time.perf_counter() - began)
+    mean = sum(times[_WARM_STEPS:]) / _TIMED_STEPS
+    return max(2, round(60 * minutes / mean))
+
+
+def _new_model(document: RunDocument) -> tuple[Painter, torch.optim.Optimizer]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = Painter(document.settings.model, document.settings.seed).to(device).train()
+    return model, new_optimizer(model, document.optimizer)
+
+
+def _compute(recipe: Recipe) -> Literal["float32", "bfloat16"]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return "bfloat16" if compute_dtype(recipe.train.compute, device) == torch.bfloat16 else "float32"
+
+
+def _usable_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _loss_log(run: Run, start: int) -> Any:
+    """The log cut back to the checkpoint: later lines were of steps that will be done again."""
+    kept = run.losses[:start]
+    if len(kept) < start:
+        raise CheckFailed(
+            f"{run.folder / LOSSES}: shorter than the checkpoint's {start} steps", cure="restore it, or delete the run"
+        )
+    path = run.folder / LOSSES
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    return path.open("a")
+
+
+def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
+    checkpoint = load_checkpoint(run.folder / CHECKPOINT)
+    assert checkpoint is not None
+    names = [
+        str(path.relative_to(run.folder))
+        for path in sorted(run.folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    ]
+    document = new_manifest(
+        "train",
+        files=[file_entry(run.folder, name) for name in names],
+        totals={
+            "steps": checkpoint.step,
+            "samples": checkpoint.stream["samples"],
+            "digest": checkpoint.stream["digest"],
+        },
+        licenses=shards.document["licenses"],
+        lineage={
+            "recipe": recipe.document(),
+            "parents": [shards.id],
+            "run": json.loads(run.document.model_dump_json()),
+        },
+    )
+    save_manifest(run.folder, document)
