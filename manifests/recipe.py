@@ -89,7 +89,7 @@ class Split(Section):
 class CompactVQTraining(Section):
     """How `tuwen tokenizer` trains the compact VQ."""
 
-    steps: Annotated[int, Field(ge=1)] = 6000
+    steps: Annotated[int, Field(ge=1)] = 5000
     batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
     muon_lr: Annotated[float, Field(gt=0)] = 0.02  # for the convolutions' kernels
     adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # for norms and biases, the first and the last layers

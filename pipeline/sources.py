@@ -203,23 +203,28 @@ def _read_tar(part: Part) -> Iterator[Found]:
 
 
 def _found_in_tar(tar: tarfile.TarFile, tar_name: str, members: dict[str, tarfile.TarInfo]) -> Found:
-    captions = _captions_of(tar, members)
-    picture = next((members[ending] for ending in sorted(members) if ending.rpartition(".")[2] in PICTURES), None)
+    picture = next((ending for ending in sorted(members) if ending.rpartition(".")[2] in PICTURES), None)
+    stem = picture.rpartition(".")[0] if picture else ""
+    captions = _captions_of(tar, members, stem)
     if picture is None:
         return Found(f"{tar_name}/{next(iter(members.values())).name}", captions)
-    return Found(f"{tar_name}/{picture.name}", captions, _read_member(tar, picture), picture.offset_data)
+    member = members[picture]
+    return Found(f"{tar_name}/{member.name}", captions, _read_member(tar, member), member.offset_data)
 
 
-def _captions_of(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]) -> list[str]:
-    if "txt" in members:
-        text = _read_member(tar, members["txt"]).decode("utf-8-sig", errors="replace")
+def _captions_of(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], stem: str) -> list[str]:
+    """From the .txt, else the .json, of the picture's own name (`a.0.png`, `a.0.txt`), else of the key."""
+    texts = [ending for ending in (f"{stem}.txt", "txt") if ending in members]
+    if texts:
+        text = _read_member(tar, members[texts[0]]).decode("utf-8-sig", errors="replace")
         return [line for line in text.splitlines() if line.strip()]
-    if "json" in members:
-        try:
-            caption = json.loads(_read_member(tar, members["json"])).get("caption")
-        except (ValueError, AttributeError):
-            return []
-        return [caption] if isinstance(caption, str) else []
+    for ending in (f"{stem}.json", "json"):
+        if ending in members:
+            try:
+                caption = json.loads(_read_member(tar, members[ending])).get("caption")
+            except (ValueError, AttributeError):
+                return []
+            return [caption] if isinstance(caption, str) else []
     return []
 
 

@@ -11,7 +11,6 @@ import pytest
 import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tuwen.manifests.atomic import whole_file
 from tuwen.manifests.canonical import canonical_json, exact, sha256_of
 from tuwen.manifests.errors import BadInput, CheckFailed
@@ -31,7 +30,9 @@ from .conftest import write_recipe
 
 def test_a_key_depends_on_source_place_and_caption_alone() -> None:
     assert pair_key("photos", "a/1.jpg", 0) == pair_key("photos", "a/1.jpg", 0)
-    keys = {pair_key(*place) for place in [("photos", "a/1.jpg", 0), ("photos", "a/1.jpg", 1), ("photosa", "/1.jpg", 0)]}
+    keys = {
+        pair_key(*place) for place in [("photos", "a/1.jpg", 0), ("photos", "a/1.jpg", 1), ("photosa", "/1.jpg", 0)]
+    }
     assert len(keys) == 3
     assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
 
@@ -146,7 +147,10 @@ def some_blocks(num_rows: int, block_rows: int) -> tuple[np.ndarray[Any, Any], l
     generator = np.random.default_rng(1)
     codes = generator.integers(0, 1024, (num_rows, 64))
     text = [generator.integers(0, 900, length).tolist() for length in generator.integers(0, 9, num_rows)]
-    meta = [{"key": f"{row:032x}", "caption": f"第{row}张", "source": "s", "license": "l", "crop": [0, 0, 8, 8]} for row in range(num_rows)]
+    meta = [
+        {"key": f"{row:032x}", "caption": f"第{row}张", "source": "s", "license": "l", "crop": [0, 0, 8, 8]}
+        for row in range(num_rows)
+    ]
     blocks = [
         Block(codes[at : at + block_rows], text[at : at + block_rows], meta[at : at + block_rows])
         for at in range(0, num_rows, block_rows)
@@ -156,14 +160,18 @@ def some_blocks(num_rows: int, block_rows: int) -> tuple[np.ndarray[Any, Any], l
 
 @given(num_rows=st.integers(1, 40), block_rows=st.integers(1, 16))
 @settings(max_examples=25, deadline=None)
-def test_a_shard_gives_back_the_rows_that_went_in(tmp_path_factory: pytest.TempPathFactory, num_rows: int, block_rows: int) -> None:
+def test_a_shard_gives_back_the_rows_that_went_in(
+    tmp_path_factory: pytest.TempPathFactory, num_rows: int, block_rows: int
+) -> None:
     codes, text, blocks = some_blocks(num_rows, block_rows)
     path = tmp_path_factory.mktemp("shard") / "s.tar"
     reader = ShardReader(path, write_shard(path, blocks, block_rows=block_rows, codebook=1024, vocab=900, header={}))
     rows = np.random.default_rng(0).integers(0, num_rows, 30)
     found_codes, found_text, lengths = reader.rows(rows)
     assert np.array_equal(found_codes, codes[rows])
-    assert [ids[:length].tolist() for ids, length in zip(found_text, lengths, strict=True)] == [text[row] for row in rows]
+    assert [ids[:length].tolist() for ids, length in zip(found_text, lengths, strict=True)] == [
+        text[row] for row in rows
+    ]
     assert reader.meta(num_rows - 1)["caption"] == f"第{num_rows - 1}张"
 
 
@@ -213,7 +221,9 @@ def shards(shapes: tuple[Recipe, Path], tmp_path: Path) -> Path:
 
 def test_the_id_is_of_the_data_and_the_seal_of_everything() -> None:
     def document(tool: str, name: str) -> dict[str, Any]:
-        return new_manifest("corpus", files=[{"name": name, "bytes": 1, "sha256": "sha256:0"}], lineage={"tool": {"version": tool}})
+        return new_manifest(
+            "corpus", files=[{"name": name, "bytes": 1, "sha256": "sha256:0"}], lineage={"tool": {"version": tool}}
+        )
 
     assert document("1", "a")["id"] == document("2", "a")["id"] != document("1", "b")["id"]
     assert document("1", "a")["seal"] != document("2", "a")["seal"]
@@ -221,7 +231,14 @@ def test_the_id_is_of_the_data_and_the_seal_of_everything() -> None:
 
 def test_altering_any_field_is_found(tmp_path: Path, shards: Path) -> None:
     document = load_manifest(shards).document
-    for path in [("created",), ("lineage", "recipe", "name"), ("splits", "train", "samples"), ("id",), ("seal",), ("licenses",)]:
+    for path in [
+        ("created",),
+        ("lineage", "recipe", "name"),
+        ("splits", "train", "samples"),
+        ("id",),
+        ("seal",),
+        ("licenses",),
+    ]:
         altered = json.loads(json.dumps(document))
         node = altered
         for part in path[:-1]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ..manifests.atomic import whole_file
@@ -55,7 +56,7 @@ def open_compact_vq(folder: Path) -> CompactCodes:
         config = CompactVQConfig.model_validate(document["model"])
         model = CompactVQ(config)
         model.load_state_dict(load(weights))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         problem = str(error).splitlines()[0]
         raise BadInput(
             f"{folder}: not a compact tokenizer ({problem})", cure="name a folder that `tuwen tokenizer` left"

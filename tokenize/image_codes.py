@@ -75,5 +75,5 @@ def fit_square(picture: Image.Image, side: int) -> tuple[Pictures, list[int]]:
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
     box = (left, top, left + edge, top + edge)
-    square = picture.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    square = picture.crop(box).resize((side, side), Image.Resampling.BICUBIC)  # resize(box=) would look beyond the box
     return np.asarray(square, dtype=np.uint8), list(box)

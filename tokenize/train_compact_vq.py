@@ -27,7 +27,7 @@ OnStep = Callable[[int, int, float], None]  # step from 1, number of steps, loss
 
 COMMITMENT = 0.05  # weight of |latent - code|² beside the root mean squared error of pixels in 0..1
 CODEBOOK_DECAY = 0.99  # a code remembers about 100 batches
-CALM_SHARE = 0.1  # in the last tenth of the steps the codes stand still, so that the decoder knows them
+DEAD_SHARE = 0.1  # a code chosen less than 0.1 x the even share is placed on a latent anew; at 0.5 the churn costs 1 dB
 GRID = (8, 8)
 
 
@@ -45,16 +45,14 @@ def train_compact_vq(
     with torch.random.fork_rng(devices=[]):  # the quantiser draws from the global generator
         torch.manual_seed(training.seed)
         model = CompactVQ(config).to(device).train()
-        quantizer = _new_quantizer(config).to(device).train()
+        quantizer = _new_quantizer(config, training).to(device).train()
         optimizers = _Optimizers(model, training)
         for step, batch in enumerate(islice(_endless_batches(pictures, training.batch, generator), training.steps)):
             target = batch.to(device).permute(0, 3, 1, 2).float() / 255  # (B, 3, 64, 64)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
                 latents = model.latents(target)  # (B * 8 * 8, D)
                 with torch.autocast(torch.device(device).type, enabled=False):  # bf16 would confuse neighbouring codes
-                    quantized, _, commitment = quantizer(
-                        latents[None], freeze_codebook=step >= (1 - CALM_SHARE) * training.steps
-                    )
+                    quantized, _, commitment = quantizer(latents[None])
                 restored = model.pictures(quantized.view(len(target), *GRID, -1))  # (B, 3, 64, 64)
             squared_error = (restored - target).square().mean((1, 2, 3))  # (B,)
             # The root gives easy pictures, and fine detail, more of a say than the square: +0.2 dB in the mean PSNR.
@@ -68,14 +66,15 @@ def train_compact_vq(
     return model.half().float().eval(), history  # weights that float16 holds exactly: half the bytes to ship
 
 
-def _new_quantizer(config: CompactVQConfig) -> VectorQuantize:
+def _new_quantizer(config: CompactVQConfig, training: CompactVQTraining) -> VectorQuantize:
+    even_share = training.batch * GRID[0] * GRID[1] / config.codebook_size  # latents of a batch to each code
     return VectorQuantize(
         dim=config.codebook_dim,
         codebook_size=config.codebook_size,
         decay=CODEBOOK_DECAY,
         commitment_weight=1.0,
         kmeans_init=True,
-        threshold_ema_dead_code=1,  # a code chosen less than once a batch is placed on a latent: all 1,024 stay in use
+        threshold_ema_dead_code=DEAD_SHARE * even_share,
     )
 
 

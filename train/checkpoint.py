@@ -36,5 +36,5 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         return None
     try:
         return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError, TypeError, KeyError, pickle.UnpicklingError):
+    except (OSError, RuntimeError, EOFError, TypeError, KeyError, pickle.UnpicklingError):
         raise CheckFailed(f"{path}: not a whole checkpoint", cure="delete it; training then begins anew") from None

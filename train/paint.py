@@ -13,6 +13,7 @@ Shapes: P prompts, S samples of each, R rows painted together, N codes of a pict
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from .model import Painter, autocast, compute_dtype
 
-MAX_ROWS = 256  # bounds the cache: 256 rows of 90 tokens, 4 blocks of width 512, bfloat16, are 189 MB
+# Painted at a time, always: kernels for 3 rows and for 16 differ in the last bits, and so would the pictures.
+ROWS = 16
 
 
 class SamplingConfig(BaseModel):
@@ -34,6 +36,7 @@ class SamplingConfig(BaseModel):
     codebook_size: int = Field(default=1024, gt=0)
     temperature: float = Field(default=1.0, ge=0)
     top_k: int = Field(default=200, gt=0)
+    compute: Literal["auto", "bfloat16", "float32"] = "auto"
 
 
 def noise_of(seed: int, prompt: Sequence[int], sample: int, shape: tuple[int, int]) -> Tensor:
@@ -62,7 +65,7 @@ def paint_rows(
     cache = model.new_cache()
     ids, positions, codes = ids_RL, positions_RL, []
     score_R = torch.zeros(len(ids_RL), device=device)
-    with autocast(device, compute_dtype("auto", device)):
+    with autocast(device, compute_dtype(config.compute, device)):
         for n in range(config.num_codes):
             logits_RK = model(ids, positions, cache)[:, -1, : config.codebook_size].float()
             codes.append(choose(logits_RK, noise_RNK[:, n], config))
@@ -90,19 +93,20 @@ def paint(
     codes_PSN = np.zeros((len(prompts), num_samples, config.num_codes), np.int64)
     scores_PS = np.zeros((len(prompts), num_samples), np.float32)
     for rows in rows_of_one_length(prompts, num_samples):
-        ids_RL = torch.tensor([list(prompts[p]) for p, _ in rows], device=device)
-        positions_RL = torch.tensor([list(positions[p]) for p, _ in rows], device=device)
-        noise_RNK = torch.stack([noise_of(seed, prompts[p], s, shape) for p, s in rows]).to(device)
+        filled = [*rows, *[rows[-1]] * (ROWS - len(rows))]
+        ids_RL = torch.tensor([list(prompts[p]) for p, _ in filled], device=device)
+        positions_RL = torch.tensor([list(positions[p]) for p, _ in filled], device=device)
+        noise_RNK = torch.stack([noise_of(seed, prompts[p], s, shape) for p, s in filled]).to(device)
         codes_RN, score_R = paint_rows(model, ids_RL, positions_RL, noise_RNK, config)
         places = tuple(zip(*rows, strict=True))
-        codes_PSN[places], scores_PS[places] = codes_RN.cpu().numpy(), score_R.cpu().numpy()
+        codes_PSN[places], scores_PS[places] = codes_RN[: len(rows)].cpu().numpy(), score_R[: len(rows)].cpu().numpy()
     model.train(was_training)
     return codes_PSN, scores_PS
 
 
 def rows_of_one_length(prompts: Sequence[Sequence[int]], num_samples: int) -> list[list[tuple[int, int]]]:
-    """(prompt, sample) pairs, grouped so that each group is one rectangle of at most MAX_ROWS rows."""
+    """(prompt, sample) pairs, grouped so that each group is one rectangle of at most ROWS rows."""
     by_length: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for p, prompt in enumerate(prompts):
         by_length[len(prompt)] += [(p, s) for s in range(num_samples)]
-    return [rows[i : i + MAX_ROWS] for rows in by_length.values() for i in range(0, len(rows), MAX_ROWS)]
+    return [rows[i : i + ROWS] for rows in by_length.values() for i in range(0, len(rows), ROWS)]

@@ -35,7 +35,11 @@ def paint_pictures(
         raise BadInput(f"the prompt {empty[0]!r} is empty", cure="say what to paint")
     ids, positions = zip(*(layout.prompt(text) for text in texts), strict=True)
     config = SamplingConfig(
-        num_codes=layout.num_codes, codebook_size=layout.codebook, temperature=temperature, top_k=top_k
+        num_codes=layout.num_codes,
+        codebook_size=layout.codebook,
+        temperature=temperature,
+        top_k=top_k,
+        compute=run.document.compute,
     )
     codes, scores = paint(run.load_model(), ids, positions, count, seed, config)
     image_codes = run.image_codes

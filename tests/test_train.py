@@ -1,0 +1,343 @@
+"""Stream, model, loop, painting: the same batches and losses, killed or not; cached decoding agrees with training."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from pydantic import ValidationError
+from tuwen.manifests.errors import BadInput, CheckFailed
+from tuwen.manifests.manifest import load_manifest
+from tuwen.manifests.recipe import Recipe
+from tuwen.manifests.split_reader import SplitReader
+from tuwen.manifests.verify import verify_manifest
+from tuwen.tokenize.sequence import compact_layout
+from tuwen.train.compare import first_difference
+from tuwen.train.loop import layout_of, losses_of, train
+from tuwen.train.model import ModelConfig, Painter
+from tuwen.train.nearest import nearest_score
+from tuwen.train.optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
+from tuwen.train.paint import SamplingConfig, choose, paint
+from tuwen.train.painting import paint_pictures, paint_prompt
+from tuwen.train.run import open_run
+from tuwen.train.stream import Stream
+
+# --- the stream -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(shapes: tuple[Recipe, Path]) -> SplitReader:
+    return SplitReader(load_manifest(shapes[1] / "shards"), "train")
+
+
+def test_a_stream_reads_every_row_once_an_epoch(reader: SplitReader) -> None:
+    stream = Stream(reader, seed=1, batch=1)
+    epochs = [sorted(stream.next()[0].tobytes() for _ in range(len(reader))) for _ in range(2)]
+    everything = sorted(row.tobytes() for row in reader.rows(np.arange(len(reader)))[0])
+    assert epochs == [everything, everything]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])
+def test_ranks_together_read_what_one_reads(reader: SplitReader, world_size: int) -> None:
+    one = Stream(reader, seed=1, batch=12)
+    ranks = [Stream(reader, seed=1, batch=12, rank=rank, world_size=world_size) for rank in range(world_size)]
+    for _ in range(9):
+        codes = one.next()[0]
+        assert np.array_equal(np.concatenate([rank.next()[0] for rank in ranks]), codes)
+    assert {json.dumps(rank.state()) for rank in ranks} == {json.dumps(one.state())}
+
+
+def test_a_stream_resumes_at_any_step_with_another_number_of_ranks(reader: SplitReader) -> None:
+    whole = Stream(reader, seed=1, batch=12)
+    batches = [whole.next()[0] for _ in range(10)]
+    first = Stream(reader, seed=1, batch=12, rank=1, world_size=2)
+    for _ in range(4):
+        first.next()
+    ranks = [Stream(reader, seed=1, batch=12, rank=rank, world_size=3) for rank in range(3)]
+    for rank in ranks:
+        rank.resume(first.state())
+    rest = [np.concatenate([rank.next()[0] for rank in ranks]) for _ in range(6)]
+    assert all(np.array_equal(a, b) for a, b in zip(rest, batches[4:], strict=True))
+    assert ranks[0].state() == whole.state()
+    assert len(json.dumps(whole.state())) < 400
+
+
+def test_a_state_of_another_stream_is_refused_with_the_fields(reader: SplitReader) -> None:
+    with pytest.raises(CheckFailed, match="order, seed differ"):
+        Stream(reader, seed=2, batch=4).resume(Stream(reader, seed=1, batch=4).state())
+    with pytest.raises(BadInput, match="cannot be shared by 5 ranks"):
+        Stream(reader, seed=1, batch=12, world_size=5)
+
+
+# --- the model --------------------------------------------------------------------------------------
+
+VOCABULARY, CODES = 64, 40
+SHORT, LONG = [60, 41, 61, 62], [60, 41, 45, 43, 44, 61, 62]  # [ROI1] text [BASE] [BOI1]
+
+
+def tiny_painter(seed: int = 0) -> Painter:
+    return Painter(ModelConfig(vocab_size=VOCABULARY, num_positions=32, width=32, depth=2, heads=2), seed)
+
+
+def tokens(rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.randint(0, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(1))
+    return ids, torch.arange(length).expand(rows, length)
+
+
+def positions_of(prompt: list[int]) -> list[int]:
+    return [*range(len(prompt) - 2), 10, 11]
+
+
+def test_cached_decoding_gives_the_logits_of_the_full_pass() -> None:
+    model, (ids, positions) = tiny_painter().eval(), tokens(3, 12)
+    cache = model.new_cache()
+    pieces = [model(ids[:, a:b], positions[:, a:b], cache) for a, b in ((0, 5), (5, 6), (6, 9), (9, 12))]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids, positions), atol=1e-5, rtol=1e-5)
+
+
+def test_a_later_token_never_changes_an_earlier_logit() -> None:
+    model, (ids, positions) = tiny_painter(), tokens(3, 12)
+    altered = ids.clone()
+    altered[:, 7:] = (altered[:, 7:] + 1) % VOCABULARY
+    before, after = model(ids, positions), model(altered, positions)
+    torch.testing.assert_close(before[:, :7], after[:, :7], atol=1e-6, rtol=0)
+    assert not torch.allclose(before[:, 7:], after[:, 7:])
+
+
+def test_another_row_never_changes_this_one() -> None:
+    model, (ids, positions) = tiny_painter(), tokens(3, 12)
+    altered = ids.clone()
+    altered[1:] = 0
+    torch.testing.assert_close(model(ids, positions)[0], model(altered, positions)[0], atol=1e-6, rtol=0)
+
+
+def test_the_seed_alone_decides_the_first_weights() -> None:
+    first, again, other = (tiny_painter(seed).head.weight for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_model_refuses_heads_that_do_not_divide_its_width_and_unknown_keys() -> None:
+    with pytest.raises(ValidationError, match="width 100 is no multiple of 3 heads"):
+        ModelConfig(vocab_size=8, num_positions=8, width=100, heads=3)
+    with pytest.raises(ValidationError, match="layers"):
+        ModelConfig.model_validate({"vocab_size": 8, "num_positions": 8, "layers": 3})
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_on_a_cosine_to_zero() -> None:
+    config = OptimizerConfig(num_steps=110, num_warmup_steps=10, peak_learning_rate=1.0)
+    assert learning_rate(config, 0) == pytest.approx(1 / 11)
+    assert learning_rate(config, 10) == 1.0
+    assert learning_rate(config, 60) == pytest.approx(0.5)
+    assert learning_rate(config, 110) == pytest.approx(0.0)
+
+
+def test_only_matrices_decay() -> None:
+    model = tiny_painter()
+    decayed, free = new_optimizer(model, OptimizerConfig(num_steps=10, num_warmup_steps=1)).param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert decayed["weight_decay"] > 0 == free["weight_decay"]
+    assert all("norm" not in names[id(p)] and "bias" not in names[id(p)] for p in decayed["params"])
+    assert {"token.weight", "position.weight"} <= {names[id(p)] for p in free["params"]}
+    assert len(names) == len(decayed["params"]) + len(free["params"])
+
+
+def test_top_k_never_picks_beyond_the_k_likeliest() -> None:
+    logits = torch.randn(4, CODES, generator=torch.Generator().manual_seed(1)).expand(500, 4, CODES).reshape(-1, CODES)
+    noise = -torch.empty(logits.shape).exponential_(generator=torch.Generator().manual_seed(0)).log()
+    picks = choose(logits, noise, SamplingConfig(temperature=5.0, top_k=3)).view(500, 4)
+    for row in range(4):
+        assert set(picks[:, row].tolist()) == set(logits[row].topk(3).indices.tolist())
+
+
+def test_draws_follow_the_softmax_at_the_temperature() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0]).expand(20_000, 3)
+    noise = -torch.empty(logits.shape).exponential_(generator=torch.Generator().manual_seed(0)).log()
+    picks = choose(logits, noise, SamplingConfig(temperature=0.5, top_k=3))
+    torch.testing.assert_close(torch.bincount(picks) / 20_000, torch.softmax(logits[0] / 0.5, -1), atol=0.01, rtol=0)
+
+
+def test_a_picture_does_not_depend_on_what_is_painted_beside_it() -> None:
+    model, config = tiny_painter(), SamplingConfig(num_codes=9, codebook_size=CODES)
+    prompts = [SHORT, LONG, [60, 42, 61, 62]]
+    together, scores = paint(model, prompts, [positions_of(p) for p in prompts], num_samples=3, seed=7, config=config)
+    alone, _ = paint(model, [SHORT], [positions_of(SHORT)], num_samples=1, seed=7, config=config)
+    assert together.shape == (3, 3, 9)
+    assert scores.shape == (3, 3)
+    assert together.max() < CODES
+    np.testing.assert_array_equal(alone[0, 0], together[0, 0])
+    assert (together[0, 0] != together[0, 1]).any()
+
+
+def test_the_same_seed_paints_the_same_picture_and_another_seed_another() -> None:
+    model, config = tiny_painter(), SamplingConfig(num_codes=9, codebook_size=CODES)
+    first, again, other = (paint(model, [SHORT], [positions_of(SHORT)], 1, seed, config)[0] for seed in (7, 7, 8))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_tiny_painter_learns_eight_pictures_by_heart_and_paints_them() -> None:
+    model = tiny_painter()
+    random = torch.Generator().manual_seed(0)
+    prompts = [[60, 40 + row, 61, 62] for row in range(8)]
+    codes = torch.randint(0, CODES, (8, 9), generator=random)
+    ids = torch.cat((torch.tensor(prompts), codes, torch.full((8, 1), 63)), dim=1)
+    positions = torch.tensor([[*positions_of(prompt), *range(12, 22)] for prompt in prompts])
+    config = OptimizerConfig(num_steps=200, num_warmup_steps=10, peak_learning_rate=1e-2)
+    optimizer = new_optimizer(model, config)
+    for step in range(config.num_steps):
+        F.cross_entropy(model(ids[:, :-1], positions[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
+        take_step(optimizer, config, step)
+    greedy = SamplingConfig(num_codes=9, codebook_size=CODES, temperature=0)
+    painted, _ = paint(model, prompts, [positions_of(prompt) for prompt in prompts], 1, 0, greedy)
+    np.testing.assert_array_equal(painted[:, 0], codes.numpy())
+
+
+def test_losses_are_split_by_the_kind_of_the_label_and_padding_does_not_count() -> None:
+    layout = compact_layout(codebook=4, num_codes=2, text_vocab=3, text_max=2)
+    ids, _ = layout.sequences(np.array([[1, 2]]), np.array([[1]]), np.array([1]))
+    targets = torch.from_numpy(ids[:, 1:])
+    logits = torch.zeros(1, targets.shape[1], layout.vocab)
+    logits[0, torch.arange(targets.shape[1]), targets[0]] = torch.where(targets[0] < 4, 3.0, 0.0)
+    loss, text, codes = losses_of(logits, targets, layout)
+    assert text.item() == pytest.approx(math.log(layout.vocab))
+    assert codes.item() == pytest.approx(math.log(layout.vocab - 1 + math.e**3) - 3)
+    assert loss.item() == pytest.approx((4 * text.item() + 2 * codes.item()) / 6)  # piece, BASE, BOI1, EOI1; two codes
+
+
+# --- the loop ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    train(shapes[0], load_manifest(shapes[1] / "shards"), folder)
+    return folder
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
+    shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in step 2 (before any checkpoint), 7 and 11: after each the same call goes on."""
+    shards = load_manifest(shapes[1] / "shards")
+    for fatal in (2, 7, 11):
+
+        def dies(*arguments: object, fatal: int = fatal) -> object:
+            if arguments[-1] == fatal:
+                raise Killed
+            return take_step(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("tuwen.train.loop.take_step", dies)
+        with pytest.raises(Killed):
+            train(shapes[0], shards, tmp_path)
+    monkeypatch.undo()
+    run = train(shapes[0], shards, tmp_path, must_resume=True)
+    assert len(run.losses) == 12
+    assert first_difference(open_run(trained), run) is None
+    for (name, a), b in zip(
+        open_run(trained).load_model().state_dict().items(), run.load_model().state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    assert load_manifest(trained).document["totals"] == load_manifest(tmp_path).document["totals"]
+
+
+def test_another_run_in_the_same_folder_is_refused_and_named(shapes: tuple[Recipe, Path], trained: Path) -> None:
+    shards = load_manifest(shapes[1] / "shards")
+    other = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"seed": 1, "steps": 13})})
+    with pytest.raises(BadInput, match="settings, steps differ"):
+        train(other, shards, trained)
+    with pytest.raises(BadInput, match="nothing to resume"):
+        train(other, shards, trained / "empty", must_resume=True)
+
+
+def test_a_finished_run_is_not_trained_again(shapes: tuple[Recipe, Path], trained: Path) -> None:
+    before = (trained / "checkpoint.pt").read_bytes()
+    train(shapes[0], load_manifest(shapes[1] / "shards"), trained)
+    assert (trained / "checkpoint.pt").read_bytes() == before
+
+
+def test_minutes_become_a_number_of_steps_that_is_written_down(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    timed = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"steps": None, "minutes": 0.01})})
+    shards = load_manifest(shapes[1] / "shards")
+    run = train(timed, shards, tmp_path)
+    assert len(run.losses) == open_run(tmp_path).document.optimizer.num_steps >= 2
+    assert train(timed, shards, tmp_path).losses == run.losses
+
+
+def test_training_learns_and_its_manifest_holds(shapes: tuple[Recipe, Path], trained: Path) -> None:
+    run = open_run(trained)
+    assert run.losses[-1]["loss"] < run.losses[0]["loss"] - 0.5
+    assert [entry["step"] for entry in run.losses] == list(range(12))
+    manifest = load_manifest(trained, "train")
+    assert list(verify_manifest(manifest)) == []
+    assert manifest.document["lineage"]["parents"] == [load_manifest(shapes[1] / "shards").id]
+    assert run.layout == layout_of(shapes[0], load_manifest(shapes[1] / "shards"))
+
+
+def test_compare_names_the_first_step_that_differs(trained: Path, tmp_path: Path) -> None:
+    run = open_run(trained)
+    for path in trained.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / "losses.jsonl").read_text().splitlines()
+    entry = json.loads(lines[5])
+    entry["loss"] = math.nextafter(entry["loss"], 0)
+    (tmp_path / "losses.jsonl").write_text("\n".join([*lines[:5], json.dumps(entry), *lines[6:]]) + "\n")
+    assert str(first_difference(run, open_run(tmp_path))).startswith("step 5: loss is")
+    (tmp_path / "losses.jsonl").write_text("\n".join(lines[:9]) + "\n")
+    assert "12 steps, the other 9" in str(first_difference(run, open_run(tmp_path)))
+
+
+def test_a_checkpoint_that_was_cut_short_is_refused(shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path) -> None:
+    for path in trained.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "checkpoint.pt").write_bytes((trained / "checkpoint.pt").read_bytes()[:5000])
+    with pytest.raises(CheckFailed, match="not a whole checkpoint"):
+        train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
+
+
+# --- painting ---------------------------------------------------------------------------------------
+
+
+def test_painting_gives_pictures_that_repeat_and_the_best_come_first(trained: Path, tmp_path: Path) -> None:
+    run = open_run(trained)
+    pictures, scores = paint_pictures(run, ["一个红色的圆", "蓝"], count=3, seed=0)
+    assert pictures.shape == (2, 3, 64, 64, 3)
+    again, _ = paint_pictures(run, ["蓝"], count=1, seed=0)
+    assert np.array_equal(again[0, 0], pictures[1, 0])
+    best = paint_prompt(run, "一个红色的圆", 3, 2, 0, 1.0, 200, tmp_path / "p.png")
+    assert best == sorted((round(float(score), 4) for score in scores[0]), reverse=True)[:2]
+    assert (tmp_path / "p.png").is_file()
+    with pytest.raises(BadInput, match="is empty"):
+        paint_pictures(run, ["  "], count=1, seed=0)
+
+
+def test_the_nearest_score_is_one_for_the_real_pictures_and_chance_for_noise(
+    shapes: tuple[Recipe, Path], trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A painter that copies the corpus scores 1: what is measured can be reached, and is not given away."""
+    recipe, folder = shapes
+    corpus, shards = load_manifest(folder / "corpus"), load_manifest(folder / "shards")
+    run = open_run(trained)
+    reader = SplitReader(shards, "train")
+    codes = {reader.meta(row)["caption"]: reader.rows(np.array([row]))[0] for row in range(len(reader))}
+
+    def copies(run: object, prompts: list[str], *more: object) -> tuple[np.ndarray, None]:
+        return np.stack(
+            [open_run(trained).image_codes.decode(codes[prompt].reshape(1, 8, 8)) for prompt in prompts]
+        ), None
+
+    honest = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
+    monkeypatch.setattr("tuwen.train.nearest.paint_pictures", copies)
+    perfect = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
+    assert perfect["own_in_5"] > 0.9
+    assert honest["own_in_5"] < 0.6
+    assert perfect["chance"] == pytest.approx(5 / perfect["pictures"], abs=1e-4)
