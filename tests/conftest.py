@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two trainers' spinning threads would starve each other
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does; before torch is imported
 
 from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.recipe import Recipe, load_recipe

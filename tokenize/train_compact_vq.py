@@ -27,7 +27,7 @@ OnStep = Callable[[int, int, float], None]  # step from 1, number of steps, loss
 
 COMMITMENT = 0.05  # weight of |latent - code|² beside the root mean squared error of pixels in 0..1
 CODEBOOK_DECAY = 0.99  # a code remembers about 100 batches
-DEAD_SHARE = 0.1  # a code chosen less than 0.1 x the even share is placed on a latent anew; at 0.5 the churn costs 1 dB
+DEAD_SHARE = 0.1  # a code chosen less than 0.1 x the even share is placed on a latent anew
 GRID = (8, 8)
 
 
@@ -75,6 +75,7 @@ def _new_quantizer(config: CompactVQConfig, training: CompactVQTraining) -> Vect
         commitment_weight=1.0,
         kmeans_init=True,
         threshold_ema_dead_code=DEAD_SHARE * even_share,
+        rotation_trick=False,  # the library's default; costs 1.6 dB after 5,000 steps
     )
 
 

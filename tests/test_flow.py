@@ -1,0 +1,181 @@
+"""The whole, as a user runs it: the commands in their own processes, killed, interrupted, and given bad input."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tuwen import __main__ as command_line
+from tuwen.manifests.manifest import load_manifest
+
+from .conftest import files_of, write_pictures, write_recipe
+
+ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+def tuwen(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tuwen", *arguments]
+    return subprocess.run(command, check=False, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+
+def begin(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Started and left to run, in a session of its own, so that all of it can be killed at once."""
+    command = [sys.executable, "-m", "tuwen", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=cwd, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.02)
+    assert condition()
+
+
+def steps_done(run: Path) -> int:
+    """Lines of the loss log, once there is a checkpoint to go on from."""
+    log = run / "losses.jsonl"
+    return len(log.read_text().splitlines()) if (run / "checkpoint.pt").is_file() and log.is_file() else 0
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with pictures and a recipe, taken through all commands once."""
+    folder = tmp_path_factory.mktemp("user")
+    write_pictures(folder / "pictures")
+    recipe = write_recipe(folder).name
+    for command in (["corpus"], ["tokenizer", "--only", "text"], ["tokenize"], ["train"]):
+        done = tuwen(command[0], recipe, *command[1:], cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_commands_lead_from_pictures_to_a_painting(user: Path) -> None:
+    run = user / "runs" / "shapes"
+    assert {path.name for path in run.iterdir()} == {"corpus", "tokenizer", "shards", "train", "report.html"}
+    for stage in ("corpus", "tokenizer", "shards", "train"):
+        assert tuwen("manifest", "verify", f"runs/shapes/{stage}", cwd=user).returncode == 0
+    options = ["--prompt", "一个红色的圆", "--count", "4", "--best", "2", "--out", "x.png"]
+    painted = tuwen("sample", "runs/shapes", *options, cwd=user)
+    assert painted.returncode == 0, painted.stderr
+    assert (user / "x.png").stat().st_size > 200
+
+
+def test_results_go_to_standard_output_as_json_when_asked(user: Path) -> None:
+    shown = json.loads(tuwen("manifest", "show", "runs/shapes/shards", "--json", cwd=user).stdout)
+    assert shown["kind"] == "shards"
+    place = ["--seed", "0", "--position", "7", "--count", "2"]
+    keys = json.loads(tuwen("manifest", "what", "runs/shapes/shards", *place, "--json", cwd=user).stdout)
+    when = tuwen("manifest", "when", "runs/shapes/shards", keys[1], "--seed", "0", "--batch", "4", "--json", cwd=user)
+    assert json.loads(when.stdout) == [{"epoch": 0, "position": 8, "step": 2}]
+    pair = json.loads(tuwen("why", "runs/shapes", keys[0], "--json", cwd=user).stdout)[0]
+    assert pair["verdict"] == "kept"
+
+
+def test_verify_fails_on_one_flipped_byte_and_names_the_shard_and_the_block(user: Path) -> None:
+    shard = user / "runs" / "shapes" / "shards" / "train-00001.tar"
+    whole = shard.read_bytes()
+    try:
+        shard.write_bytes(whole[:900] + bytes([whole[900] ^ 1]) + whole[901:])
+        done = tuwen("manifest", "verify", "runs/shapes/shards", cwd=user)
+        assert done.returncode == 1
+        assert "train-00001.tar: block 0 is corrupt" in done.stderr
+    finally:
+        shard.write_bytes(whole)
+
+
+def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(user: Path) -> None:
+    options = ["train", "shapes.yaml", "--set", "train.steps=60", "--set", "train.checkpoint_every=5"]
+    assert tuwen(*options, "--out", "whole", cwd=user).returncode == 0
+    for kill_after in (7, 23):
+        process = begin(*options, "--out", "killed", cwd=user)
+        wait_for(lambda steps=kill_after: steps_done(user / "killed") >= steps, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert tuwen(*options, "--out", "killed", "--resume", cwd=user).returncode == 0
+    compared = tuwen("compare", "whole", "killed", cwd=user)
+    assert compared.returncode == 0, compared.stderr
+    assert "equal in all 60 steps" in compared.stdout
+    other = tuwen(*options, "--out", "other", "--set", "train.seed=1", cwd=user)
+    assert other.returncode == 0
+    compared = tuwen("compare", "whole", "other", cwd=user)
+    assert compared.returncode == 1
+    assert "step 0: loss is" in compared.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_shards_are_the_same_after_a_kill_in_the_middle(user: Path, tmp_path: Path, number: signal.Signals) -> None:
+    options = ["tokenize", "shapes.yaml", "--set", "tokenize.block_rows=2", "--out"]
+    expected = tuwen(*options, str(tmp_path / "whole"), cwd=user)
+    assert expected.returncode == 0, expected.stderr
+    process = begin(*options, str(tmp_path / "killed"), "--workers", "1", cwd=user)
+    wait_for(lambda: len(list((tmp_path / "killed").glob("*.tar"))) >= 3, process)
+    os.killpg(process.pid, number) if number == signal.SIGKILL else process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert not (tmp_path / "killed" / "manifest.json").exists()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert said.strip().splitlines()[-1] == "tuwen: interrupted; the same command goes on from here"
+    done = len(list((tmp_path / "killed" / ".done").iterdir()))
+    assert 0 < done < len(load_manifest(tmp_path / "whole").shards)
+    again = tuwen(*options, str(tmp_path / "killed"), cwd=user)
+    assert again.returncode == 0, again.stderr
+    whole, killed = load_manifest(tmp_path / "whole"), load_manifest(tmp_path / "killed")
+    assert whole.id == killed.id
+    assert files_of(whole) == files_of(killed)
+    assert not list((tmp_path / "killed").glob(".part-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["corpus", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
+        (["corpus", "shapes.yaml", "--set", "sources.0.path=nowhere"], "nowhere does not exist"),
+        (["corpus", "shapes.yaml", "--set", "images.min_sid=1"], "did you mean `min_side`?"),
+        (["tokenize", "shapes.yaml", "--from", "nowhere"], "no manifest there"),
+        (["tokenize", "shapes.yaml", "--set", "tokenize.image.tokenizer=vqgan"], "image tokenizer `vqgan`: not found"),
+        (["train", "shapes.yaml", "--from", "nowhere"], "no manifest there"),
+        (["sample", "runs/shapes/shards", "--prompt", "圆"], "no training run there"),
+        (["manifest", "verify", "pictures"], "no manifest there"),
+        (["manifest", "verify", "runs/shapes/shards", "--mode", "some"], "say off, first, block or always"),
+        (["why", "runs/shapes", "ffffffffffff"], "no such pair"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_cure_and_exit_code_2(
+    user: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(user)
+    monkeypatch.setattr(sys, "argv", ["tuwen", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        command_line.main()
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
+    user: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "the-file")
+
+    monkeypatch.chdir(user)
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(sys, "argv", ["tuwen", "train", "shapes.yaml", "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as stop:
+        command_line.main()
+    assert stop.value.code == 2
+    assert "the-file: no space left; free some, then give the same command again" in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("*.json"))
+    monkeypatch.undo()
+    again = tuwen("train", "shapes.yaml", "--out", str(tmp_path / "run"), cwd=user)
+    assert again.returncode == 0, again.stderr
