@@ -1,7 +1,7 @@
 """The command line: each command opens its inputs, calls one function of one room, and says what came out.
 
 The result goes to standard output (as JSON with --json), progress and errors to standard error. Exit codes:
-0 done, 1 what was checked does not hold, 2 the input is wrong, 130 interrupted; anything else is a bug.
+0 done, 1 what was checked does not hold, 2 the input is wrong, 130 interrupted, 70 a bug.
 """
 
 import errno
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -18,6 +19,8 @@ import typer
 from .manifests.errors import BadInput, CheckFailed, TuwenError
 from .manifests.manifest import Manifest, load_manifest
 from .manifests.recipe import Recipe, load_recipe
+
+BUG = 70  # sysexits.h: internal software error; an uncaught exception would exit with 1, which means something here
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
@@ -309,7 +312,9 @@ def main() -> None:
             _stop(f"{error.filename or 'the disk'}: no space left; free some, then give the same command again", 2)
         if error.errno in (errno.EACCES, errno.EROFS):
             _stop(f"{error.filename}: may not be written or read; change its rights, or give another --out", 2)
-        raise
+        _stop(traceback.format_exc() + "this is a bug of tuwen", BUG)
+    except Exception:
+        _stop(traceback.format_exc() + "this is a bug of tuwen", BUG)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

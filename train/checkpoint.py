@@ -26,8 +26,8 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    with whole_file(path) as temporary:
-        torch.save(checkpoint.__dict__, temporary)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        torch.save(checkpoint.__dict__, file)  # given a path, torch would write its name into the file
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:

@@ -16,17 +16,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..manifests.atomic import whole_file
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
 from ..manifests.recipe import Recipe
 from ..manifests.split_reader import SplitReader
 from ..pipeline.progress import progress
+from ..tokenize.image_codes import TOKENIZER_FILES
 from ..tokenize.sequence import SequenceLayout, compact_layout
+from ..tokenize.write_shards import IMAGE_TOKENIZER_FOLDER, TEXT_MODEL
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .model import Painter, autocast, compute_dtype
 from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
 from .preset import WARMUP_SHARE, Settings, settle, stated_steps
-from .run import CHECKPOINT, LOSSES, Run, RunDocument, begin_run, open_run
+from .run import CHECKPOINT, LOSSES, RUN, Run, RunDocument, begin_run, open_run
 from .stream import Stream
 
 _TIMED_STEPS = 12
@@ -197,18 +200,15 @@ def _loss_log(run: Run, start: int) -> Any:
             f"{run.folder / LOSSES}: shorter than the checkpoint's {start} steps", cure="restore it, or delete the run"
         )
     path = run.folder / LOSSES
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    with whole_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
     return path.open("a")
 
 
 def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
     checkpoint = load_checkpoint(run.folder / CHECKPOINT)
     assert checkpoint is not None
-    names = [
-        str(path.relative_to(run.folder))
-        for path in sorted(run.folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
-    ]
+    names = [RUN, LOSSES, CHECKPOINT, TEXT_MODEL, *(f"{IMAGE_TOKENIZER_FOLDER}/{name}" for name in TOKENIZER_FILES)]
     document = new_manifest(
         "train",
         files=[file_entry(run.folder, name) for name in names],
