@@ -54,7 +54,7 @@ def corpus(
     _start(ray, workers)
     folder = out or _run_folder(loaded) / "corpus"
     manifest = build_corpus(loaded, folder, workers)
-    write_report(folder.parent)
+    write_report(folder, folder) if out else write_report(folder.parent)
     totals = manifest.document["totals"]
     _say(manifest, f"{totals['kept']} of {totals['pairs']} pairs kept", as_json)
 
@@ -110,6 +110,7 @@ def tokenize(
     folder = out or _run_folder(loaded) / "shards"
     manifest = write_shards(loaded, parent, text_model, folder, workers)
     measure_reconstruction(loaded, parent, manifest)
+    _refresh_report(folder)
     totals = manifest.document["totals"]
     _say(manifest, f"{totals['samples']} samples in {len(manifest.shards)} shards, {totals['bytes']:,} bytes", as_json)
 
@@ -129,6 +130,7 @@ def train(
     loaded = load_recipe(recipe, sets)
     shards = load_manifest(_inputs(loaded, from_) / "shards", "shards")
     run = train_run(loaded, shards, out or _run_folder(loaded) / "train", must_resume=resume)
+    _refresh_report(run.folder)
     last = run.losses[-1]
     _say(load_manifest(run.folder), f"{last['step'] + 1} steps, loss {last['loss']:.3f} nats a token", as_json)
 
@@ -272,6 +274,14 @@ def _start(address: str | None, workers: int | None) -> None:
     from .pipeline.cluster import start_cluster
 
     start_cluster(address, workers)
+
+
+def _refresh_report(stage: Path) -> None:
+    """When a stage lies beside its corpus, their common page shows it too."""
+    from .pipeline.report import write_report
+
+    if (stage.parent / "corpus" / "manifest.json").is_file():
+        write_report(stage.parent)
 
 
 def _run_folder(recipe: Recipe) -> Path:

@@ -5,18 +5,27 @@
 
 The temporary file lies beside the target (a rename across file systems is a copy), is flushed to
 the disk before the rename, and is removed when anything goes wrong: a full disk leaves no half.
+
+    with sole_writer(folder):
+        …                       # a second process that wants to write there is refused, not torn into
 """
 
+import fcntl
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import BadInput
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.tmp"):  # of a process that was killed
+        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -25,6 +34,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         _flush(path.parent)  # the rename itself must survive a power cut
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Raises BadInput while another process writes into `folder`; the lock dies with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"{folder}: another tuwen is writing there", cure="wait for it, or give another --out"
+            ) from None
+        yield
 
 
 def _flush(path: Path) -> None:

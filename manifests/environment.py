@@ -10,16 +10,9 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent.parent
 
 _LIBRARIES = (
-    "torch",
-    "ray",
-    "numpy",
-    "pyarrow",
-    "pillow",
-    "sentencepiece",
-    "webdataset",
-    "faiss-cpu",
+    "torch", "ray", "numpy", "pyarrow", "pillow", "sentencepiece", "opencc", "webdataset", "faiss-cpu",
     "vector-quantize-pytorch",
-)
+)  # fmt: skip
 
 
 @cache
@@ -28,28 +21,24 @@ def tool() -> dict[str, str]:
 
 
 @cache
+def libraries() -> dict[str, str]:
+    """The versions of what decodes, tokenizes and writes: another one may give other bytes."""
+    return {name: metadata.version(name) for name in _LIBRARIES}
+
+
+@cache
 def environment() -> dict[str, str | int]:
-    versions = {name: metadata.version(name) for name in _LIBRARIES}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count() or 0,
-        **versions,
-    }
+    cpus = os.cpu_count() or 0
+    return {"python": platform.python_version(), "platform": platform.platform(), "cpus": cpus, **libraries()}
 
 
 def _git_revision() -> str:
     """The commit of the checkout that runs, with `+changes` if it was edited since; `unknown` in a wheel."""
     if not (PACKAGE / ".git").exists():
         return "unknown"
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes"]
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes"],
-            cwd=PACKAGE,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        found = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return found.stdout.strip()

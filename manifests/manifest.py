@@ -132,6 +132,11 @@ def file_entry(folder: Path, name: str, **more: int) -> dict[str, Any]:
     return {"name": name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path), **more}
 
 
+def drop_manifest(folder: Path) -> None:
+    """Before the first change to a folder: what is half old and half new must not look whole."""
+    (folder / FILE_NAME).unlink(missing_ok=True)
+
+
 def save_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
     with whole_file(folder / FILE_NAME) as temporary:
         temporary.write_bytes(canonical_json(document) + b"\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .canonical import exact
 from .errors import BadInput
@@ -140,13 +140,12 @@ class Recipe(Section):
 
     _base: Path = PrivateAttr(default=Path())
 
-    @field_validator("sources", "evaluation")
-    @classmethod
-    def _names_differ(cls, sources: list[Any]) -> list[Any]:
-        names = [source.name for source in sources]
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Recipe":
+        names = [source.name for source in [*self.sources, *self.evaluation]]
         if len(set(names)) < len(names):
             raise ValueError(f"two sources share a name among {names}; keys are made of it, so give each its own")
-        return sources
+        return self
 
     @property
     def base(self) -> Path:
@@ -220,6 +219,8 @@ def _refusal(path: Path, error: ValidationError) -> BadInput:
     if first["type"] == "missing":
         return BadInput(f"{path}: `{where}` is missing{more}", cure="add it")
     message = first["msg"].removeprefix("Value error, ")
+    if not where:  # of the recipe as a whole: the message names the values
+        return BadInput(f"{path}: {message.partition('; ')[0]}", cure=message.partition("; ")[2])
     return BadInput(f"{path}: `{where}` is {first['input']!r}{more}", cure=message[:1].lower() + message[1:])
 
 

@@ -20,7 +20,7 @@ _HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 _FILE_NAME = re.compile(r"^[\w\-. ()（）]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
 # 000.jpg and its kin: CogView's and Wukong's authors both met captions that are nothing but a file's name.
 
-# Wukong (arXiv 2202.06767): 1 to 31 Han characters; a caption that is seen more than 10 times is dropped.
+# After Wukong (arXiv 2202.06767): short Chinese captions; one that is seen more than 10 times is dropped.
 PRESETS: dict[str, dict[str, int | float]] = {
     "none": {"min_length": 1, "max_length": 1000, "min_han_share": 0.0, "max_count": 1_000_000_000},
     "wukong": {"min_length": 1, "max_length": 32, "min_han_share": 0.3, "max_count": 10},

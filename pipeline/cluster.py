@@ -38,7 +38,7 @@ def start_cluster(address: str | None = None, workers: int | None = None) -> Non
     else:
         ray.init(
             address="local",
-            num_cpus=max(workers or 0, _usable_cpus()),
+            num_cpus=max(workers or 0, usable_cpus()),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
@@ -55,7 +55,8 @@ def num_cpus() -> int:
     return max(1, int(cpus))
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """The CPUs that this process may use, not those that the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

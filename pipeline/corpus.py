@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..manifests.atomic import whole_file
-from ..manifests.errors import BadInput
-from ..manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
+from ..manifests.atomic import sole_writer, whole_file
+from ..manifests.canonical import sha256_of_file
+from ..manifests.errors import BadInput, CheckFailed
+from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
 from ..manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
 from ..manifests.recipe import EmojiSource, Recipe, Source
 from . import emoji_corpus
@@ -37,6 +38,11 @@ STAGES = ("read", "picture", "caption", "evaluation", "exact", "near")
 
 def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
     """Raises BadInput on a source that is missing or empty, and when no pair is left."""
+    with sole_writer(out):
+        return _build_corpus(recipe, out, workers)
+
+
+def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     sources = [open_source(source, recipe, out, workers) for source in recipe.sources]
     _remember_roots(sources, out)
     evaluation = [open_source(source, recipe, out, workers) for source in recipe.evaluation]
@@ -48,6 +54,7 @@ def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manif
     table = _join(measured_pairs(out / "measures", measured), out / ".work" / "judged", judged)
     table = _drop_frequent_captions(table, recipe)
     table = match(table, measured_pairs(out / "measures-evaluation", measured_evaluation), recipe.duplicates)
+    drop_manifest(out)
     files = _write_verdicts(table, measured, out / "verdicts")
     document = new_manifest(
         "corpus",
@@ -99,9 +106,14 @@ def measure_sources(sources: list[OpenSource], recipe: Recipe, out: Path, worker
 
 
 def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Table:
-    """The decision table of a corpus, all parts in order."""
-    names = [entry["name"] for entry in corpus.document["files"]]
-    return pa.concat_tables([pq.read_table(corpus.folder / name, columns=columns) for name in names])
+    """The decision table of a corpus, all parts in order. Raises CheckFailed on a part that was altered."""
+    tables = []
+    for entry in corpus.document["files"]:
+        path = corpus.folder / entry["name"]
+        if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
+            raise CheckFailed(f"{path}: missing or altered", cure="run `tuwen corpus` again")
+        tables.append(pq.read_table(path, columns=columns))
+    return pa.concat_tables(tables)
 
 
 def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[np.float32]:

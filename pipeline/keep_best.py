@@ -1,19 +1,24 @@
 """Of twins, keep one: the best by the recipe's policy, then by key, whatever the order of the input.
 
-    twins = keep_best(rows, edges)      # rows: the columns of pairs that no rule dropped
+    twins = keep_best(rows, rules, is_evaluation, near_edges_of)     # rows: pairs that no rule dropped
 
-Equal bytes, then equal pixels, then near-twins. Near-twins go by a leader pass, best first: a picture is dropped
-only if it is near one that is kept, so a chain a–b–c cannot swallow a set whose ends are unlike. Clusters are
-the components of all those ties; the split goes by them, so that twins never straddle train and validation.
+Equal bytes, then equal pixels, then near-twins; the unit is the picture, so a picture's several captions stay or fall
+together. Near-twins go by a leader pass, best first: a picture is dropped only if it is near one that is kept, so a
+chain a–b–c cannot swallow a set whose ends are unlike. Equal captions come last, among what is still there.
+Clusters are the components of all those ties, dropped or not: the split goes by them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..manifests.recipe import Duplicates
+
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -26,80 +31,107 @@ class Twins:
     cluster: Ints
 
 
-def keep_order(rows: pa.Table, keep: str, is_evaluation: NDArray[np.bool_]) -> Ints:
-    """Rows from the best to the worst. Evaluation pictures come first: what is near them must go, never they."""
+def keep_best(rows: pa.Table, rules: Duplicates, is_evaluation: Mask, near_edges_of: Callable[[Ints], Ints]) -> Twins:
+    """`near_edges_of(rows)` gives (n, 3) of row, row, distance among the rows it is asked about."""
+    rank = _ranks(rows, rules.keep, is_evaluation)
+    keys = rows["key"].to_pylist()
+    picture = _pictures(rows, rank)  # of each row the best row of the same picture
+    units = np.flatnonzero(picture == np.arange(len(rows)))
+    verdicts = _Verdicts(len(rows), rank, is_evaluation)
+
+    exact = {reason: _equal(rows[name].to_pylist(), units, rank) for name, reason in _EXACT.items()}
+    for reason, ties in exact.items():
+        verdicts.drop_ties(ties, reason, everywhere=rules.images != "none")
+    copies = {row for ties in exact.values() for row, _ in ties}
+    edges = near_edges_of(np.array([row for row in units.tolist() if row not in copies], dtype=np.int64))
+    verdicts.drop_near(edges, everywhere=rules.images == "near")
+    verdicts.spread(picture)
+    if rules.captions == "exact":
+        alive = np.flatnonzero((verdicts.reason == "") & ~is_evaluation)
+        verdicts.drop_ties(_equal(rows["caption"].to_pylist(), alive, rank), "same_caption", everywhere=True)
+
+    ties = [tie for found in exact.values() for tie in found] + [(int(a), int(b)) for a, b, _ in edges]
+    ties += list(enumerate(picture.tolist()))
+    keeper = _to_the_end(verdicts.keeper)
+    stages = [_stage(reason, bool(is_evaluation[row])) for reason, row in zip(verdicts.reason, keeper, strict=True)]
+    return Twins(keeper, stages, verdicts.reason.tolist(), _clusters(len(rows), ties, keys))
+
+
+_EXACT = {"image_sha256": "same_bytes", "pixels_hash": "same_pixels"}
+
+
+class _Verdicts:
+    """Which row stands for which, and why; evaluation rows are never dropped, and drop whatever the policy."""
+
+    def __init__(self, num_rows: int, rank: Ints, is_evaluation: Mask) -> None:
+        self.keeper = np.arange(num_rows)
+        self.reason = np.full(num_rows, "", dtype=object)
+        self._rank, self._is_evaluation = rank, is_evaluation
+
+    def drop_ties(self, ties: list[tuple[int, int]], reason: str, everywhere: bool) -> None:
+        for row, first in ties:
+            allowed = everywhere or self._is_evaluation[first]
+            if allowed and not self.reason[row] and not self._is_evaluation[row]:
+                self.keeper[row], self.reason[row] = first, reason
+
+    def drop_near(self, edges: Ints, everywhere: bool) -> None:
+        """The leader pass: best first, a row falls to its nearest neighbour among those that were kept."""
+        neighbours: dict[int, list[tuple[int, int, int]]] = {}
+        for a, b, distance in edges.tolist():
+            neighbours.setdefault(a, []).append((distance, int(self._rank[b]), b))
+            neighbours.setdefault(b, []).append((distance, int(self._rank[a]), a))
+        for row in sorted(neighbours, key=lambda row: int(self._rank[row])):
+            if self.reason[row] or self._is_evaluation[row]:
+                continue
+            leaders = [
+                (not self._is_evaluation[other], distance, place, other)
+                for distance, place, other in neighbours[row]
+                if place < self._rank[row] and not self.reason[other] and (everywhere or self._is_evaluation[other])
+            ]
+            if leaders:
+                self.keeper[row], self.reason[row] = min(leaders)[3], "near_picture"
+
+    def spread(self, picture: Ints) -> None:
+        """What was decided of a picture holds for all of its captions."""
+        dropped = self.reason[picture] != ""
+        self.keeper[dropped] = self.keeper[picture][dropped]
+        self.reason = self.reason[picture]
+
+
+def _ranks(rows: pa.Table, keep: str, is_evaluation: Mask) -> Ints:
+    """0 for the best row. Evaluation pictures come first: what is near them must go, never they."""
     keys = np.array(rows["key"].to_pylist(), dtype="U32")
     if keep == "first":
-        return np.lexsort((keys, ~is_evaluation))
-    area = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
-    return np.lexsort((keys, -rows["bytes"].to_numpy(), -area, ~is_evaluation))
+        order = np.lexsort((np.arange(len(rows)), ~is_evaluation))  # as the recipe lists its sources
+    else:
+        area = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
+        order = np.lexsort((keys, -rows["bytes"].to_numpy(), -area, ~is_evaluation))
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
 
 
-def keep_best(
-    rows: pa.Table, edges: Ints, *, images: str, captions: str, keep: str, is_evaluation: NDArray[np.bool_]
-) -> Twins:
-    """`edges` is (n, 3): row, row, distance, as `near_images.near_edges` gives them."""
-    order = keep_order(rows, keep, is_evaluation)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    keeper = np.arange(len(order))
-    reasons = [""] * len(order)
-
-    if captions == "exact":
-        _drop_equal(rows["caption"].to_pylist(), order, keeper, reasons, "same_caption", skip=is_evaluation)
-    ties = []
-    if images != "none":
-        for column, reason in (("image_sha256", "same_bytes"), ("pixels_hash", "same_pixels")):
-            ties += _drop_equal(rows[column].to_pylist(), order, keeper, reasons, reason)
-    if images == "near":
-        ties += [(int(a), int(b)) for a, b, _ in edges]
-        _drop_near(edges, rank, order, keeper, reasons)
-    keeper = _to_the_end(keeper)
-    near_evaluation = is_evaluation[keeper] & ~is_evaluation
-    stages = [_stage(reason, bool(evaluation)) for reason, evaluation in zip(reasons, near_evaluation, strict=True)]
-    keys = rows["key"].to_pylist()
-    return Twins(keeper, stages, reasons, _clusters(len(order), ties, keys))
+def _pictures(rows: pa.Table, rank: Ints) -> Ints:
+    """Of each row the best-ranked row with the same source and origin."""
+    places = list(zip(rows["source"].to_pylist(), rows["origin"].to_pylist(), strict=True))
+    best: dict[tuple[str, str], int] = {}
+    for row in np.argsort(rank).tolist():
+        best.setdefault(places[row], row)
+    return np.array([best[place] for place in places], dtype=np.int64)
 
 
-def _stage(reason: str, near_evaluation: bool) -> str:
-    if near_evaluation and reason:
+def _equal(values: list[str], rows: Ints, rank: Ints) -> list[tuple[int, int]]:
+    """(row, best row of the same value) for all of `rows` that are not the best."""
+    best: dict[str, int] = {}
+    ordered = rows[np.argsort(rank[rows])].tolist()
+    pairs = [(row, best.setdefault(values[row], row)) for row in ordered]
+    return [(row, first) for row, first in pairs if row != first]
+
+
+def _stage(reason: str, keeper_is_evaluation: bool) -> str:
+    if reason and keeper_is_evaluation:
         return "evaluation"
     return {"": "", "near_picture": "near"}.get(reason, "exact")
-
-
-def _drop_equal(
-    values: list[str], order: Ints, keeper: Ints, reasons: list[str], reason: str, skip: NDArray[np.bool_] | None = None
-) -> list[tuple[int, int]]:
-    """Of equal values the first in `order` stays. Returns (dropped, kept) of all, those dropped before included."""
-    best: dict[str, int] = {}
-    ties = []
-    for row in order.tolist():
-        if skip is not None and skip[row]:
-            continue
-        first = best.setdefault(values[row], row)
-        if first == row:
-            continue
-        ties.append((row, first))
-        if not reasons[row]:
-            keeper[row], reasons[row] = first, reason
-    return ties
-
-
-def _drop_near(edges: Ints, rank: Ints, order: Ints, keeper: Ints, reasons: list[str]) -> None:
-    neighbours: dict[int, list[tuple[int, int, int]]] = {}
-    for a, b, distance in edges.tolist():
-        neighbours.setdefault(a, []).append((distance, int(rank[b]), b))
-        neighbours.setdefault(b, []).append((distance, int(rank[a]), a))
-    for row in order.tolist():
-        if reasons[row] or row not in neighbours:
-            continue
-        leaders = [
-            (distance, place, other)
-            for distance, place, other in neighbours[row]
-            if place < rank[row] and not reasons[other]
-        ]
-        if leaders:
-            keeper[row], reasons[row] = min(leaders)[2], "near_picture"
 
 
 def _to_the_end(keeper: Ints) -> Ints:

@@ -2,9 +2,9 @@
 
     table = match(pairs, evaluation, recipe.duplicates)     # adds kept, keeper, distance, cluster
 
-Works on columns: keys, hashes and sizes of the whole corpus lie in memory (about 200 bytes a pair), thumbnails are
-read only for the pairs whose hashes are near. Evaluation pictures take part, are never dropped, and do not
-come out.
+Works on columns: the measurements of the whole corpus but the thumbnails lie in memory (about 2 KB a pair); thumbnails
+are read only for pictures whose hashes are near. Evaluation pictures take part, are never dropped, and do not come
+out. The join runs whatever the policy, since clusters must hold near-twins together even when both are kept.
 """
 
 from pathlib import Path
@@ -23,7 +23,20 @@ from .keep_best import Twins, keep_best
 from .near_images import near_edges
 from .stage import PartResult
 
-_COLUMNS = ["key", "bytes", "image_sha256", "pixels_hash", "phash64", "width", "height", "std", "measures", "row"]
+_COLUMNS = [
+    "key",
+    "source",
+    "origin",
+    "bytes",
+    "image_sha256",
+    "pixels_hash",
+    "phash64",
+    "width",
+    "height",
+    "std",
+    "measures",
+    "row",
+]
 
 Ints = NDArray[np.int64]
 
@@ -52,16 +65,13 @@ def match(pairs: pa.Table, evaluation: pa.Table, rules: Duplicates) -> pa.Table:
     others = evaluation.filter(pc.is_null(evaluation["problem"])).select([*_COLUMNS, "caption_raw"])
     rows = pa.concat_tables([candidates, others.rename_columns(candidates.column_names)]).combine_chunks()
     is_evaluation = np.arange(len(rows)) >= len(alive)
-    edges = _edges(rows) if rules.images == "near" else np.empty((0, 3), np.int64)
-    twins = keep_best(
-        rows, edges, images=rules.images, captions=rules.captions, keep=rules.keep, is_evaluation=is_evaluation
-    )
+    twins = keep_best(rows, rules, is_evaluation, lambda asked: _near_edges(rows, asked))
     return _with_twins(pairs, alive, rows, twins)
 
 
-def _edges(rows: pa.Table) -> Ints:
+def _near_edges(rows: pa.Table, asked: Ints) -> Ints:
     # Pictures of nearly one colour have hashes of pure noise: they never make edges.
-    distinct = np.flatnonzero(rows["std"].to_numpy() >= SINGLE_COLOUR_STD)
+    distinct = asked[rows["std"].to_numpy()[asked] >= SINGLE_COLOUR_STD]
     thumbnails = _Thumbnails(rows)
     edges = near_edges(rows["phash64"].to_numpy()[distinct], lambda chosen: thumbnails.of(distinct[chosen]))
     return np.column_stack([distinct[edges[:, 0]], distinct[edges[:, 1]], edges[:, 2]])

@@ -60,9 +60,9 @@ REASONS = {
 }
 
 
-def write_report(run: Path) -> Path:
-    """`run` is the folder that holds corpus/, and shards/ and train/ if they are there already."""
-    corpus = load_manifest(run / "corpus", "corpus")
+def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
+    """Into `run`, the folder that holds corpus/ (or `corpus_folder` does), and shards/ and train/ if they are there."""
+    corpus = load_manifest(corpus_folder or run / "corpus", "corpus")
     recipe = Recipe.model_validate(corpus.document["lineage"]["recipe"])
     verdicts = read_verdicts(corpus).sort_by("key")
     page = _template().render(
@@ -127,11 +127,11 @@ def _dropped(corpus: Manifest, verdicts: pa.Table) -> list[dict[str, Any]]:
 def _twins(corpus: Manifest, verdicts: pa.Table) -> list[dict[str, Any]]:
     """Dropped beside kept, the least alike first, so that a person can judge the threshold."""
     twins = verdicts.filter(pc.is_valid(verdicts["keeper"]))
-    if not len(twins):
-        return []
     keepers = verdicts.filter(pc.is_in(verdicts["key"], twins["keeper"].combine_chunks()))
     by_key = {row["key"]: row for row in keepers.to_pylist()}
     pairs = [(row, by_key[row["keeper"]]) for row in twins.to_pylist() if row["keeper"] in by_key]
+    if not pairs:  # none, or all of an evaluation set, which the table does not hold
+        return []
     left = read_thumbnails(corpus, [row["key"] for row, _ in pairs], 32)
     right = read_thumbnails(corpus, [keeper["key"] for _, keeper in pairs], 32)
     difference = np.abs(left - right).reshape(len(pairs), -1).max(axis=1)

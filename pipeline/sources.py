@@ -12,6 +12,7 @@ caption, are found too: they get a verdict like all others.
 
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from .stage import Part
 
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "svg", "heic", "jfif"})
 _FOLDER_PART_PICTURES = 1000
+_TAR_CURE = "restore it, or take it out of the source"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def read_part(part: Part) -> Iterator[Found]:
 
 def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
     """The bytes of one picture again, by what the decision table says of its place."""
-    path = root / origin if (root / origin).is_file() else _container(root, origin)
+    path = _on_disk(root, origin)
+    path = path if path.is_file() else _container(root, origin)
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read(num_bytes)
@@ -75,12 +78,25 @@ def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
     return data
 
 
+def _as_text(name: str) -> str:
+    """A file name that is not UTF-8 (GBK, from a zip made on Windows) has its bytes written out: `\\xd6\\xd0.jpg`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _on_disk(root: Path, origin: str) -> Path:
+    """The path of an origin, written-out bytes put back when there is no file of that very name."""
+    path = root / origin
+    if path.is_file() or "\\x" not in origin:
+        return path
+    return root / re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(0xDC00 + int(found[1], 16)), origin)
+
+
 def _container(root: Path, origin: str) -> Path:
     """`shards/0.tar/000123.jpg` lies in root/shards/0.tar, or in root itself when root is that tar."""
     if root.is_file():
         return root
     tar, _, _ = origin.partition(".tar/")
-    path = root / f"{tar}.tar"
+    path = _on_disk(root, f"{tar}.tar")
     if not path.is_file():
         raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
     return path
@@ -113,12 +129,12 @@ def _walk(root: Path) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if Path(name).suffix[1:].lower() in PICTURES and not name.startswith("."):
-                yield (Path(folder) / name).relative_to(root).as_posix()
+                yield _as_text((Path(folder) / name).relative_to(root).as_posix())
 
 
 def _folder_item(root: Path, origin: str, captions: dict[str, list[str]]) -> dict[str, Any]:
     """What one picture of a folder is known by before it is read: size and time stand for its bytes."""
-    path = root / origin
+    path = _on_disk(root, origin)
     said = captions.get(origin)
     if said is None:
         beside = path.with_suffix(".txt")
@@ -144,8 +160,9 @@ def _caption_files(source: OpenSource) -> dict[str, list[str]]:
     for number, line in enumerate(_lines(jsonl) if jsonl.is_file() else [], start=1):
         try:
             row = json.loads(line)
-            captions.setdefault(_origin(str(row["file"])), []).append(str(row["caption"]))
-        except (ValueError, KeyError, TypeError):
+            found = captions.setdefault(_origin(row["file"]), [])
+            found += [_whole_text(row["caption"])] if row["caption"] is not None else []
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise BadInput(
                 f"{jsonl}: line {number} is not one", cure='each line is {"file": …, "caption": …}'
             ) from None
@@ -157,13 +174,23 @@ def _origin(file: str) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    """Not empty, without their ends; only line feeds end a line, as captions may hold other separators."""
+    return _text_lines(path.read_bytes())
+
+
+def _text_lines(data: bytes) -> list[str]:
+    text = data.decode("utf-8-sig", errors="replace")
     return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+
+
+def _whole_text(text: str) -> str:
+    """JSON may hold half a surrogate pair, which no file can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _read_files(part: Part) -> Iterator[Found]:
     for item in part.identity["items"]:
-        path = Path(part.place["root"]) / item["origin"]
+        path = _on_disk(Path(part.place["root"]), item["origin"])
         yield Found(item["origin"], item["captions"], path.read_bytes() if path.is_file() else None)
 
 
@@ -171,7 +198,8 @@ def _read_files(part: Part) -> Iterator[Found]:
 
 
 def _tar_parts(source: OpenSource) -> list[Part]:
-    tars = [source.root] if source.root.is_file() else sorted(source.root.rglob("*.tar"))
+    found = [source.root] if source.root.is_file() else sorted(source.root.rglob("*.tar"))
+    tars = [tar for tar in found if tar.is_file() and not tar.name.startswith("._")]  # ._x.tar is macOS's, no tar
     if not tars:
         raise BadInput(
             f"source {source.name}: no tars below {source.root}", cure="name a folder with .tar files, or one tar"
@@ -180,51 +208,60 @@ def _tar_parts(source: OpenSource) -> list[Part]:
     for number, tar in enumerate(tars):
         relative = tar.name if tar == source.root else tar.relative_to(source.root).as_posix()
         stat = tar.stat()
-        identity = {"tar": relative, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        parts.append(_part(source, f"{source.name}-{number:05d}", identity, tar=str(tar)))
+        identity = {"tar": _as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        parts.append(_part(source, f"{source.name}-{number:05d}", identity, tar=_as_text(str(tar))))
     return parts
 
 
 def _read_tar(part: Part) -> Iterator[Found]:
-    """Members of one sample may stand anywhere in the tar (shuffled keys are found together too)."""
+    """Members of one sample may stand anywhere in the tar. Raises BadInput on a tar that is cut or damaged."""
+    path = _on_disk(Path(), part.place["tar"])
     samples: dict[str, dict[str, tarfile.TarInfo]] = {}
     try:
-        with tarfile.open(part.place["tar"], mode="r:") as tar:
+        with tarfile.open(path, mode="r:") as tar:
             for member in tar:
                 key, ending = base_plus_ext(member.name)
-                if member.isfile() and key is not None and not Path(key).name.startswith("__"):
+                if member.isfile() and key is not None and not Path(key).name.startswith(("__", "._")):
                     samples.setdefault(key, {})[ending.lower()] = member
+            _check_end(path, tar)
             for key in sorted(samples):
-                yield _found_in_tar(tar, part.identity["tar"], samples[key])
+                yield from _found_in_tar(tar, part.identity["tar"], samples[key])
     except tarfile.TarError as error:
-        raise BadInput(
-            f"{part.place['tar']}: not a whole tar ({error})", cure="restore it, or take it out of the source"
-        ) from None
+        raise BadInput(f"{path}: not a whole tar ({error})", cure=_TAR_CURE) from None
 
 
-def _found_in_tar(tar: tarfile.TarFile, tar_name: str, members: dict[str, tarfile.TarInfo]) -> Found:
-    picture = next((ending for ending in sorted(members) if ending.rpartition(".")[2] in PICTURES), None)
-    stem = picture.rpartition(".")[0] if picture else ""
-    captions = _captions_of(tar, members, stem)
-    if picture is None:
-        return Found(f"{tar_name}/{next(iter(members.values())).name}", captions)
-    member = members[picture]
-    return Found(f"{tar_name}/{member.name}", captions, _read_member(tar, member), member.offset_data)
+def _check_end(path: Path, tar: tarfile.TarFile) -> None:
+    """tarfile takes a damaged header, or a cut between two members, for the end; a whole tar ends with zeros."""
+    with path.open("rb") as file:
+        file.seek(tar.offset)
+        rest = file.read(tarfile.BLOCKSIZE)
+    if len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0"):
+        raise BadInput(f"{path}: damaged or cut short at byte {tar.offset}", cure=_TAR_CURE)
+
+
+def _found_in_tar(tar: tarfile.TarFile, tar_name: str, members: dict[str, tarfile.TarInfo]) -> Iterator[Found]:
+    """Each picture of a key with its captions; a key without a picture is a caption without one."""
+    pictures = [ending for ending in sorted(members) if ending.rpartition(".")[2] in PICTURES]
+    for ending in pictures:
+        member = members[ending]
+        captions = _captions_of(tar, members, ending.rpartition(".")[0])
+        yield Found(f"{tar_name}/{_as_text(member.name)}", captions, _read_member(tar, member), member.offset_data)
+    if not pictures:
+        yield Found(f"{tar_name}/{_as_text(next(iter(members.values())).name)}", _captions_of(tar, members, ""))
 
 
 def _captions_of(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], stem: str) -> list[str]:
     """From the .txt, else the .json, of the picture's own name (`a.0.png`, `a.0.txt`), else of the key."""
-    texts = [ending for ending in (f"{stem}.txt", "txt") if ending in members]
-    if texts:
-        text = _read_member(tar, members[texts[0]]).decode("utf-8-sig", errors="replace")
-        return [line for line in text.splitlines() if line.strip()]
+    for ending in (f"{stem}.txt", "txt"):
+        if ending in members:
+            return _text_lines(_read_member(tar, members[ending]))
     for ending in (f"{stem}.json", "json"):
         if ending in members:
             try:
                 caption = json.loads(_read_member(tar, members[ending])).get("caption")
             except (ValueError, AttributeError):
                 return []
-            return [caption] if isinstance(caption, str) else []
+            return [_whole_text(caption)] if isinstance(caption, str) else []
     return []
 
 

@@ -4,19 +4,17 @@
     results = run_stage("measure", measure, parts, config, out=Path("runs/x/corpus/measures"))
 
 A part's files appear by rename and then its done-marker, `.done/PART.json`, with a fingerprint over the part's
-input, the config and the code. A part whose marker still fits is not run again; a part that is no longer asked
-for is removed. No state lives in an actor: a retried task would see its own first attempt.
+input, the config, the code and the libraries. A part whose marker and files still fit is not run again; a part that
+is no longer asked for is removed. No state lives in an actor: a retried task would see its own first attempt.
 """
 
 import ast
-import fcntl
 import hashlib
 import inspect
 import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,7 +24,8 @@ import ray
 
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, exact, sha256_of, sha256_of_file
-from ..manifests.errors import BadInput, TuwenError
+from ..manifests.environment import libraries
+from ..manifests.errors import TuwenError
 from .cluster import num_cpus
 from .progress import progress
 
@@ -61,21 +60,17 @@ def run_stage(
 ) -> list[PartResult]:
     """Results in the order of `parts`. Ray retries a part whose worker died; what a part raises comes out here."""
     out.mkdir(parents=True, exist_ok=True)
-    with _sole_writer(out):
-        for leftover in out.glob(".part-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        config = exact(config)
-        code = _code_hash(function)
-        fingerprints = {
-            part.name: sha256_of({"part": exact(part.identity), "config": config, "code": code}) for part in parts
-        }
-        done = {part.name: result for part in parts if (result := _finished(out, part.name, fingerprints[part.name]))}
-        todo = [part for part in parts if part.name not in done]
-        with progress(label, len(todo), "part") as advance:
-            for result in _run_parts(function, todo, config, out, fingerprints, workers):
-                done[result.name] = result
-                advance()
-        _forget_others(out, set(fingerprints))
+    for leftover in out.glob(".part-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    made_by: dict[str, Any] = {"config": exact(config), "code": _code_hash(function), "libraries": libraries()}
+    fingerprints = {part.name: sha256_of({"part": exact(part.identity), **made_by}) for part in parts}
+    done = {part.name: found for part in parts if (found := _finished(out, part.name, fingerprints[part.name]))}
+    todo = [part for part in parts if part.name not in done]
+    with progress(label, len(todo), "part") as advance:
+        for result in _run_parts(function, todo, made_by["config"], out, fingerprints, workers):
+            done[result.name] = result
+            advance()
+    _forget_others(out, set(fingerprints))
     return [done[part.name] for part in parts]
 
 
@@ -112,6 +107,7 @@ def _run_part(function: PartFunction, part: Part, config: dict[str, Any], out: s
     try:
         summary = function(part, config, folder)
         files = []
+        _marker(Path(out), part.name).unlink(missing_ok=True)  # it speaks of files that are about to be replaced
         for path in sorted(folder.iterdir()):
             files.append({"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path)})
             with whole_file(Path(out) / path.name) as temporary:
@@ -129,10 +125,13 @@ def _finished(out: Path, name: str, fingerprint: str) -> PartResult | None:
     if not marker.is_file():
         return None
     said = json.loads(marker.read_bytes())
-    whole = all(
-        (path := out / file["name"]).is_file() and path.stat().st_size == file["bytes"] for file in said["files"]
-    )
-    return PartResult(name, said["files"], said["summary"]) if whole and said["fingerprint"] == fingerprint else None
+    if said["fingerprint"] != fingerprint:
+        return None
+    for file in said["files"]:
+        path = out / file["name"]
+        if not path.is_file() or path.stat().st_size != file["bytes"] or sha256_of_file(path) != file["sha256"]:
+            return None
+    return PartResult(name, said["files"], said["summary"])
 
 
 def _forget_others(out: Path, names: set[str]) -> None:
@@ -148,19 +147,6 @@ def _forget_others(out: Path, names: set[str]) -> None:
 
 def _marker(out: Path, name: str) -> Path:
     return out / ".done" / f"{name}.json"
-
-
-@contextmanager
-def _sole_writer(out: Path) -> Iterator[None]:
-    """Two runs in one folder would tear each other's leftovers away; the lock dies with its process."""
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(
-                f"{out}: another tuwen is writing there", cure="wait for it, or give another --out"
-            ) from None
-        yield
 
 
 @cache

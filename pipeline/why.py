@@ -23,9 +23,8 @@ def explain(corpus: Manifest, key: str) -> list[dict[str, Any]]:
             f"{key}: {problem} in {corpus.folder}", cure="give a key of the decision table, or more of its digits"
         )
     pair = found.to_pylist()[0]
-    twins = verdicts.filter(
-        pc.and_(pc.equal(verdicts["cluster"], pair["cluster"]), pc.not_equal(verdicts["key"], pair["key"]))
-    )
+    related = pc.or_(pc.equal(verdicts["cluster"], pair["cluster"]), pc.equal(verdicts["key"], pair["keeper"] or ""))
+    twins = verdicts.filter(pc.and_(related, pc.not_equal(verdicts["key"], pair["key"])))
     return [_readable(pair), *(_readable(twin) for twin in _sorted(twins))]
 
 

@@ -52,7 +52,7 @@ class ImageCodes(Protocol):
 
 @cache
 def open_image_codes(folder: Path) -> ImageCodes:
-    """Raises BadInput when `folder` holds no tokenizer, CheckFailed when its weights are not those of its manifest."""
+    """Raises BadInput when `folder` holds no tokenizer."""
     from .compact_codes import open_compact_vq  # torch takes a second to import, and most commands need none
 
     return open_compact_vq(folder)

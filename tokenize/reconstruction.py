@@ -2,11 +2,10 @@
 
     measure_reconstruction(recipe, corpus, shards)     # writes reconstruction.json and reconstruction.png beside them
 
-PSNR is of uint8 RGB at the tokenizer's side: the mean over pictures of each picture's own, and that of the mean
-squared error. Only the validation split counts: the shipped tokenizer has never seen it.
+PSNR is of uint8 RGB at the tokenizer's side. It is of the validation split, which no training has
+seen, or of the train split where there is no other; `split` says which.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..manifests.split_reader import SplitReader
 from ..pipeline.corpus import picture_roots, read_verdicts
 from .crops import PLAN_COLUMNS, cropped
 from .image_codes import Codes, ImageCodes, Pictures, open_image_codes
+from .quality import psnr
 from .write_shards import IMAGE_TOKENIZER_FOLDER
 
 MEASURED, SHEET = "reconstruction.json", "reconstruction.png"
@@ -48,21 +48,6 @@ def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -
     with whole_file(shards.folder / MEASURED) as temporary:
         temporary.write_bytes(canonical_json(exact(measured)) + b"\n")
     return measured
-
-
-def read_measured(shards_folder: Path) -> dict[str, Any] | None:
-    path = shards_folder / MEASURED
-    return json.loads(path.read_bytes()) if path.is_file() else None
-
-
-def psnr(original: Pictures, restored: Pictures) -> dict[str, float]:
-    """dB, of (n, side, side, 3) each."""
-    squared = (original.astype(np.float64) - restored).reshape(len(original), -1) ** 2
-    mse = np.maximum(squared.mean(axis=1), 1 / 12)  # a perfect picture counts as 58.9 dB, not as infinite
-    return {
-        "psnr_mean_db": round(float((10 * np.log10(255**2 / mse)).mean()), 3),
-        "psnr_of_mean_db": round(float(10 * np.log10(255**2 / mse.mean())), 3),
-    }
 
 
 def codebook_use(shards: Manifest, codebook: int) -> dict[str, Any]:

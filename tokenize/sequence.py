@@ -9,7 +9,7 @@ position, however long its caption, so a place in the picture has one position e
 causal attention cannot see it, so no mask is needed.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -65,7 +65,7 @@ class SequenceLayout:
         return self.command_ids["[PAD]"]
 
     def document(self) -> dict[str, Any]:
-        return {**self.__dict__, "commands": list(self.commands)}
+        return {**asdict(self), "commands": list(self.commands)}
 
     def prompt(self, text: list[int]) -> tuple[Ids, Ids]:
         """ids and positions of `[ROI1] text [BASE] [BOI1]`: what stands before the first code."""

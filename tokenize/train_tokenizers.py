@@ -14,24 +14,35 @@ import numpy as np
 import torch
 import yaml
 
-from ..manifests.atomic import whole_file
+from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.canonical import canonical_json, exact
 from ..manifests.errors import BadInput
-from ..manifests.manifest import FILE_NAME, Manifest, file_entry, new_manifest, save_manifest
+from ..manifests.manifest import (
+    FILE_NAME,
+    Manifest,
+    drop_manifest,
+    file_entry,
+    load_manifest,
+    new_manifest,
+    save_manifest,
+)
 from ..manifests.recipe import Recipe
+from ..manifests.verify import verify_manifest
 from ..pipeline.corpus import picture_roots, read_verdicts
 from ..pipeline.progress import progress
 from ..pipeline.split import SPLITS, split_rows
 from ..pipeline.stage import run_stage
 from .caption_ids import train_sentencepiece
-from .compact_codes import SIDE_PX, save_compact_vq
+from .compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
 from .compact_vq import CompactVQConfig
 from .crops import PLAN_COLUMNS, crop, load_crops, plan_parts
-from .image_codes import Pictures
-from .train_compact_vq import reconstruction_quality, train_compact_vq
+from .image_codes import TOKENIZER_FILES, ImageCodes, Pictures
+from .quality import psnr
+from .train_compact_vq import train_compact_vq
 from .write_shards import TEXT_MODEL
 
 IMAGE_FOLDER = "image"
+IMAGE_FILES = (*TOKENIZER_FILES, "quality.json", "recipe.yaml")
 
 _PART_PICTURES = 512
 
@@ -39,28 +50,38 @@ _PART_PICTURES = 512
 def train_tokenizers(
     recipe: Recipe, corpus: Manifest, out: Path, what: tuple[str, ...] = ("image", "text"), workers: int | None = None
 ) -> Manifest:
-    verdicts = read_verdicts(corpus, [*PLAN_COLUMNS, "pixels_hash", "kept"])
-    splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
-    if "text" in what:
-        model = train_sentencepiece(splits["train"]["caption"].to_pylist(), recipe.tokenize.text.vocab)
-        with whole_file(out / TEXT_MODEL) as temporary:
-            temporary.write_bytes(model)
-    if "image" in what:
-        if not len(splits["validation"]):
+    with sole_writer(out):
+        verdicts = read_verdicts(corpus, [*PLAN_COLUMNS, "pixels_hash", "kept"])
+        splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
+        if "image" in what and not len(splits["validation"]):
             raise BadInput(
                 "no picture is held out, so the tokenizer could not be judged", cure="raise `split.validation`"
             )
-        pictures = {name: _crops(recipe, corpus, rows, out, name, workers) for name, rows in splits.items()}
-        _train_image(recipe, corpus, pictures, out / IMAGE_FOLDER)
-    inside = sorted(
-        path.relative_to(out).as_posix() for path in [*out.glob(TEXT_MODEL), *(out / IMAGE_FOLDER).glob("*")]
-    )
-    document = new_manifest(
-        "tokenizer",
-        files=[file_entry(out, name) for name in inside],
-        lineage={"recipe": recipe.document(), "parents": [corpus.id]},
-    )
-    return save_manifest(out, document)
+        drop_manifest(out)
+        if "text" in what:
+            model = train_sentencepiece(splits["train"]["caption"].to_pylist(), recipe.tokenize.text.vocab)
+            with whole_file(out / TEXT_MODEL) as temporary:
+                temporary.write_bytes(model)
+        if "image" in what and not _finished(recipe, corpus, out / IMAGE_FOLDER):
+            pictures = {name: _crops(recipe, corpus, rows, out, name, workers) for name, rows in splits.items()}
+            _train_image(recipe, corpus, pictures, out / IMAGE_FOLDER)
+        names = [TEXT_MODEL, *(f"{IMAGE_FOLDER}/{name}" for name in (*IMAGE_FILES, FILE_NAME))]
+        document = new_manifest(
+            "tokenizer",
+            files=[file_entry(out, name) for name in names if (out / name).is_file()],
+            lineage={"recipe": recipe.document(), "parents": [corpus.id]},
+        )
+        return save_manifest(out, document)
+
+
+def _finished(recipe: Recipe, corpus: Manifest, folder: Path) -> bool:
+    """Is the tokenizer in `folder` of this corpus and this training? A quarter of an hour is not spent twice."""
+    if not (folder / FILE_NAME).is_file():
+        return False
+    manifest = load_manifest(folder)
+    lineage = manifest.document["lineage"]
+    same = lineage["parents"] == [corpus.id] and lineage["recipe"]["tokenize"] == recipe.document()["tokenize"]
+    return same and not list(verify_manifest(manifest))
 
 
 def _crops(recipe: Recipe, corpus: Manifest, rows: Any, out: Path, name: str, workers: int | None) -> Pictures:
@@ -71,6 +92,7 @@ def _crops(recipe: Recipe, corpus: Manifest, rows: Any, out: Path, name: str, wo
 
 def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures], folder: Path) -> None:
     training = recipe.tokenize.image.training
+    drop_manifest(folder)
     with progress("train VQ", training.steps, "step") as advance:
         model, history = train_compact_vq(
             pictures["train"],
@@ -79,12 +101,12 @@ def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures]
             on_step=lambda step, steps, loss: advance(1, note=f"rms error {loss:.4f}"),
         )
     save_compact_vq(folder, model)
-    quality = {name: _rounded(reconstruction_quality(model, pictures[name])) for name in SPLITS}
-    everything = np.concatenate([pictures[name] for name in SPLITS])
-    quality["corpus"] = _rounded(reconstruction_quality(model, everything))
+    image_codes = open_compact_vq(folder)
+    quality = {name: _quality(image_codes, pictures[name]) for name in SPLITS}
+    quality["corpus"] = _quality(image_codes, np.concatenate([pictures[name] for name in SPLITS]))
     document = {
         "pictures": {name: len(pictures[name]) for name in SPLITS},
-        "quality": quality,  # psnr in dB; codebook_used as a share
+        "quality": quality,  # in dB; codebook_used is a share
         "loss": [round(float(np.mean(history[start : start + 100])), 5) for start in range(0, len(history), 100)],
         "threads": torch.get_num_threads(),
     }
@@ -94,12 +116,16 @@ def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures]
         temporary.write_text(
             yaml.safe_dump(json.loads(recipe.model_dump_json()), allow_unicode=True, sort_keys=False), encoding="utf-8"
         )
-    names = sorted(path.name for path in folder.iterdir() if path.name != FILE_NAME and path.is_file())
     lineage = {"recipe": recipe.document(), "parents": [corpus.id]}
     save_manifest(
-        folder, new_manifest("tokenizer", files=[file_entry(folder, name) for name in names], lineage=lineage)
+        folder, new_manifest("tokenizer", files=[file_entry(folder, name) for name in IMAGE_FILES], lineage=lineage)
     )
 
 
-def _rounded(quality: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in quality.items()}
+def _quality(image_codes: ImageCodes, pictures: Pictures) -> dict[str, float]:
+    """PSNR in dB, and the share of the codebook that these pictures use."""
+    chunks = [pictures[start : start + 64] for start in range(0, len(pictures), 64)]
+    codes = [image_codes.encode(chunk) for chunk in chunks]
+    restored = np.concatenate([image_codes.decode(chunk) for chunk in codes])
+    used = len(np.unique(np.concatenate(codes))) / image_codes.identity.codebook
+    return {**psnr(pictures, restored), "codebook_used": round(used, 4)}

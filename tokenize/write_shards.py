@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ..manifests.atomic import whole_file
+from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.errors import BadInput, CheckFailed
-from ..manifests.manifest import Manifest, ShardEntry, file_entry, new_manifest, save_manifest
+from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, file_entry, new_manifest, save_manifest
 from ..manifests.recipe import Recipe
 from ..manifests.shard import Block, code_dtype, write_shard
 from ..pipeline.corpus import picture_roots, read_verdicts
@@ -36,7 +36,12 @@ _ENCODE_ROWS = 64  # pictures in memory at a time; a multiple of the tokenizer's
 
 
 def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, workers: int | None = None) -> Manifest:
-    """Raises BadInput when a split that the recipe asks for would be empty."""
+    """Raises BadInput when nothing is left to train on, CheckFailed when splits would share pictures."""
+    with sole_writer(out):
+        return _write_shards(recipe, corpus, text_model, out, workers)
+
+
+def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, workers: int | None) -> Manifest:
     image_codes = open_image_codes(find_image_tokenizer(recipe.tokenize.image.tokenizer, recipe.base))
     caption_ids = CaptionIds(text_model.read_bytes())
     columns = [*PLAN_COLUMNS, "pixels_hash", "kept"]
@@ -48,8 +53,10 @@ def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, 
     if shared["cluster_in_both"] or shared["pixels_hash_in_both"]:
         raise CheckFailed(f"train and validation share pictures ({shared})", cure="run `tuwen corpus` again")
 
+    drop_manifest(out)
+    tokenizers = _copy_tokenizers(recipe, text_model, out)
     parts = _plan(recipe, corpus, splits, out)
-    entries = _encode(recipe, image_codes, text_model, parts, out, workers)
+    entries = _encode(recipe, image_codes, parts, out, workers)
     names = {split: [entry.name for entry in entries if entry.name.startswith(f"{split}-")] for split in splits}
     document = new_manifest(
         "shards",
@@ -59,7 +66,7 @@ def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, 
         leakage=shared,
         licenses=_licenses(corpus, pa.concat_tables(splits.values())),
         shards=[entry.model_dump() for entry in entries],
-        files=_copy_tokenizers(recipe, text_model, out),
+        files=tokenizers,
         totals={
             "samples": sum(entry.samples for entry in entries),
             "bytes": sum(entry.bytes for entry in entries),
@@ -102,18 +109,19 @@ def _plan(recipe: Recipe, corpus: Manifest, splits: dict[str, pa.Table], out: Pa
 
 
 def _encode(
-    recipe: Recipe, image_codes: ImageCodes, text_model: Path, parts: list[Part], out: Path, workers: int | None
+    recipe: Recipe, image_codes: ImageCodes, parts: list[Part], out: Path, workers: int | None
 ) -> list[ShardEntry]:
-    place = {
-        "image_tokenizer": str(find_image_tokenizer(recipe.tokenize.image.tokenizer, recipe.base)),
-        "text_model": str(text_model.resolve()),
+    # The copies, not the originals: other nodes see the run's folder, and none of this machine's packages.
+    copies = {
+        "image_tokenizer": str((out / IMAGE_TOKENIZER_FOLDER).resolve()),
+        "text_model": str((out / TEXT_MODEL).resolve()),
     }
-    parts = [Part(part.name, part.identity, {**part.place, **place}) for part in parts]
+    parts = [Part(part.name, part.identity, {**part.place, **copies}) for part in parts]
     config = {
         "block_rows": recipe.tokenize.block_rows,
         "text_max_tokens": recipe.tokenize.text.max_tokens,
         "image_tokenizer": image_codes.identity.document(),
-        "text_tokenizer": CaptionIds(text_model.read_bytes()).sha256,
+        "text_tokenizer": CaptionIds((out / TEXT_MODEL).read_bytes()).sha256,
     }
     results = run_stage("tokenize", encode_shard, parts, config, out, workers=workers)
     return [ShardEntry.model_validate(result.summary) for result in results]
@@ -123,6 +131,10 @@ def encode_shard(part: Part, config: dict[str, Any], folder: Path) -> dict[str, 
     """One shard from its slice of the decision table; returns its manifest entry."""
     torch.set_num_threads(1)  # sums in another order would be other codes now and then
     image_codes = open_image_codes(Path(part.place["image_tokenizer"]))
+    if image_codes.identity.document() != config["image_tokenizer"]:
+        raise CheckFailed(
+            f"{part.place['image_tokenizer']}: another tokenizer than was asked for", cure="give the command again"
+        )
     caption_ids = _caption_ids(part.place["text_model"], config["text_tokenizer"])
     rows = pq.read_table(part.place["rows"]).to_pylist()
     trimmed = [0]

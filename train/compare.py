@@ -3,11 +3,14 @@
 difference = first_difference(open_run(a), open_run(b))      # None, or a line that says where they part
 """
 
-from .run import Run
+import torch
+
+from .checkpoint import load_checkpoint
+from .run import CHECKPOINT, Run
 
 
 def first_difference(a: Run, b: Run) -> str | None:
-    """Losses, gradient norms and learning rates of every step, as exact floats; then the number of steps."""
+    """Losses, gradient norms and learning rates of every step as exact floats; then the weights and the data digest."""
     losses_a, losses_b = a.losses, b.losses
     for left, right in zip(losses_a, losses_b, strict=False):
         names = [name for name in left if left[name] != right.get(name)]
@@ -16,4 +19,23 @@ def first_difference(a: Run, b: Run) -> str | None:
             return f"step {left['step']}: {name} is {left[name]!r} and {right.get(name)!r}"
     if len(losses_a) != len(losses_b):
         return f"step {min(len(losses_a), len(losses_b))}: one run has {len(losses_a)} steps, the other {len(losses_b)}"
+    if not losses_a:
+        return "step 0: neither run has done a step"
+    return _weights_difference(a, b)
+
+
+def _weights_difference(a: Run, b: Run) -> str | None:
+    """What no loss shows: the last update, and which rows were read."""
+    left, right = (load_checkpoint(run.folder / CHECKPOINT) for run in (a, b))
+    if left is None or right is None:
+        return None if left is right else f"step {len(a.losses)}: one run has no checkpoint"
+    if left.stream != right.stream:
+        return (
+            f"step {left.step}: the data read before it differ ({left.stream['digest']} and {right.stream['digest']})"
+        )
+    if list(left.model) != list(right.model):
+        return f"step {left.step}: the models have other parameters"
+    for name, tensor in left.model.items():
+        if not torch.equal(tensor, right.model[name]):
+            return f"step {left.step}: the weights `{name}` differ"
     return None

@@ -58,7 +58,7 @@ def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Pat
     phase("verify", lambda: _verify(shards))
     run: Run = phase("train", lambda: train(recipe, shards, out / "train"))
     phase("paint", lambda: paint_prompts(run))
-    nearest = phase("judge", lambda: judge(run, corpus, recipe))
+    nearest = phase("judge", lambda: judge(run, corpus, shards, recipe))
     _write_json(out / "times.json", times)
     scores = {
         "pairs": corpus.document["totals"]["pairs"], "kept": corpus.document["totals"]["kept"],
@@ -80,11 +80,12 @@ def paint_prompts(run: Run) -> None:
     _write_json(folder / "paintings.json", listed)
 
 
-def judge(run: Run, corpus: Manifest, recipe: Recipe) -> list[dict[str, Any]]:
+def judge(run: Run, corpus: Manifest, shards: Manifest, recipe: Recipe) -> list[dict[str, Any]]:
     """How often a painted picture (the likeliest codes) is nearest to its own: captions trained on, and others."""
     scores = [
         nearest_score(run, corpus, recipe.split.validation, split, JUDGED_CAPTIONS, seed=0, temperature=0)
-        for split in ("train", "validation")
+        for split, about in shards.document["splits"].items()
+        if about["samples"]
     ]
     _write_json(run.folder / "nearest.json", scores)
     return scores

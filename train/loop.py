@@ -8,6 +8,7 @@ A recipe states steps, or minutes: then the speed is measured once, the number o
 
 import json
 import os
+import statistics
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -16,17 +17,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..manifests.atomic import whole_file
+from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.errors import BadInput, CheckFailed
-from ..manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
+from ..manifests.manifest import FILE_NAME, Manifest, file_entry, load_manifest, new_manifest, save_manifest
 from ..manifests.recipe import Recipe
 from ..manifests.split_reader import SplitReader
+from ..manifests.verify import verify_manifest
+from ..pipeline.cluster import usable_cpus
 from ..pipeline.progress import progress
+from ..tokenize.compute import autocast, compute_dtype
 from ..tokenize.image_codes import TOKENIZER_FILES
 from ..tokenize.sequence import SequenceLayout, compact_layout
 from ..tokenize.write_shards import IMAGE_TOKENIZER_FOLDER, TEXT_MODEL
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .model import Painter, autocast, compute_dtype
+from .model import Painter
 from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
 from .preset import WARMUP_SHARE, Settings, settle, stated_steps
 from .run import CHECKPOINT, LOSSES, RUN, Run, RunDocument, begin_run, open_run
@@ -38,17 +42,29 @@ _WARM_STEPS = 4
 
 def train(recipe: Recipe, shards: Manifest, out: Path, must_resume: bool = False) -> Run:
     """Raises BadInput when `out` holds another run, or when `must_resume` and there is nothing to resume."""
-    reader = SplitReader(shards, "train")
-    layout = layout_of(recipe, shards)
-    settings = settle(recipe.train, layout)
-    run = _continued(recipe, shards, layout, settings, out)
-    if must_resume and (run is None or not (out / CHECKPOINT).is_file()):
-        raise BadInput(f"{out}: nothing to resume", cure="leave --resume away to begin")
-    torch.set_num_threads(run.document.threads if run else _usable_cpus())
-    run = run or begin_run(out, shards, _new_document(recipe, shards, layout, settings, reader))
-    _train(run, reader, recipe.train.checkpoint_every)
-    _save_manifest(run, recipe, shards)
-    return run
+    with sole_writer(out):
+        reader = SplitReader(shards, "train")
+        layout = layout_of(recipe, shards)
+        settings = settle(recipe.train, layout)
+        run = _continued(recipe, shards, layout, settings, out)
+        if must_resume and (run is None or not (out / CHECKPOINT).is_file()):
+            raise BadInput(f"{out}: nothing to resume", cure="leave --resume away to begin")
+        if run is not None and _finished(run):
+            return run
+        torch.set_num_threads(run.document.threads if run else usable_cpus())
+        run = run or begin_run(out, shards, _new_document(recipe, shards, layout, settings, reader))
+        _train(run, reader, recipe.train.checkpoint_every)
+        _save_manifest(run, recipe, shards)
+        return run
+
+
+def _finished(run: Run) -> bool:
+    """Raises CheckFailed when the run is finished but was altered since: it must not be sealed anew."""
+    if not (run.folder / FILE_NAME).is_file():
+        return False
+    for fault in verify_manifest(load_manifest(run.folder, "train")):
+        raise CheckFailed(f"{run.folder}: {fault}", cure="or delete the run and train again")
+    return True
 
 
 def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
@@ -122,11 +138,16 @@ def train_step(model: Painter, optimizer: torch.optim.Optimizer, stream: Stream,
 
 def _continued(recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings, out: Path) -> Run | None:
     """The run that `out` holds, if it is this one."""
-    try:
-        run = open_run(out)
-    except BadInput:
+    if not (out / RUN).is_file():
         return None
-    asked = {"shards": shards.id, "layout": layout.document(), "settings": settings, "compute": _compute(recipe)}
+    run = open_run(out)
+    asked = {
+        "shards": shards.id,
+        "layout": layout.document(),
+        "settings": settings,
+        "compute": _compute(recipe),
+        "minutes": _minutes(recipe),
+    }
     differ = [name for name, value in asked.items() if getattr(run.document, name) != value]
     steps = stated_steps(recipe.train)
     if steps is not None and steps != run.document.optimizer.num_steps:
@@ -153,6 +174,7 @@ def _new_document(
             settings=settings,
             optimizer=optimizer,
             compute=_compute(recipe),
+            minutes=_minutes(recipe),
             threads=torch.get_num_threads(),
         )
 
@@ -173,8 +195,7 @@ def steps_in(minutes: float, document: RunDocument, reader: SplitReader) -> int:
         began = time.perf_counter()
         train_step(model, optimizer, stream, run, step)
         times.append(time.perf_counter() - began)
-    mean = sum(times[_WARM_STEPS:]) / _TIMED_STEPS
-    return max(2, round(60 * minutes / mean))
+    return max(2, round(60 * minutes / statistics.median(times[_WARM_STEPS:])))
 
 
 def _new_model(document: RunDocument) -> tuple[Painter, torch.optim.Optimizer]:
@@ -188,8 +209,9 @@ def _compute(recipe: Recipe) -> Literal["float32", "bfloat16"]:
     return "bfloat16" if compute_dtype(recipe.train.compute, device) == torch.bfloat16 else "float32"
 
 
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _minutes(recipe: Recipe) -> str | None:
+    """What the number of steps was made of, unless it was stated."""
+    return str(recipe.train.minutes) if stated_steps(recipe.train) is None else None
 
 
 def _loss_log(run: Run, start: int) -> Any:

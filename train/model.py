@@ -13,8 +13,6 @@ Their released LN took a maximum over batch and time, which leaks the future; no
 Shapes: B rows, L tokens, V vocabulary, D width, H heads, E width of a head, G = B·H, T tokens so far (cached and new).
 """
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -138,16 +136,3 @@ class Painter(nn.Module):
             x_BLD = block(x_BLD, cache)
         logits_BLV: Tensor = self.head(self.final_norm(x_BLD))
         return logits_BLV
-
-
-def compute_dtype(name: Literal["auto", "bfloat16", "float32"], device: torch.device) -> torch.dtype:
-    """The type of the matrix products. `auto` is bfloat16 where that is fast: CUDA, and CPUs with AMX tiles (14×)."""
-    if name == "auto":
-        fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
-        return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Master weights stay fp32; matrix products run in `dtype`."""
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

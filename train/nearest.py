@@ -1,6 +1,6 @@
 """Do the painted pictures answer their prompts? For captions of the corpus, is the caption's own picture near?
 
-    score = nearest_score(run, corpus, captions=200, seed=0)        # {"own_in_5": 0.52, …}
+    score = nearest_score(run, corpus, 0.05, "train", captions=200, seed=0, temperature=0)      # {"own_in_5": …}
 
 One picture is painted for each caption; all real pictures of the corpus are ranked by the distance of 16x16 RGB
 thumbnails; counted is whether a picture that carries the caption is among the nearest 5. `strict` counts the one

@@ -13,7 +13,6 @@ Shapes: P prompts, S samples of each, R rows painted together, N codes of a pict
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from .model import Painter, autocast, compute_dtype
+from ..tokenize.compute import Compute, autocast, compute_dtype
+from .model import Painter
 
 # Painted at a time, always: kernels for 3 rows and for 16 differ in the last bits, and so would the pictures.
 ROWS = 16
@@ -36,7 +36,7 @@ class SamplingConfig(BaseModel):
     codebook_size: int = Field(default=1024, gt=0)
     temperature: float = Field(default=1.0, ge=0)
     top_k: int = Field(default=200, gt=0)
-    compute: Literal["auto", "bfloat16", "float32"] = "auto"
+    compute: Compute = "auto"
 
 
 def noise_of(seed: int, prompt: Sequence[int], sample: int, shape: tuple[int, int]) -> Tensor:

@@ -42,6 +42,7 @@ class RunDocument(BaseModel):
     optimizer: OptimizerConfig
     compute: Literal["float32", "bfloat16"]
     threads: int
+    minutes: str | None = None  # that the number of steps was measured for
 
 
 @dataclass(frozen=True)
