@@ -18,6 +18,8 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from .progress import progress
+
 RADIUS = 4  # bits of 64; distances of median-threshold hashes are almost always even
 MAX_CELL_DIFFERENCE = 18  # of 255, in any channel of any cell
 
@@ -64,7 +66,12 @@ def hamming_pairs(unique: U64, radius: int) -> Pairs:
     codes = ray.put(unique)
     task = ray.remote(num_cpus=1)(_table_pairs)
     tables = [task.remote(codes, kept, num_blocks, radius) for kept in combinations(range(num_blocks), 3)]
-    pairs = np.concatenate(ray.get(tables))
+    found = []
+    with progress("match", len(tables), "table") as advance:
+        for table in tables:
+            found.append(ray.get(table))
+            advance()
+    pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 

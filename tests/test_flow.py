@@ -43,7 +43,7 @@ def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 60
 def steps_done(run: Path) -> int:
     """Lines of the loss log, once there is a checkpoint to go on from."""
     log = run / "losses.jsonl"
-    return len(log.read_text().splitlines()) if (run / "checkpoint.pt").is_file() and log.is_file() else 0
+    return len(log.read_text().splitlines()) if (run / "checkpoint.safetensors").is_file() and log.is_file() else 0
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,14 @@ def test_shards_are_the_same_after_a_kill_in_the_middle(user: Path, tmp_path: Pa
     assert whole.id == killed.id
     assert files_of(whole) == files_of(killed)
     assert not list((tmp_path / "killed").glob(".part-*"))
+
+
+def test_a_corpus_goes_where_out_says_with_its_page(user: Path) -> None:
+    done = tuwen("corpus", "shapes.yaml", "--out", "elsewhere", "--json", cwd=user)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["totals"]["pairs"] == 72
+    assert (user / "elsewhere" / "report.html").is_file()
+    assert not (user / "report.html").exists()
 
 
 @pytest.mark.parametrize(

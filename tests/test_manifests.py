@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tuwen.manifests.atomic import whole_file
 from tuwen.manifests.canonical import canonical_json, exact, sha256_of
 from tuwen.manifests.errors import BadInput, CheckFailed
-from tuwen.manifests.manifest import load_manifest, new_manifest, save_manifest
+from tuwen.manifests.manifest import load_manifest, new_manifest, save_manifest, seal
 from tuwen.manifests.order import Order, keys_at, readings_of
 from tuwen.manifests.pair import pair_key
 from tuwen.manifests.permutation import Permutation
@@ -247,6 +247,15 @@ def test_altering_any_field_is_found(tmp_path: Path, shards: Path) -> None:
         (tmp_path / "manifest.json").write_text(json.dumps(altered))
         with pytest.raises(CheckFailed):
             load_manifest(tmp_path)
+
+
+def test_a_document_that_was_sealed_anew_around_another_content_is_found(tmp_path: Path, shards: Path) -> None:
+    document = json.loads(json.dumps(load_manifest(shards).document))
+    document["shards"][0]["sha256"] = "sha256:" + "0" * 64
+    document["seal"] = seal(document)
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(CheckFailed, match="the id is not that of its content"):
+        load_manifest(tmp_path)
 
 
 def test_a_good_manifest_has_no_faults(shards: Path) -> None:

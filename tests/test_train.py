@@ -258,9 +258,9 @@ def test_another_run_in_the_same_folder_is_refused_and_named(shapes: tuple[Recip
 
 
 def test_a_finished_run_is_not_trained_again(shapes: tuple[Recipe, Path], trained: Path) -> None:
-    before = (trained / "checkpoint.pt").read_bytes()
+    before = (trained / "checkpoint.safetensors").read_bytes()
     train(shapes[0], load_manifest(shapes[1] / "shards"), trained)
-    assert (trained / "checkpoint.pt").read_bytes() == before
+    assert (trained / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_minutes_become_a_number_of_steps_that_is_written_down(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
@@ -295,11 +295,25 @@ def test_compare_names_the_first_step_that_differs(trained: Path, tmp_path: Path
     assert "12 steps, the other 9" in str(first_difference(run, open_run(tmp_path)))
 
 
+def test_a_finished_run_that_was_altered_is_not_sealed_anew(
+    shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path
+) -> None:
+    for path in trained.rglob("*"):
+        if path.is_file():
+            (tmp_path / path.relative_to(trained)).parent.mkdir(exist_ok=True)
+            (tmp_path / path.relative_to(trained)).write_bytes(path.read_bytes())
+    log = tmp_path / "losses.jsonl"
+    log.write_text(log.read_text().replace('"loss": ', '"loss": 1'))
+    with pytest.raises(CheckFailed, match=r"losses.jsonl: .* instead of"):
+        train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
+
+
 def test_a_checkpoint_that_was_cut_short_is_refused(shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path) -> None:
     for path in trained.iterdir():
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "checkpoint.pt").write_bytes((trained / "checkpoint.pt").read_bytes()[:5000])
+    (tmp_path / "manifest.json").unlink()  # as if killed just then
+    (tmp_path / "checkpoint.safetensors").write_bytes((trained / "checkpoint.safetensors").read_bytes()[:5000])
     with pytest.raises(CheckFailed, match="not a whole checkpoint"):
         train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
 
@@ -320,7 +334,7 @@ def test_painting_gives_pictures_that_repeat_and_the_best_come_first(trained: Pa
         paint_pictures(run, ["  "], count=1, seed=0)
 
 
-def test_the_nearest_score_is_one_for_the_real_pictures_and_chance_for_noise(
+def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untrained_painter(
     shapes: tuple[Recipe, Path], trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A painter that copies the corpus scores 1: what is measured can be reached, and is not given away."""
@@ -339,5 +353,5 @@ def test_the_nearest_score_is_one_for_the_real_pictures_and_chance_for_noise(
     monkeypatch.setattr("tuwen.train.nearest.paint_pictures", copies)
     perfect = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
     assert perfect["own_in_5"] > 0.9
-    assert honest["own_in_5"] < 0.6
+    assert honest["own_in_5"] < perfect["own_in_5"] / 2
     assert perfect["chance"] == pytest.approx(5 / perfect["pictures"], abs=1e-4)

@@ -11,13 +11,15 @@ Every layer looks at one picture alone (no batch statistics), so a picture's cod
 the batch nor on their number. The codebook is a buffer that the trainer fills (train_compact_vq).
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 PATCH_PX = 8  # one code per 8 x 8 px
-ENCODE_BATCH = 16  # oneDNN's kernels for 1 picture and for 16 differ in the last bits: always give it 16
+CHUNK = 16  # oneDNN's kernels for 1 picture and for 16 differ in the last bits: always give it 16
 
 
 class CompactVQConfig(BaseModel):
@@ -73,18 +75,16 @@ class CompactVQ(nn.Module):
             raise ValueError(
                 f"{height} x {width} px do not divide in patches of {PATCH_PX} px; resize the pictures first"
             )
-        chunks = []
-        for chunk in torch.split(pictures, ENCODE_BATCH):
-            missing = ENCODE_BATCH - len(chunk)
-            latents = self.latents(F.pad(chunk, (0, 0, 0, 0, 0, 0, 0, missing)))  # (16 * H/8 * W/8, D)
-            codes = self.nearest_codes(latents).view(-1, height // PATCH_PX, width // PATCH_PX)
-            chunks.append(codes[: len(chunk)])
-        return torch.cat(chunks)
+        return _in_chunks(pictures, self._encode)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """(B, H/8, W/8) integers -> (B, 3, H, W) in 0..1."""
-        return self.pictures(self.codebook[codes.long()]).clamp(0, 1)
+        return _in_chunks(codes.long(), lambda chunk: self.pictures(self.codebook[chunk]).clamp(0, 1))
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        height, width = pictures.shape[-2] // PATCH_PX, pictures.shape[-1] // PATCH_PX
+        return self.nearest_codes(self.latents(pictures)).view(-1, height, width)
 
     def latents(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..1 -> (B * H/8 * W/8, D), one row a patch."""
@@ -103,6 +103,15 @@ class CompactVQ(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):  # bf16 would confuse neighbouring codes
             distances: Tensor = torch.addmm(self.codebook.square().sum(1), latents, self.codebook.T, alpha=-2)  # (N, K)
             return distances.argmin(1)
+
+
+def _in_chunks(rows: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """`function` of 16 rows at a time, the last filled up with zeros: a row's result depends on that row alone."""
+    results = []
+    for chunk in torch.split(rows, CHUNK):
+        filled = torch.cat([chunk, chunk.new_zeros(CHUNK - len(chunk), *chunk.shape[1:])])
+        results.append(function(filled)[: len(chunk)])
+    return torch.cat(results)
 
 
 class ResidualBlock(nn.Module):

@@ -19,6 +19,7 @@ from ..manifests.manifest import Manifest
 from ..manifests.recipe import Recipe
 from ..manifests.split_reader import SplitReader
 from ..pipeline.corpus import picture_roots, read_verdicts
+from ..pipeline.progress import progress
 from .crops import PLAN_COLUMNS, cropped
 from .image_codes import Codes, ImageCodes, Pictures, open_image_codes
 from .quality import psnr
@@ -74,7 +75,12 @@ def _originals(recipe: Recipe, corpus: Manifest, keys: list[str], image_codes: I
     place = {key: number for number, key in enumerate(verdicts["key"].to_pylist())}
     rows = verdicts.take([place[key] for key in keys]).to_pylist()
     roots = {name: str(root) for name, root in picture_roots(recipe, corpus.folder).items()}
-    return np.stack([picture for picture, _ in cropped(rows, roots, image_codes.identity.side_px)])
+    pictures = []
+    with progress("reconstruct", len(rows), "picture") as advance:
+        for picture, _ in cropped(rows, roots, image_codes.identity.side_px):
+            pictures.append(picture)
+            advance()
+    return np.stack(pictures)
 
 
 def _save_sheet(path: Path, original: NDArray[np.uint8], restored: NDArray[np.uint8]) -> None:

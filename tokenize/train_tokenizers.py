@@ -59,7 +59,9 @@ def train_tokenizers(
             )
         drop_manifest(out)
         if "text" in what:
-            model = train_sentencepiece(splits["train"]["caption"].to_pylist(), recipe.tokenize.text.vocab)
+            with progress("SentencePiece", 1, "model") as advance:
+                model = train_sentencepiece(splits["train"]["caption"].to_pylist(), recipe.tokenize.text.vocab)
+                advance()
             with whole_file(out / TEXT_MODEL) as temporary:
                 temporary.write_bytes(model)
         if "image" in what and not _finished(recipe, corpus, out / IMAGE_FOLDER):

@@ -191,10 +191,12 @@ def steps_in(minutes: float, document: RunDocument, reader: SplitReader) -> int:
     model, optimizer = _new_model(document)
     stream = Stream(reader, document.settings.seed, document.settings.batch)
     times = []
-    for step in range(_WARM_STEPS + _TIMED_STEPS):
-        began = time.perf_counter()
-        train_step(model, optimizer, stream, run, step)
-        times.append(time.perf_counter() - began)
+    with progress("time steps", _WARM_STEPS + _TIMED_STEPS, "step") as advance:
+        for step in range(_WARM_STEPS + _TIMED_STEPS):
+            began = time.perf_counter()
+            train_step(model, optimizer, stream, run, step)
+            times.append(time.perf_counter() - began)
+            advance()
     return max(2, round(60 * minutes / statistics.median(times[_WARM_STEPS:])))
 
 

@@ -12,7 +12,7 @@ Shapes: P prompts, S samples of each, R rows painted together, N codes of a pict
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -81,6 +81,7 @@ def paint(
     num_samples: int,
     seed: int,
     config: SamplingConfig,
+    on_painted: Callable[[int], None] = lambda num_pictures: None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Codes (P, S, N) of `num_samples` pictures a prompt, and scores (P, S): mean log-probability of a code, in nats.
 
@@ -100,6 +101,7 @@ def paint(
         codes_RN, score_R = paint_rows(model, ids_RL, positions_RL, noise_RNK, config)
         places = tuple(zip(*rows, strict=True))
         codes_PSN[places], scores_PS[places] = codes_RN[: len(rows)].cpu().numpy(), score_R[: len(rows)].cpu().numpy()
+        on_painted(len(rows))
     model.train(was_training)
     return codes_PSN, scores_PS
 

@@ -17,6 +17,7 @@ from PIL import Image
 from ..manifests.atomic import whole_file
 from ..manifests.errors import BadInput
 from ..pipeline.clean_caption import normalise
+from ..pipeline.progress import progress
 from ..tokenize.image_codes import Pictures
 from ..tokenize.reconstruction import decode_in_batches
 from .paint import SamplingConfig, paint
@@ -41,7 +42,8 @@ def paint_pictures(
         top_k=top_k,
         compute=run.document.compute,
     )
-    codes, scores = paint(run.load_model(), ids, positions, count, seed, config)
+    with progress("paint", len(prompts) * count, "picture") as advance:
+        codes, scores = paint(run.load_model(), ids, positions, count, seed, config, on_painted=advance)
     image_codes = run.image_codes
     flat = decode_in_batches(image_codes, codes.reshape(-1, *image_codes.identity.grid))
     return flat.reshape(len(prompts), count, *flat.shape[1:]), scores

@@ -15,7 +15,7 @@ from .model import ModelConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"width": 64, "depth": 2, "heads": 2, "batch": 16, "lr": 2e-3, "steps": 60},
-    "demo": {"width": 512, "depth": 4, "heads": 4, "batch": 16, "lr": 2e-3, "steps": 3000},
+    "demo": {"width": 512, "depth": 4, "heads": 4, "batch": 32, "lr": 2.5e-3, "steps": 2000},
     "small": {"width": 768, "depth": 12, "heads": 12, "batch": 256, "lr": 6e-4, "steps": 50_000},
 }
 WARMUP_SHARE = 0.04

@@ -4,7 +4,7 @@
     run.layout, run.caption_ids, run.image_codes, run.load_model()
 
 A run explains itself: `run.json` (its declared inputs, number of steps included), `text.model` and
-`image_tokenizer/` (so that it can paint anywhere), `losses.jsonl`, `checkpoint.pt`, `manifest.json`.
+`image_tokenizer/` (so that it can paint anywhere), `losses.jsonl`, `checkpoint.safetensors`, `manifest.json`.
 """
 
 import json
@@ -28,7 +28,7 @@ from .model import Painter
 from .optimizer import OptimizerConfig
 from .preset import Settings
 
-RUN, LOSSES, CHECKPOINT = "run.json", "losses.jsonl", "checkpoint.pt"
+RUN, LOSSES, CHECKPOINT = "run.json", "losses.jsonl", "checkpoint.safetensors"
 
 
 class RunDocument(BaseModel):
