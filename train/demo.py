@@ -18,7 +18,7 @@ from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.recipe import Recipe
 from ..manifests.verify import verify_manifest
 from ..pipeline.cluster import stop_cluster
-from ..pipeline.corpus import build_corpus
+from ..pipeline.corpus import build_corpus, read_verdicts
 from ..pipeline.footprint import Footprint
 from ..pipeline.report import write_report
 from ..tokenize.reconstruction import measure_reconstruction
@@ -35,7 +35,7 @@ PROMPTS = (
 )  # fmt: skip
 SAMPLES = 8
 JUDGED_CAPTIONS = 200
-TEMPERATURE, TOP_K = 0.5, 200
+TEMPERATURE, TOP_K = 0.25, 200
 
 
 def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Path, dict[str, Any]]:
@@ -58,7 +58,7 @@ def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Pat
     measured = phase("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
     phase("verify", lambda: _verify(shards))
     run: Run = phase("train", lambda: train(recipe, shards, out / "train"))
-    phase("paint", lambda: paint_prompts(run))
+    phase("paint", lambda: paint_prompts(run, corpus))
     nearest = phase("judge", lambda: judge(run, corpus, shards, recipe))
     _write_json(out / "times.json", _longest(times, out / "times.json"))
     scores = {
@@ -76,14 +76,16 @@ def _longest(times: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     return [max(time, before.get(time["phase"], time), key=lambda time: float(time["seconds"])) for time in times]
 
 
-def paint_prompts(run: Run) -> None:
-    """The first samples of seed 0 for each prompt; none is chosen."""
+def paint_prompts(run: Run, corpus: Manifest) -> None:
+    """The first samples of seed 0 for each prompt; none is chosen. Says which prompts are captions of the corpus."""
+    verdicts = read_verdicts(corpus, ["caption", "kept"])
+    captions = set(verdicts.filter(verdicts["kept"])["caption"].to_pylist())
     pictures, _ = paint_pictures(run, list(PROMPTS), SAMPLES, seed=0, temperature=TEMPERATURE, top_k=TOP_K)
     folder = run.folder / "paintings"
     listed = []
     for number, (prompt, painted) in enumerate(zip(PROMPTS, pictures, strict=True)):
         save_grid(folder / f"{number:02d}.png", painted, columns=4)
-        listed.append({"prompt": prompt, "file": f"{number:02d}.png"})
+        listed.append({"prompt": prompt, "file": f"{number:02d}.png", "is_caption": prompt in captions})
     _write_json(folder / "paintings.json", listed)
 
 
