@@ -4,13 +4,12 @@
     num_cpus()
 
 A local cluster has no dashboard, sends no usage statistics, and a small object store: pictures never
-enter it, only paths and small columns do. A distant one is sent this very package as a wheel.
+enter it, only paths and small columns do. A distant one is sent this very package.
 """
 
 import logging
 import os
-import subprocess
-import sys
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -61,24 +60,23 @@ def usable_cpus() -> int:
 
 
 def _join(address: str) -> None:
-    runtime_env: dict[str, Any] = {"py_modules": [str(_build_wheel())]}
+    runtime_env: dict[str, Any] = {"py_modules": [str(_stage_package())]}
     try:
         ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
-        raise BadInput(
-            f"no Ray cluster at {address} ({error})",
-            cure="start one with `ray start --head`, or leave the address away",
-        ) from None
+        cure = "start one with `ray start --head`; if it wants a token, set RAY_AUTH_MODE=token"
+        raise BadInput(f"no Ray cluster at {address} ({error})", cure) from None
 
 
-def _build_wheel() -> Path:
-    """The nodes need tuwen itself; the import package is the repository root, so only a wheel carries it there."""
-    folder = Path(tempfile.mkdtemp(prefix="tuwen-wheel-"))
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(PACKAGE)]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        raise BadInput(
-            f"no wheel could be built of {PACKAGE}", cure=f"mend this: {error.stderr.strip().splitlines()[-1]}"
-        ) from None
-    return next(folder.glob("tuwen-*.whl"))
+def _stage_package() -> Path:
+    """A copy of the package in a folder of its own name, for Ray to send to the nodes.
+
+    The import package is the repository root, whose folder may have any name. Not a wheel: Ray installs one with all
+    that it depends on, and every node would fetch a torch of its own.
+    """
+    staged = Path(tempfile.mkdtemp(prefix="tuwen-")) / "tuwen"
+    staged.mkdir()
+    shutil.copy(PACKAGE / "__init__.py", staged)
+    for room in ("manifests", "pipeline", "tokenize", "train"):
+        shutil.copytree(PACKAGE / room, staged / room, ignore=shutil.ignore_patterns("__pycache__", "*.md"))
+    return staged
