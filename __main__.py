@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .manifests.errors import BadInput, CheckFailed, TuwenError
-from .manifests.manifest import Manifest, load_manifest
+from .manifests.manifest import FILE_NAME, Manifest, load_manifest
 from .manifests.recipe import Recipe, load_recipe
 
 BUG = 70  # sysexits.h: internal software error; an uncaught exception would exit with 1, which means something here
@@ -34,6 +34,11 @@ From = Annotated[Path | None, typer.Option("--from", help="The folder that holds
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="Override a key of the recipe.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Tasks at a time; never changes a result.")]
 RayAddress = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster; default: a local one.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the training run.")]
+Split = Annotated[str, typer.Option("--split")]
+ShuffleName = Annotated[
+    str, typer.Option("--shuffle", metavar="global|none|window:64[:1]", help="Window: its blocks, and those of a run.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -119,7 +124,9 @@ def tokenize(
 def train(
     recipe: RecipeName,
     out: Out = None,
-    from_: From = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="A folder with `shards`, or a shard manifest itself; may be a URL.")
+    ] = None,
     sets: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Insist that there is a checkpoint to go on from.")] = False,
     as_json: AsJson = False,
@@ -128,7 +135,7 @@ def train(
     from .train.loop import train as train_run
 
     loaded = load_recipe(recipe, sets)
-    shards = load_manifest(_inputs(loaded, from_) / "shards", "shards")
+    shards = _shard_manifest(from_ or str(_run_folder(loaded)))
     run = train_run(loaded, shards, out or _run_folder(loaded) / "train", must_resume=resume)
     _refresh_report(run.folder)
     last = run.losses[-1]
@@ -207,7 +214,7 @@ def demo(
 
 @manifest_app.command()
 def verify(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST")],
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
     mode: Annotated[
         str, typer.Option("--mode", help="off, first (sha256), block (crc32 of each block), always (both).")
     ] = "block",
@@ -230,42 +237,132 @@ def verify(
 
 
 @manifest_app.command()
-def show(manifest: Annotated[Path, typer.Argument(metavar="MANIFEST")], as_json: AsJson = False) -> None:
-    """What a manifest says, for a person."""
-    from .manifests.show import describe
+def show(
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="A folder, a URL, or a lone shard.")],
+    as_json: AsJson = False,
+) -> None:
+    """What a manifest says, for a person. A lone shard explains itself."""
+    from .manifests.shard import read_header
+    from .manifests.show import describe, describe_shard
 
+    if manifest.endswith(".tar"):
+        header = read_header(Path(manifest))
+        _print(header, describe_shard(manifest, header), as_json)
+        return
     loaded = load_manifest(manifest)
     _print(loaded.document, describe(loaded), as_json)
 
 
 @manifest_app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A")],
+    b: Annotated[str, typer.Argument(metavar="B")],
+    as_json: AsJson = False,
+) -> None:
+    """What changed from A to B: recipe, tokenizers, schema, shards, samples."""
+    from .manifests.diff import describe_difference, difference
+
+    changes = difference(load_manifest(a), load_manifest(b))
+    _print(changes, describe_difference(changes), as_json)
+
+
+@manifest_app.command()
+def merge(
+    manifests: Annotated[list[str], typer.Argument(metavar="A B …")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the merged manifest.")],
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="3,1", help="Samples of each in turn; default: all, once an epoch."),
+    ] = None,
+    phases: Annotated[
+        list[str] | None, typer.Option("--phase", metavar="100000:1,1", help="Other weights from a position on.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One manifest over the shards of several, where their tokenizers and schemas agree."""
+    from .manifests.merge import merge as merge_manifests
+    from .manifests.mixture import parse_phases
+
+    loaded = [load_manifest(name, "shards") for name in manifests]
+    merged = merge_manifests(loaded, out, parse_phases(weights, phases or []))
+    _say(merged, f"{merged.document['totals']['samples']} samples in {len(merged.shards)} shards", as_json)
+
+
+@manifest_app.command()
+def quarantine(
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
+    shards: Annotated[list[str], typer.Argument(metavar="SHARD …", help="Names of shards to take out.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the new manifest.")],
+    reason: Annotated[str, typer.Option("--reason", help="What the tombstones say.")] = "taken out by hand",
+    as_json: AsJson = False,
+) -> None:
+    """A new manifest without some shards, with a tombstone for each."""
+    from .manifests.quarantine import quarantine as take_out
+
+    made = take_out(load_manifest(manifest, "shards"), shards, reason, out)
+    stones = len(made.document["tombstones"])
+    _say(made, f"{made.document['totals']['samples']} samples left, {stones} tombstones", as_json)
+
+
+@manifest_app.command()
+def export(
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
+    out: Annotated[Path, typer.Option("--out", help="Where the tars go.")],
+    layout: Annotated[str, typer.Option("--layout", help="sample: KEY.codes.npy, KEY.txt, KEY.json.")] = "sample",
+    workers: Workers = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """The same samples for other people's loaders, with a wids index and a Croissant file."""
+    from .tokenize.export_samples import export_samples
+
+    if layout != "sample":
+        raise BadInput(f"--layout {layout}", cure="say sample; the shards themselves are of layout block")
+    loaded = load_manifest(manifest, "shards")
+    _start(ray, workers)
+    made = export_samples(loaded, out, workers)
+    _say(made, f"{made.document['totals']['samples']} samples in {len(made.shards)} tars", as_json)
+
+
+@manifest_app.command()
 def what(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST")],
-    seed: Annotated[int, typer.Option("--seed")],
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
+    seed: Seed,
     position: Annotated[int, typer.Option("--position", min=0, help="Samples read before.")],
     count: Annotated[int, typer.Option("--count", min=1)] = 1,
+    shuffle: ShuffleName = "global",
+    split: Split = "train",
     as_json: AsJson = False,
 ) -> None:
     """The keys that training reads there, one a line."""
-    from .manifests.order import keys_at
+    from .manifests.order import open_order
+    from .manifests.readings import keys_at
+    from .manifests.shuffle import parse_shuffle
 
-    keys = keys_at(load_manifest(manifest, "shards"), seed, position, count)
+    loaded = load_manifest(manifest, "shards")
+    keys = keys_at(loaded, open_order(loaded, split, seed, parse_shuffle(shuffle)), position, count, split)
     _print(keys, "\n".join(keys), as_json)
 
 
 @manifest_app.command()
 def when(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST")],
+    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
     key: Annotated[str, typer.Argument(metavar="KEY")],
-    seed: Annotated[int, typer.Option("--seed")],
+    seed: Seed,
     batch: Annotated[int, typer.Option("--batch", min=1, help="The global batch.")],
     epochs: Annotated[int, typer.Option("--epochs", min=1)] = 1,
+    shuffle: ShuffleName = "global",
+    split: Split = "train",
     as_json: AsJson = False,
 ) -> None:
     """The positions and steps at which training reads a pair."""
-    from .manifests.order import readings_of
+    from .manifests.order import open_order
+    from .manifests.readings import readings_of
+    from .manifests.shuffle import parse_shuffle
 
-    readings = readings_of(load_manifest(manifest, "shards"), key, seed, batch, epochs)
+    loaded = load_manifest(manifest, "shards")
+    order = open_order(loaded, split, seed, parse_shuffle(shuffle))
+    readings = readings_of(loaded, order, key, batch, epochs, split)
     text = "\n".join(f"epoch {row['epoch']}  position {row['position']}  step {row['step']}" for row in readings)
     _print(readings, text, as_json)
 
@@ -290,6 +387,13 @@ def _run_folder(recipe: Recipe) -> Path:
 
 def _inputs(recipe: Recipe, from_: Path | None) -> Path:
     return from_ or _run_folder(recipe)
+
+
+def _shard_manifest(place: str) -> Manifest:
+    """Of a run's folder, or of the shards themselves; at a URL, of the shards."""
+    if "://" in place or (Path(place) / FILE_NAME).is_file():
+        return load_manifest(place, "shards")
+    return load_manifest(Path(place) / "shards", "shards")
 
 
 def _say(manifest: Manifest, text: str, as_json: bool) -> None:

@@ -9,9 +9,12 @@ covers the whole document but itself, so that no field can be altered unseen.
 Written last and by rename: a folder without its manifest is unfinished.
 """
 
+import hashlib
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,15 @@ from .atomic import whole_file
 from .canonical import canonical_json, exact, sha256_of, sha256_of_file
 from .environment import environment, tool
 from .errors import BadInput, CheckFailed
+from .remote import download, is_remote, join
+from .shard_cache import cache_folder, cached
+from .shard_table import MOST_IN_JSON, read_shard_table, write_shard_table
 
 FORMAT = "tuwen/manifest"
 VERSION = 1
 FILE_NAME = "manifest.json"
 
-_IDENTITY_KEYS = ("format", "version", "kind", "schema", "splits", "split_rule", "tombstones")
+_IDENTITY_KEYS = ("format", "version", "kind", "schema", "splits", "split_rule", "tombstones", "mixture")
 _IDENTITY_OF_SHARD = ("name", "bytes", "sha256", "samples", "arrays")
 
 
@@ -56,6 +62,7 @@ class ShardEntry(BaseModel):
     tail_crc32: int  # of what follows the last block: `__shard__` and the end of the archive
     keys_sha256: str
     stats: dict[str, int]
+    urls: list[str] = []  # places of its own, tried before the manifest's
 
     @property
     def num_blocks(self) -> int:
@@ -64,8 +71,15 @@ class ShardEntry(BaseModel):
 
 @dataclass(frozen=True)
 class Manifest:
+    """Shards and files are named relative to `base`: the folder itself, or the URL that the folder mirrors."""
+
     folder: Path
     document: dict[str, Any]
+    url: str | None = None
+
+    @property
+    def base(self) -> str:
+        return self.url or str(self.folder)
 
     @property
     def id(self) -> str:
@@ -75,7 +89,7 @@ class Manifest:
     def kind(self) -> str:
         return str(self.document["kind"])
 
-    @property
+    @cached_property
     def shards(self) -> list[ShardEntry]:
         return [ShardEntry.model_validate(entry) for entry in self.document.get("shards", [])]
 
@@ -123,7 +137,9 @@ def identity(document: dict[str, Any]) -> str:
 
 
 def seal(document: dict[str, Any]) -> str:
-    return sha256_of({key: value for key, value in document.items() if key != "seal"})
+    """Of the document as it lies on the disk: a long list of shards lies in a table, whose hash is in the document."""
+    elsewhere = ("seal", "shards") if "shard_table" in document else ("seal",)
+    return sha256_of({key: value for key, value in document.items() if key not in elsewhere})
 
 
 def file_entry(folder: Path, name: str, **more: int) -> dict[str, Any]:
@@ -138,14 +154,23 @@ def drop_manifest(folder: Path) -> None:
 
 
 def save_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
+    if len(document.get("shards", [])) > MOST_IN_JSON:
+        document = {**document, "shard_table": write_shard_table(folder, document["shards"])}
+        document["seal"] = seal(document)
+        del document["shards"]
     with whole_file(folder / FILE_NAME) as temporary:
         temporary.write_bytes(canonical_json(document) + b"\n")
     return load_manifest(folder)
 
 
-def load_manifest(folder_or_file: Path | str, kind: str | None = None) -> Manifest:
-    """Raises BadInput if there is none or it is of another kind, CheckFailed if a field was altered."""
-    path = Path(folder_or_file)
+def load_manifest(place: Path | str, kind: str | None = None) -> Manifest:
+    """`place` is a folder, the file itself, or the URL of a folder. What lies at a URL is mirrored, but for the shards.
+
+    Raises BadInput if there is none or it is of another kind, CheckFailed if a field was altered.
+    """
+    if is_remote(str(place)):
+        return _mirrored(str(place).removesuffix(FILE_NAME).rstrip("/"), kind)
+    path = Path(place)
     path = path / FILE_NAME if path.is_dir() else path
     if not path.is_file():
         raise BadInput(f"{path}: no manifest there", cure="run the stage that makes it, or name its folder")
@@ -163,13 +188,35 @@ def load_manifest(folder_or_file: Path | str, kind: str | None = None) -> Manife
     return Manifest(folder=path.parent, document=document)
 
 
+def _mirrored(url: str, kind: str | None) -> Manifest:
+    """The manifest at a URL with its small files; the shards stay where they are until their rows are asked for."""
+    folder = cache_folder() / "manifests" / hashlib.blake2b(url.encode(), digest_size=16).hexdigest()
+    with whole_file(folder / FILE_NAME) as temporary:
+        download(join(url, FILE_NAME), temporary)
+    try:
+        document = json.loads((folder / FILE_NAME).read_bytes())
+        listed = [document["shard_table"]] if "shard_table" in document else []
+        small = [(Path(file["name"]), file["sha256"], file["bytes"]) for file in [*listed, *document.get("files", [])]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CheckFailed(
+            f"{join(url, FILE_NAME)}: not a manifest of tuwen", cure="name a folder that has one"
+        ) from None
+    for name, sha256, num_bytes in small:
+        if name.is_absolute() or ".." in name.parts:
+            raise CheckFailed(f"{url}: the file name {name} leads out of its folder", cure="do not use this manifest")
+        with whole_file(folder / name) as temporary:
+            shutil.copyfile(cached(join(url, name.as_posix()), sha256, num_bytes), temporary)
+    return replace(load_manifest(folder, kind), url=url)
+
+
 def _check_hashes(path: Path, document: dict[str, Any]) -> None:
     cure = "restore it from a copy, or run the stage again"
     try:
-        sealed, identified = seal(document), identity(document)
+        if document.get("seal") != seal(document):
+            raise CheckFailed(f"{path}: the seal does not hold, so a field was altered", cure=cure)
+        if "shard_table" in document:
+            document["shards"] = read_shard_table(path.parent, document["shard_table"])
+        if document.get("id") != identity(document):
+            raise CheckFailed(f"{path}: the id is not that of its content", cure=cure)
     except (TypeError, KeyError, AttributeError):
         raise CheckFailed(f"{path}: a field is missing or of the wrong kind, so it was altered", cure=cure) from None
-    if document.get("seal") != sealed:
-        raise CheckFailed(f"{path}: the seal does not hold, so a field was altered", cure=cure)
-    if document.get("id") != identified:
-        raise CheckFailed(f"{path}: the id is not that of its content", cure=cure)

@@ -1,15 +1,15 @@
-"""Which row is read at which position, as a pure function, and back.
+"""Which row of which source is read at which position: a pure function of manifest, seed and shuffle, and its inverse.
 
-    order = Order(source=f"{manifest.id}/train", num_rows=7213, seed=0)
-    order.rows(np.arange(128))              # the rows at global positions 0 … 127
-    order.positions(row=5, num_epochs=3)    # when that row is read
+    order = open_order(manifest, "train", seed=0, shuffle=Shuffle())
+    sources, rows = order.at(np.arange(128))            # what is read at the global positions 0 … 127
+    order.positions(source=0, row=5, num_epochs=3)      # when that row is read
 
-A position counts samples from the start of training. Position p lies in epoch p ÷ n, and every epoch has a
-permutation of its own, so each row is read exactly once an epoch, for any number of ranks and any place of resuming.
+A position counts samples from the start of training. A manifest without a mixture is one source. In a merged one with
+weights every source has epochs of its own, in each of which it is read once, in the order that it has alone.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,67 +17,69 @@ from numpy.typing import NDArray
 from .canonical import sha256_of
 from .errors import BadInput
 from .manifest import Manifest
-from .permutation import VERSION, Permutation
-from .split_reader import SplitReader
+from .mixture import Mixture, Phase
+from .permutation import VERSION
+from .shuffle import Shuffle, Shuffled
+
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Order:
-    source: str
-    num_rows: int
-    seed: int
+    sources: tuple[Shuffled, ...]
+    first_rows: tuple[int, ...]  # of each source, among the rows of the whole split
+    mixture: Mixture | None
 
     @property
     def id(self) -> str:
         """Two orders with one id read the same rows at the same positions."""
-        return sha256_of(
-            {
-                "permutation": VERSION,
-                "shuffle": "global",
-                "source": self.source,
-                "rows": self.num_rows,
-                "seed": self.seed,
-            }
-        )
+        return sha256_of({"permutation": VERSION, "sources": self._documents(), "phases": self._phases()})
 
-    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        epochs, indices = np.divmod(positions, self.num_rows)
-        rows = np.empty(len(positions), dtype=np.int64)
-        for epoch in np.unique(epochs).tolist():
-            here = epochs == epoch
-            rows[here] = self._permutation(epoch).forward(indices[here].astype(np.uint64)).astype(np.int64)
+    def rows(self, positions: Numbers) -> Numbers:
+        """The rows of the split, counted through all of its shards, at those positions."""
+        if self.mixture is None:
+            return self.sources[0].rows(positions)
+        sources, draws = self.mixture.at(positions)
+        rows = np.empty_like(positions)
+        for source in np.unique(sources).tolist():
+            here = sources == source
+            rows[here] = self.sources[source].rows(draws[here]) + self.first_rows[source]
         return rows
 
     def positions(self, row: int, num_epochs: int) -> list[int]:
-        """The position of `row` in each of the first epochs."""
-        one = np.array([row], dtype=np.uint64)
-        return [epoch * self.num_rows + int(self._permutation(epoch).inverse(one)[0]) for epoch in range(num_epochs)]
+        """The positions at which a row of the split is read in the first epochs of its source."""
+        source = int(np.searchsorted(self.first_rows, row, side="right")) - 1
+        draws = self.sources[source].draws(row - self.first_rows[source], num_epochs)
+        return draws if self.mixture is None else self.mixture.positions(source, draws)
 
-    def _permutation(self, epoch: int) -> Permutation:
-        return _permutation(self.num_rows, self.seed, self.source, epoch)
+    def _documents(self) -> list[dict[str, Any]]:
+        return [
+            {"source": source.source, "rows": source.num_rows, "seed": source.seed,
+             "shuffle": source.shuffle.document(), "block_rows": source.block_rows}
+            for source in self.sources
+        ]  # fmt: skip
 
-
-@lru_cache(maxsize=8)
-def _permutation(n: int, seed: int, source: str, epoch: int) -> Permutation:
-    return Permutation(n, seed, source, epoch)
-
-
-def keys_at(shards: Manifest, seed: int, position: int, count: int, split: str = "train") -> list[str]:
-    """The keys read at positions position … position + count − 1."""
-    reader = SplitReader(shards, split)
-    rows = Order(reader.source, len(reader), seed).rows(position + np.arange(count))
-    return [reader.meta(row)["key"] for row in rows.tolist()]
+    def _phases(self) -> list[dict[str, Any]]:
+        return [] if self.mixture is None else self.mixture.document()
 
 
-def readings_of(
-    shards: Manifest, key: str, seed: int, batch: int, epochs: int, split: str = "train"
-) -> list[dict[str, int]]:
-    """Where and in which step a pair is read, once an epoch. Raises BadInput for a key that is not in the split."""
-    reader = SplitReader(shards, split)
-    row = reader.find(key)
-    if row is None:
-        raise BadInput(f"{key}: not in the split `{split}`", cure="`tuwen why` says where it went")
-    positions = Order(reader.source, len(reader), seed).positions(row, epochs)
-    return [
-        {"epoch": epoch, "position": position, "step": position // batch} for epoch, position in enumerate(positions)
-    ]
+def open_order(manifest: Manifest, split: str, seed: int, shuffle: Shuffle | None = None) -> Order:
+    """Raises BadInput when there is nothing to read."""
+    shards = manifest.shards_of(split)
+    if not sum(shard.samples for shard in shards):
+        raise BadInput(f"{manifest.folder}: the split `{split}` is empty", cure="name another one")
+    shuffle = shuffle or Shuffle()
+    block_rows = max(shard.block_rows for shard in shards)
+    declared = manifest.document.get("mixture")
+    if declared is None:
+        whole = Shuffled(f"{manifest.id}/{split}", sum(s.samples for s in shards), seed, shuffle, block_rows)
+        return Order((whole,), (0,), None)
+    sources, first_rows, begin = [], [], 0
+    samples = {shard.name: shard.samples for shard in shards}
+    for entry in declared["sources"]:
+        num_rows = sum(samples.get(name, 0) for name in entry["shards"])
+        sources.append(Shuffled(f"{entry['id']}/{split}", num_rows, seed, shuffle, block_rows))
+        first_rows.append(begin)
+        begin += num_rows
+    phases = [Phase(phase["from"], tuple(phase["weights"])) for phase in declared["phases"]]
+    return Order(tuple(sources), tuple(first_rows), Mixture(phases))

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from .canonical import exact
 from .errors import BadInput
+from .shuffle import Shuffle
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -105,6 +106,7 @@ class ImageTokenizer(Section):
 
 class TextTokenizer(Section):
     tokenizer: Literal["sentencepiece"] = "sentencepiece"
+    storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption takes max_tokens places in the shard
     vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
 
@@ -123,6 +125,8 @@ class Train(Section):
     batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
     lr: Annotated[float, Field(gt=0)] | None = None
     seed: int = 0
+    shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
+    verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read
     checkpoint_every: Annotated[int, Field(ge=1)] = 200  # steps
     compute: Literal["auto", "float32", "bfloat16"] = "auto"
 

@@ -3,70 +3,337 @@
     reader = SplitReader(load_manifest("runs/emoji/shards"), "train")
     codes, text, lengths = reader.rows(np.array([7000, 3, 3]))
 
-Rows are counted through the shards in the manifest's order. Files are mapped at first touch and verified by
-block as they are touched; a fault is an error that names the shard and the block, never a skipped row.
+Rows are counted through the shards in the manifest's order. What is read is verified, and a fault is an error that
+names the shard, the block and the cure; no row is ever skipped.
+
+    off      sizes only
+    first    the sha256 of a shard when it is first touched, once for each file and host
+    block    the crc32 of a block when it is first touched, and again when its file was changed (looked at each second)
+    always   the crc32 of a block whenever it is touched, over the very copy that the rows are then taken from
+
+`off`, `first` and `block` read through one range of mapped addresses. `always` reads whole blocks into memory of its
+own, so that not even a file that is overwritten or cut in that moment can give a wrong row.
 """
 
-from typing import Any
+import json
+import logging
+import tarfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .manifest import Manifest
-from .shard import ShardReader
+from .errors import BadInput, CheckFailed
+from .manifest import Manifest, ShardEntry
+from .mapped_files import MappedFiles, numbers, records
+from .places import find_shard, sha256_holds
+from .shard_cache import forget
+
+Verify = Literal["off", "first", "block", "always"]
+Numbers = NDArray[np.int64]
+Memory = NDArray[np.uint8]
+Rows = tuple[NDArray[Any], NDArray[Any], Numbers]  # codes, caption ids, caption lengths
+
+_log = logging.getLogger("tuwen")
+_STALE_SECONDS = 1.0
+_CURE = "restore it from a copy, run `tuwen tokenize` again, or take it out with `tuwen manifest quarantine`"
+_TEXT_SLACK_BYTES = 1 << 16
 
 
 class SplitReader:
-    def __init__(self, manifest: Manifest, split: str, verify: str = "block") -> None:
+    """Safe to be used by several threads."""
+
+    def __init__(self, manifest: Manifest, split: str, verify: Verify = "block") -> None:
+        """Raises BadInput when a shard's layout is not `block`. No file is opened before its rows are asked for."""
+        self.manifest, self.split, self.verify = manifest, split, verify
         self.shards = manifest.shards_of(split)
+        for shard in self.shards:
+            if shard.layout != "block":
+                raise BadInput(
+                    f"{shard.name}: layout `{shard.layout}` is for other loaders",
+                    cure="train from the shards that it was exported from",
+                )
         self.source = f"{manifest.id}/{split}"
-        self._folder, self._verify = manifest.folder, verify
-        self._ends = np.cumsum([shard.samples for shard in self.shards], dtype=np.int64)
-        self._readers: dict[int, ShardReader] = {}
+        self._files = MappedFiles([shard.bytes for shard in self.shards])
+        self._tables = _Tables(self.shards, self._files.starts)
+        self._ready = np.zeros(self._tables.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
+        self._stamps: dict[int, tuple[int, ...]] = {}  # of mapped shards: which file it was, and when it was changed
+        self._paths: dict[int, Path] = {}
+        self._generation = 0  # counts the times that something was distrusted or unmapped
+        self._looked = time.monotonic()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._tables.num_rows
 
-    def rows(self, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    @property
+    def first_rows(self) -> Numbers:
+        """The first row of each shard."""
+        return self._tables.row_starts
+
+    def rows(self, rows: Numbers) -> Rows:
         """codes (n, h·w), caption ids (n, longest) padded with 0, caption lengths (n,), in the order of `rows`."""
-        shards, places = self._locate(rows)
-        found = []
-        for shard in np.unique(shards).tolist():
-            here = np.flatnonzero(shards == shard)
-            found.append((here, *self._reader(shard).rows(places[here])))
-        codes = np.empty((len(rows), found[0][1].shape[1]), found[0][1].dtype)
-        text = np.zeros((len(rows), max(part[2].shape[1] for part in found)), found[0][2].dtype)
-        lengths = np.empty(len(rows), np.int64)
-        for here, part_codes, part_text, part_lengths in found:
-            codes[here], lengths[here] = part_codes, part_lengths
-            text[here, : part_text.shape[1]] = part_text
-        return codes, text, lengths
+        return next(self.batches(rows, max(1, len(rows))))
+
+    def batches(self, rows: Numbers, size: int) -> Iterator[Rows]:
+        """As `rows`, in batches of `size`, with what has to be done but once done for all of them.
+
+        The codes of each batch are copied when it is asked for: 1 MB that is used at once stays in the processor's
+        cache, and its memory is used again for the next; 16 MB at once take twice as long.
+        """
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"rows {rows.min()} … {rows.max()} of a split of {len(self)}")
+        blocks, places = self._tables.locate(rows)
+        parts = [slice(start, start + size) for start in range(0, max(1, len(rows)), size)]
+        if self.verify == "always":
+            yield from (self._rows_of_copies(blocks[part], places[part]) for part in parts)
+            return
+        starts = self._tables.shard_starts(blocks)
+        memory = np.asarray(self._files)
+        text, lengths = self._while_ready(blocks, partial(self._tables.text, memory, blocks, places, starts))
+        for part in parts:
+            found = memory, blocks[part], places[part], starts[part]
+            codes = self._while_ready(blocks[part], partial(self._tables.codes, *found))
+            longest = int(lengths[part].max(initial=0))
+            yield codes, text[part, :longest], lengths[part]
+
+    def _while_ready(self, blocks: Numbers, copy: Callable[[], Any]) -> Any:
+        """What `copy` takes out of the mapped blocks, none of which was unmapped or distrusted in the meantime."""
+        while True:
+            self._prepare(blocks)
+            generation = self._generation
+            if self._ready[blocks].all():
+                copied = copy()
+                if generation == self._generation:
+                    return copied
+
+    def block_meta(self, block: int) -> list[dict[str, Any]]:
+        """Of each row of a block, counted through all shards: key, caption, source, license and crop box."""
+        data = self._copy(block)
+        start = self._tables.in_block("meta", block)
+        size = int(bytes(data[start - tarfile.BLOCKSIZE + 124 : start - tarfile.BLOCKSIZE + 135]), 8)  # USTAR's size
+        return [json.loads(line) for line in bytes(data[start : start + size]).splitlines()]
 
     def meta(self, row: int) -> dict[str, Any]:
-        """key, caption, source, license and crop box of one row."""
-        shards, places = self._locate(np.array([row]))
-        return self._reader(int(shards[0])).meta(int(places[0]))
+        return self.metas(np.array([row]))[0]
+
+    def metas(self, rows: Numbers) -> list[dict[str, Any]]:
+        """As `block_meta`, of any rows; each block is read once."""
+        blocks, places = self._tables.locate(rows)
+        found: dict[int, dict[str, Any]] = {}
+        for block in np.unique(blocks).tolist():
+            lines = self.block_meta(block)
+            found |= {int(at): lines[places[at]] for at in np.flatnonzero(blocks == block)}
+        return [found[at] for at in range(len(rows))]
+
+    def all_meta(self) -> Iterator[dict[str, Any]]:
+        for block in range(self._tables.num_blocks):
+            yield from self.block_meta(block)
 
     def find(self, key: str) -> int | None:
         """The row of a key, or None; reads every block's meta until it is found."""
-        row = 0
-        for shard in range(len(self.shards)):
-            reader = self._reader(shard)
-            for block in range(reader.entry.num_blocks):
-                keys = [line["key"] for line in reader.block_meta(block)]
-                if key in keys:
-                    return row + keys.index(key)
-                row += len(keys)
-        return None
+        return next((row for row, line in enumerate(self.all_meta()) if line["key"] == key), None)
 
-    def _locate(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            raise IndexError(f"rows {rows.min()} … {rows.max()} of a split of {len(self)}")
-        shards = np.searchsorted(self._ends, rows, side="right")
-        return shards, rows - np.concatenate([[0], self._ends])[shards]
+    def _prepare(self, blocks: Numbers) -> None:
+        """Map and verify what is not yet. Only short steps hold the lock: downloads and checksums run side by side."""
+        self._distrust_changed_files()
+        while not self._ready[blocks].all():
+            generation = self._generation
+            missing = np.unique(blocks[~self._ready[blocks]])
+            for shard in np.unique(self._tables.shard_of_block[missing]).tolist():
+                self._open(shard)
+            if self.verify == "block":
+                for block in missing.tolist():
+                    self._verify_mapped(block)
+            with self._lock:
+                if generation == self._generation:
+                    self._ready[missing] = True
 
-    def _reader(self, shard: int) -> ShardReader:
-        if shard not in self._readers:
-            entry = self.shards[shard]
-            self._readers[shard] = ShardReader(self._folder / entry.name, entry, self._verify)
-        return self._readers[shard]
+    def _open(self, shard: int) -> None:
+        if shard in self._stamps:
+            return
+        entry = self.shards[shard]
+        path = find_shard(self.manifest, entry)
+        stamp = _stamp(path)
+        if self.verify == "first" and not sha256_holds(path, entry):
+            raise CheckFailed(f"{path}: its bytes were altered (sha256 differs)", cure=_CURE)
+        with self._lock:
+            if self._files.is_full:
+                self._distrust(list(self._stamps))
+                self._files.unmap_all()
+            self._files.map(shard, path)
+            self._paths[shard], self._stamps[shard] = path, stamp
+
+    def _verify_mapped(self, block: int) -> None:
+        """Raises CheckFailed; of a cached copy that went bad a new one is fetched first."""
+        if self._mapped_holds(block):
+            return
+        shard = int(self._tables.shard_of_block[block])
+        if shard not in self._paths or not forget(self._paths[shard]):
+            raise self._corrupt(block)
+        _log.warning("%s; fetched again", self._corrupt(block).problem)
+        with self._lock:
+            self._distrust([shard])
+        self._open(shard)
+        if not self._mapped_holds(block):
+            raise self._corrupt(block)
+
+    def _mapped_holds(self, block: int) -> bool:
+        start = int(self._files.starts[self._tables.shard_of_block[block]])
+        first, last = self._tables.edges(block)
+        crc = zlib.crc32(np.asarray(self._files)[start + first : start + last].data)
+        return crc == int(self._tables.crc32[block])
+
+    def _corrupt(self, block: int) -> CheckFailed:
+        shard = int(self._tables.shard_of_block[block])
+        number = block - int(self._tables.first_block[shard])
+        path = self._paths.get(shard, Path(self.shards[shard].name))
+        return CheckFailed(f"{path}: block {number} is corrupt", cure=_CURE)
+
+    def _distrust_changed_files(self) -> None:
+        if time.monotonic() - self._looked < _STALE_SECONDS:
+            return
+        with self._lock:
+            self._looked = time.monotonic()
+            self._distrust([shard for shard, stamp in self._stamps.items() if _stamp(self._paths[shard]) != stamp])
+
+    def _distrust(self, shards: list[int]) -> None:
+        """To be found, mapped and verified anew. The caller holds the lock."""
+        if shards:
+            self._generation += 1
+            for shard in shards:
+                del self._stamps[shard]
+            self._ready[np.isin(self._tables.shard_of_block, shards)] = False
+
+    def _rows_of_copies(self, blocks: Numbers, places: Numbers) -> Rows:
+        """As `rows`, block by block, each from a copy that was verified after it was made."""
+        codes = np.empty((len(blocks), self._tables.num_codes), self._tables.codes_dtype)
+        text = np.zeros((len(blocks), 0), self._tables.text_dtype)
+        lengths = np.zeros(len(blocks), np.int64)
+        for block in np.unique(blocks).tolist():
+            here = np.flatnonzero(blocks == block)
+            start = np.full(len(here), -self._tables.edges(block)[0])
+            rows = self._copy(block), blocks[here], places[here], start
+            codes[here] = self._tables.codes(*rows)
+            found, lengths[here] = self._tables.text(*rows)
+            if found.shape[1] > text.shape[1]:
+                text = np.pad(text, ((0, 0), (0, found.shape[1] - text.shape[1])))
+            text[here, : found.shape[1]] = found
+        return codes, text, lengths
+
+    def _copy(self, block: int) -> Memory:
+        """The bytes of a block in memory of our own, verified unless `off`, with zeros behind them."""
+        shard = int(self._tables.shard_of_block[block])
+        start, stop = self._tables.edges(block)
+        path = self._paths[shard] = find_shard(self.manifest, self.shards[shard])
+        data = np.zeros(stop - start + _TEXT_SLACK_BYTES, np.uint8)
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            got = 0
+            while got < stop - start and (more := file.readinto(data[got : stop - start].data)):
+                got += more
+        if self.verify != "off" and zlib.crc32(data[: stop - start].data) != self._tables.crc32[block]:
+            if not forget(path):
+                raise self._corrupt(block)
+            _log.warning("%s; fetched again", self._corrupt(block).problem)
+            return self._copy(block)
+        return data
+
+
+class _Tables:
+    """Where everything lies, as arrays over the blocks of all shards: 80 bytes a block, whatever the rows."""
+
+    def __init__(self, shards: list[ShardEntry], shard_starts: Numbers) -> None:
+        counts = [shard.num_blocks for shard in shards]
+        self.first_block = np.cumsum([0, *counts], dtype=np.int64)
+        self.shard_of_block = np.repeat(np.arange(len(shards)), counts)
+        self._shard_starts = shard_starts
+        self._block_rows = np.array([shard.block_rows for shard in shards], dtype=np.int64)
+        self._row_ends = np.cumsum([shard.samples for shard in shards], dtype=np.int64)
+        self.row_starts = np.concatenate([[0], self._row_ends[:-1]]).astype(np.int64)
+        self.crc32 = np.array([crc for shard in shards for crc in shard.crc32], dtype=np.uint32)
+        self._edges = [
+            np.array([edge for shard in shards for edge in shard.block_offsets[at : at + shard.num_blocks]], np.int64)
+            for at in (0, 1)
+        ]
+        arrays = shards[0].arrays if shards else {}
+        self._starts = {
+            name: np.array([start for shard in shards for start in shard.arrays[name].blocks], dtype=np.int64)
+            for name in arrays
+        }
+        self.codes_dtype = np.dtype(arrays["codes"].dtype if shards else "<u2")
+        self.text_dtype = np.dtype(arrays["text"].dtype if shards else "<u2")
+        self._codes_bytes = arrays["codes"].stride if shards else 0
+        self._text_bytes = arrays["text"].stride if shards else 0
+        self._text_size = "text_len" if "text_len" in arrays else "text_ptr"
+        self._size_dtype = np.dtype(arrays[self._text_size].dtype if shards else "<u4")
+
+    @property
+    def num_rows(self) -> int:
+        return int(self._row_ends[-1]) if len(self._row_ends) else 0
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.shard_of_block)
+
+    @property
+    def num_codes(self) -> int:
+        return self._codes_bytes // self.codes_dtype.itemsize
+
+    def locate(self, rows: Numbers) -> tuple[Numbers, Numbers]:
+        """The block of each row, and its place in it."""
+        shards = np.searchsorted(self._row_ends, rows, side="right")
+        blocks, places = np.divmod(rows - self.row_starts[shards], self._block_rows[shards])
+        return blocks + self.first_block[shards], places
+
+    def edges(self, block: int) -> tuple[int, int]:
+        """Where a block begins and ends in its shard."""
+        return int(self._edges[0][block]), int(self._edges[1][block])
+
+    def in_block(self, name: str, block: int) -> int:
+        """Where an array begins, counted from the start of its block."""
+        return int(self._starts[name][block] - self._edges[0][block])
+
+    def shard_starts(self, blocks: Numbers) -> Numbers:
+        """Where the shard of each block begins in the mapped addresses."""
+        starts: Numbers = self._shard_starts[self.shard_of_block[blocks]]
+        return starts
+
+    def codes(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> NDArray[Any]:
+        """Of rows in `memory`, in which the shard of row i begins at starts[i]."""
+        at = starts + self._starts["codes"][blocks] + places * self._codes_bytes
+        return records(memory, at, self._codes_bytes).view(self.codes_dtype)
+
+    def text(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[NDArray[Any], Numbers]:
+        """As `codes`: caption ids padded with 0, and lengths."""
+        size_at = starts + self._starts[self._text_size][blocks] + places * self._size_dtype.itemsize
+        text_at = starts + self._starts["text"][blocks]
+        first = numbers(memory, size_at, self._size_dtype).astype(np.int64)
+        if self._text_size == "text_ptr":
+            lengths = numbers(memory, size_at + self._size_dtype.itemsize, self._size_dtype) - first
+            text_at += first * self._text_bytes
+        else:
+            lengths = first
+            text_at += places * self._text_bytes
+        longest = int(lengths.max(initial=0))
+        text = records(memory, text_at, longest * self.text_dtype.itemsize).view(self.text_dtype)
+        text *= np.arange(longest) < lengths[:, None]  # what was read beyond a caption's end is another's
+        return text, lengths
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Of the file at `path`; of one that was changed within the last second a stamp that holds for this moment only,
+    since a second change in the same tick of the clock would leave its times as they are."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, time.monotonic_ns())
+    if time.time_ns() - found.st_ctime_ns < 1_000_000_000:
+        return (0, time.monotonic_ns())
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

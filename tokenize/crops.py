@@ -25,7 +25,18 @@ from .image_codes import Pictures, fit_square
 
 _CURE = "run `tuwen corpus` again"
 
-PLAN_COLUMNS = ["key", "source", "origin", "offset", "bytes", "license", "caption", "image_sha256", "cluster"]
+PLAN_COLUMNS = [
+    "key",
+    "source",
+    "origin",
+    "offset",
+    "bytes",
+    "license",
+    "caption",
+    "image_sha256",
+    "pixels_hash",
+    "cluster",
+]
 
 
 def plan_parts(rows: pa.Table, roots: dict[str, Path], folder: Path, name: str, part_rows: int) -> list[Part]:

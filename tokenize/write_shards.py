@@ -44,7 +44,7 @@ def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, 
 def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, workers: int | None) -> Manifest:
     image_codes = open_image_codes(find_image_tokenizer(recipe.tokenize.image.tokenizer, recipe.base))
     caption_ids = CaptionIds(text_model.read_bytes())
-    columns = [*PLAN_COLUMNS, "pixels_hash", "kept"]
+    columns = [*PLAN_COLUMNS, "kept"]
     verdicts = read_verdicts(corpus, columns)
     splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
     if not len(splits["train"]):
@@ -60,7 +60,7 @@ def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path,
     names = {split: [entry.name for entry in entries if entry.name.startswith(f"{split}-")] for split in splits}
     document = new_manifest(
         "shards",
-        schema=_schema(image_codes, caption_ids),
+        schema=_schema(image_codes, caption_ids, recipe.tokenize.text.storage),
         splits={split: {"samples": len(splits[split]), "shards": names[split]} for split in splits},
         split_rule={"by": "cluster", "hash": "blake2b-64, person tuwen/split", "validation": recipe.split.validation},
         leakage=shared,
@@ -120,6 +120,7 @@ def _encode(
     config = {
         "block_rows": recipe.tokenize.block_rows,
         "text_max_tokens": recipe.tokenize.text.max_tokens,
+        "text_storage": recipe.tokenize.text.storage,
         "image_tokenizer": image_codes.identity.document(),
         "text_tokenizer": CaptionIds((out / TEXT_MODEL).read_bytes()).sha256,
     }
@@ -151,6 +152,7 @@ def encode_shard(part: Part, config: dict[str, Any], folder: Path) -> dict[str, 
                 "source": row["source"],
                 "license": row["license"],
                 "crop": box,
+                "pixels": row["pixels_hash"],
             }
             for row, box in zip(chosen, boxes, strict=True)
         ]
@@ -162,10 +164,11 @@ def encode_shard(part: Part, config: dict[str, Any], folder: Path) -> dict[str, 
         block_rows=config["block_rows"],
         codebook=image_codes.identity.codebook,
         vocab=caption_ids.vocab,
+        text_width=config["text_max_tokens"] if config["text_storage"] == "padded" else None,
         header={
             "format": "tuwen/shard",
             "version": 1,
-            "schema": _schema(image_codes, caption_ids),
+            "schema": _schema(image_codes, caption_ids, config["text_storage"]),
             "image_tokenizer": config["image_tokenizer"],
             "text_tokenizer": config["text_tokenizer"],
         },
@@ -198,12 +201,12 @@ def _caption_ids(path: str, sha256: str) -> CaptionIds:
     return caption_ids
 
 
-def _schema(image_codes: ImageCodes, caption_ids: CaptionIds) -> dict[str, Any]:
+def _schema(image_codes: ImageCodes, caption_ids: CaptionIds, storage: str) -> dict[str, Any]:
     identity = image_codes.identity
     return {
         "codes": {"dtype": code_dtype(identity.codebook), "shape": list(identity.grid), "codebook": identity.codebook},
-        "text": {"dtype": code_dtype(caption_ids.vocab), "ragged": True, "vocab": caption_ids.vocab},
-        "meta": {"encoding": "jsonl", "fields": ["key", "caption", "source", "license", "crop"]},
+        "text": {"dtype": code_dtype(caption_ids.vocab), "ragged": storage == "ragged", "vocab": caption_ids.vocab},
+        "meta": {"encoding": "jsonl", "fields": ["key", "caption", "source", "license", "crop", "pixels"]},
     }
 
 

@@ -20,8 +20,7 @@ from torch import Tensor
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, file_entry, load_manifest, new_manifest, save_manifest
-from ..manifests.recipe import Recipe
-from ..manifests.split_reader import SplitReader
+from ..manifests.recipe import Recipe, Train
 from ..manifests.verify import verify_manifest
 from ..pipeline.cluster import usable_cpus
 from ..pipeline.progress import progress
@@ -34,7 +33,7 @@ from .model import Painter
 from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
 from .preset import WARMUP_SHARE, Settings, settle, stated_steps
 from .run import CHECKPOINT, LOSSES, RUN, Run, RunDocument, begin_run, open_run
-from .stream import Stream
+from .stream import Stream, open_stream
 
 _TIMED_STEPS = 12
 _WARM_STEPS = 4
@@ -43,7 +42,6 @@ _WARM_STEPS = 4
 def train(recipe: Recipe, shards: Manifest, out: Path, must_resume: bool = False) -> Run:
     """Raises BadInput when `out` holds another run, or when `must_resume` and there is nothing to resume."""
     with sole_writer(out):
-        reader = SplitReader(shards, "train")
         layout = layout_of(recipe, shards)
         settings = settle(recipe.train, layout)
         run = _continued(recipe, shards, layout, settings, out)
@@ -52,8 +50,8 @@ def train(recipe: Recipe, shards: Manifest, out: Path, must_resume: bool = False
         if run is not None and _finished(run):
             return run
         torch.set_num_threads(run.document.threads if run else usable_cpus())
-        run = run or begin_run(out, shards, _new_document(recipe, shards, layout, settings, reader))
-        _train(run, reader, recipe.train.checkpoint_every)
+        run = run or begin_run(out, shards, _new_document(recipe, shards, layout, settings))
+        _train(run, shards, recipe.train)
         _save_manifest(run, recipe, shards)
         return run
 
@@ -83,10 +81,10 @@ def losses_of(logits: Tensor, targets: Tensor, layout: SequenceLayout) -> tuple[
     return nats[counted].mean(), nats[counted & ~is_code].mean(), nats[is_code].mean()
 
 
-def _train(run: Run, reader: SplitReader, checkpoint_every: int) -> None:
+def _train(run: Run, shards: Manifest, recipe: Train) -> None:
     document = run.document
     num_steps = document.optimizer.num_steps
-    stream = Stream(reader, document.settings.seed, document.settings.batch)
+    stream = _open_stream(shards, document.settings, recipe)
     model, optimizer = _new_model(document)
     start = 0
     if (checkpoint := load_checkpoint(run.folder / CHECKPOINT)) is not None:
@@ -94,12 +92,12 @@ def _train(run: Run, reader: SplitReader, checkpoint_every: int) -> None:
         optimizer.load_state_dict(checkpoint.optimizer)
         stream.resume(checkpoint.stream)
         start = checkpoint.step
-    with _loss_log(run, start) as log, progress("train", num_steps - start, "step") as advance:
+    with stream, _loss_log(run, start) as log, progress("train", num_steps - start, "step") as advance:
         for step in range(start, num_steps):
             entry = train_step(model, optimizer, stream, run, step)
             log.write(json.dumps(entry) + "\n")
             advance(1, note=f"loss {entry['loss']:.3f}")
-            if (step + 1) % checkpoint_every == 0 or step + 1 == num_steps:
+            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == num_steps:
                 log.flush()
                 os.fsync(log.fileno())
                 save_checkpoint(
@@ -159,9 +157,7 @@ def _continued(recipe: Recipe, shards: Manifest, layout: SequenceLayout, setting
     return run
 
 
-def _new_document(
-    recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings, reader: SplitReader
-) -> RunDocument:
+def _new_document(recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings) -> RunDocument:
     def document(num_steps: int) -> RunDocument:
         optimizer = OptimizerConfig(
             num_steps=num_steps,
@@ -180,24 +176,28 @@ def _new_document(
 
     steps = stated_steps(recipe.train)
     if steps is None:
-        assert recipe.train.minutes is not None
-        steps = steps_in(recipe.train.minutes, document(_TIMED_STEPS + _WARM_STEPS), reader)
+        steps = steps_in(recipe.train, document(_TIMED_STEPS + _WARM_STEPS), shards)
     return document(steps)
 
 
-def steps_in(minutes: float, document: RunDocument, reader: SplitReader) -> int:
-    """How many steps fit, measured on a model that is thrown away."""
+def steps_in(recipe: Train, document: RunDocument, shards: Manifest) -> int:
+    """How many steps fit into the recipe's minutes, measured on a model that is thrown away."""
+    assert recipe.minutes is not None
     run = Run(Path(), document)
     model, optimizer = _new_model(document)
-    stream = Stream(reader, document.settings.seed, document.settings.batch)
+    stream = _open_stream(shards, document.settings, recipe)
     times = []
-    with progress("time steps", _WARM_STEPS + _TIMED_STEPS, "step") as advance:
+    with stream, progress("time steps", _WARM_STEPS + _TIMED_STEPS, "step") as advance:
         for step in range(_WARM_STEPS + _TIMED_STEPS):
             began = time.perf_counter()
             train_step(model, optimizer, stream, run, step)
             times.append(time.perf_counter() - began)
             advance()
-    return max(2, round(60 * minutes / statistics.median(times[_WARM_STEPS:])))
+    return max(2, round(60 * recipe.minutes / statistics.median(times[_WARM_STEPS:])))
+
+
+def _open_stream(shards: Manifest, settings: Settings, recipe: Train) -> Stream:
+    return open_stream(shards, seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=recipe.verify)
 
 
 def _new_model(document: RunDocument) -> tuple[Painter, torch.optim.Optimizer]:

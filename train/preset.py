@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ..manifests.recipe import Train
+from ..manifests.shuffle import Shuffle
 from ..tokenize.sequence import SequenceLayout
 from .model import ModelConfig
 
@@ -30,6 +31,7 @@ class Settings(BaseModel):
     batch: int
     lr: float
     seed: int
+    shuffle: Shuffle = Shuffle()
 
 
 def settle(recipe: Train, layout: SequenceLayout) -> Settings:
@@ -41,7 +43,13 @@ def settle(recipe: Train, layout: SequenceLayout) -> Settings:
         depth=preset["depth"],
         heads=preset["heads"],
     )
-    return Settings(model=model, batch=recipe.batch or preset["batch"], lr=recipe.lr or preset["lr"], seed=recipe.seed)
+    return Settings(
+        model=model,
+        batch=recipe.batch or preset["batch"],
+        lr=recipe.lr or preset["lr"],
+        seed=recipe.seed,
+        shuffle=recipe.shuffle,
+    )
 
 
 def stated_steps(recipe: Train) -> int | None:

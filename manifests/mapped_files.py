@@ -1,0 +1,95 @@
+"""Many files as one range of addresses, so that rows of any of them are gathered by one numpy operation.
+
+    files = MappedFiles([shard.bytes for shard in shards])
+    files.map(0, path)
+    records = files.records(np.array([1536, 9728]), width=2048)      # uint8 (2, 2048), copied out
+
+A range as large as all files together is reserved at once (addresses, not memory), and each file is mapped to its
+place in it when it is first needed. Grouping the rows of a batch by file instead costs a second copy and 30 µs a file.
+What is not mapped reads as zeros: whoever asks must have called `map` before.
+"""
+
+import ctypes
+import mmap
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+_MAP_FIXED = 0x10  # of Linux and macOS; the standard library's mmap does not name it
+_FAILED = ctypes.c_void_p(-1).value
+_SLACK_BYTES = 1 << 20  # a record that begins in the last file may be asked for wider than what is left of it
+MAX_MAPPED = 32_000  # Linux allows 65,530 mappings a process (vm.max_map_count)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class MappedFiles:
+    def __init__(self, sizes: list[int]) -> None:
+        """`sizes` in bytes; file i may be mapped at `starts[i]`."""
+        pages = np.array([-(-size // mmap.PAGESIZE) for size in sizes], dtype=np.int64)
+        self.starts: NDArray[np.int64] = (np.cumsum(pages) - pages) * mmap.PAGESIZE
+        self._sizes, self._mapped = sizes, set[int]()
+        self._length = int(pages.sum()) * mmap.PAGESIZE + _SLACK_BYTES
+        self._address = _reserve(None, self._length)
+        self.__array_interface__ = {
+            "data": (self._address, True), "shape": (self._length,), "typestr": "|u1", "version": 3,
+        }  # fmt: skip
+        weakref.finalize(self, _libc.munmap, self._address, self._length)
+
+    def map(self, number: int, path: Path) -> None:
+        """Raises OSError. A file of fewer bytes than were announced must not be mapped: touching the rest is fatal."""
+        with path.open("rb") as file:
+            address = self._address + int(self.starts[number])
+            _map(address, self._sizes[number], mmap.MAP_SHARED | _MAP_FIXED, file.fileno())
+        self._mapped.add(number)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._mapped) >= MAX_MAPPED
+
+    def unmap_all(self) -> None:
+        _reserve(self._address, self._length)
+        self._mapped.clear()
+
+    def records(self, starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+        """The `width` bytes at each of `starts`: uint8 (n, width), a copy."""
+        return records(np.asarray(self), starts, width)
+
+    def numbers(self, starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The one number at each of `starts`, which are multiples of its size: (n,)."""
+        return numbers(np.asarray(self), starts, dtype)
+
+
+def records(memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
+    """The `width` bytes of `memory` at each of `starts`. One memcpy a row: 16 times faster than by elements."""
+    if not width or not len(starts):
+        return np.zeros((len(starts), width), np.uint8)
+    overlapping = as_strided(memory[:width].view(f"V{width}"), (len(memory) - width + 1,), (1,), writeable=False)
+    return overlapping[starts].view(np.uint8).reshape(len(starts), width)
+
+
+def numbers(memory: NDArray[np.uint8], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    whole = memory[: len(memory) // dtype.itemsize * dtype.itemsize].view(dtype)
+    return whole[starts // dtype.itemsize]
+
+
+def _reserve(address: int | None, length: int) -> int:
+    """Addresses that read as zeros and take no memory."""
+    fixed = 0 if address is None else _MAP_FIXED
+    return _map(address, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0) | fixed, -1)
+
+
+def _map(address: int | None, length: int, flags: int, descriptor: int) -> int:
+    found = _libc.mmap(address, length, mmap.PROT_READ, flags, descriptor, 0)
+    if found is None or found == _FAILED:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mmap of {length} bytes: {os.strerror(number)}")
+    return int(found)
