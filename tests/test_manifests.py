@@ -1,335 +1,393 @@
-"""The ground floor: keys, recipes, permutation, shards, manifests, verification."""
+"""The manifest: what is hashed, what is refused, and what can be made of it: diff, merge, quarantine, export."""
 
+import copy
 import json
-import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuwen.manifests.atomic import whole_file
-from tuwen.manifests.canonical import canonical_json, exact, sha256_of
+from tuwen.manifests import manifest as manifest_module
+from tuwen.manifests.diff import describe_difference, difference
 from tuwen.manifests.errors import BadInput, CheckFailed
-from tuwen.manifests.manifest import load_manifest, new_manifest, save_manifest, seal
-from tuwen.manifests.order import Order, keys_at, readings_of
-from tuwen.manifests.pair import pair_key
-from tuwen.manifests.permutation import Permutation
-from tuwen.manifests.recipe import Recipe, load_recipe
-from tuwen.manifests.shard import Block, ShardReader, write_shard
+from tuwen.manifests.manifest import Manifest, identity, load_manifest, new_manifest, save_manifest, seal
+from tuwen.manifests.merge import merge
+from tuwen.manifests.mixture import Phase
+from tuwen.manifests.order import open_order
+from tuwen.manifests.quarantine import quarantine
+from tuwen.manifests.recipe import Recipe
+from tuwen.manifests.show import describe
 from tuwen.manifests.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
+from tuwen.tokenize.export_samples import export_samples
 
-from .conftest import write_recipe
+from .conftest import files_of
+from .synthetic import key_of, make_shards
 
-# --- keys and canonical JSON ------------------------------------------------------------------------
-
-
-def test_a_key_depends_on_source_place_and_caption_alone() -> None:
-    assert pair_key("photos", "a/1.jpg", 0) == pair_key("photos", "a/1.jpg", 0)
-    keys = {
-        pair_key(*place) for place in [("photos", "a/1.jpg", 0), ("photos", "a/1.jpg", 1), ("photosa", "/1.jpg", 0)]
-    }
-    assert len(keys) == 3
-    assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
+SCHEMA = json.loads((Path(manifest_module.__file__).parent / "manifest.schema.json").read_text())
 
 
-def test_a_key_never_changes_between_versions() -> None:
-    assert pair_key("twemoji", "twemoji-00000.tar/1f41d.png", 0) == "8033e9b5299f43b418cba1d55ca5242c"
-
-
-def test_canonical_json_ignores_order_and_refuses_floats() -> None:
-    assert sha256_of({"b": 1, "a": "图"}) == sha256_of({"a": "图", "b": 1})
-    with pytest.raises(TypeError, match=r"\$\.split\.validation"):
-        canonical_json({"split": {"validation": 0.02}})
-    assert canonical_json(exact({"split": (0.02, 1)})) == b'{"split":["0.02",1]}'
-
-
-def test_a_file_that_fails_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="disk full"), whole_file(tmp_path / "x") as temporary:
-        temporary.write_bytes(b"half")
-        raise OSError("disk full")
-    assert list(tmp_path.iterdir()) == []
-
-
-# --- recipes ----------------------------------------------------------------------------------------
-
-
-def test_the_shipped_recipe_loads_and_names_every_default() -> None:
-    document = load_recipe("emoji").document()
-    assert document["images"]["single_colour"] == "drop"
-    assert document["split"] == {"validation": "0.05"}
-    assert Recipe.model_validate(document).split.validation == 0.05
-
-
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        ("images.min_sid=3", "unknown key `images.min_sid`; did you mean `min_side`?"),
-        ("images.min_side=-3", "`images.min_side` is -3; input should be greater than or equal to 1"),
-        ("sources.0.kind=ftp", "`sources.0` is"),
-        ("sources.0.pathh=x", "unknown key `sources.0.folder.pathh`; did you mean `path`?"),
-        ("sources=[]", "`sources` is []"),
-        ("sources.7.path=x", "no such place"),
-        ("nonsense", "not an assignment"),
-    ],
-)
-def test_a_bad_value_is_refused_with_the_key_and_the_cure(tmp_path: Path, override: str, said: str) -> None:
-    with pytest.raises(BadInput) as refusal:
-        load_recipe(str(write_recipe(tmp_path)), [override])
-    assert said in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-
-
-def test_a_missing_recipe_is_refused_with_the_names_that_are_shipped() -> None:
-    with pytest.raises(BadInput, match="emoji"):
-        load_recipe("no-such-recipe")
-
-
-def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
-    two = "[{name: a, kind: folder, path: x}, {name: a, kind: folder, path: y}]"
-    with pytest.raises(BadInput, match="share a name"):
-        load_recipe(str(write_recipe(tmp_path, sources=two)))
-
-
-# --- permutation and order --------------------------------------------------------------------------
-
-
-@given(n=st.integers(0, 2050), seed=st.integers(0, 2**63), epoch=st.integers(0, 9))
-@settings(max_examples=120, deadline=None)
-def test_the_permutation_is_a_bijection_and_its_inverse_undoes_it(n: int, seed: int, epoch: int) -> None:
-    permutation = Permutation(n, seed, "s", epoch)
-    indices = np.arange(n, dtype=np.uint64)
-    rows = permutation.forward(indices)
-    assert np.array_equal(np.sort(rows), indices)
-    assert np.array_equal(permutation.inverse(rows), indices)
-
-
-@pytest.mark.parametrize("n", [n for k in (1, 2, 3, 8, 11, 16, 20) for n in (2**k - 1, 2**k, 2**k + 1)])
-def test_no_record_is_lost_around_powers_of_two(n: int) -> None:
-    rows = Permutation(n, 1, "s", 0).forward(np.arange(n, dtype=np.uint64))
-    assert len(np.unique(rows)) == n
-
-
-def test_every_row_is_equally_likely_at_every_position() -> None:
-    counts = np.zeros((10, 10))
-    for seed in range(4000):
-        counts[np.arange(10), Permutation(10, seed, "s", 0).forward(np.arange(10, dtype=np.uint64)).astype(int)] += 1
-    chi_squared = ((counts - 400) ** 2 / 400).sum()
-    assert chi_squared < 81 + 4 * np.sqrt(2 * 81)  # 81 degrees of freedom
-
-
-def test_even_places_do_not_read_even_rows() -> None:
-    rows = Permutation(4096, 7, "s", 0).forward(np.arange(4096, dtype=np.uint64))
-    assert abs(int((rows[::2] % 2).sum()) - 1024) < 120
-
-
-def test_the_permutation_never_changes_between_versions() -> None:
-    rows = Permutation(1000, 42, "sha256:abc/train", 3).forward(np.arange(8, dtype=np.uint64))
-    assert rows.tolist() == [281, 546, 47, 838, 485, 115, 725, 968]
-
-
-def test_an_epoch_reads_every_row_once_and_the_next_in_another_order() -> None:
-    order = Order("s", 100, seed=0)
-    first, second = order.rows(np.arange(100)), order.rows(np.arange(100, 200))
-    assert sorted(first) == sorted(second) == list(range(100))
-    assert first.tolist() != second.tolist()
-    assert all(order.rows(np.array(order.positions(row, 3))).tolist() == [row] * 3 for row in (0, 57, 99))
-
-
-# --- shards -----------------------------------------------------------------------------------------
-
-
-def some_blocks(num_rows: int, block_rows: int) -> tuple[np.ndarray[Any, Any], list[list[int]], list[Block]]:
-    generator = np.random.default_rng(1)
-    codes = generator.integers(0, 1024, (num_rows, 64))
-    text = [generator.integers(0, 900, length).tolist() for length in generator.integers(0, 9, num_rows)]
-    meta = [
-        {"key": f"{row:032x}", "caption": f"第{row}张", "source": "s", "license": "l", "crop": [0, 0, 8, 8]}
-        for row in range(num_rows)
-    ]
-    blocks = [
-        Block(codes[at : at + block_rows], text[at : at + block_rows], meta[at : at + block_rows])
-        for at in range(0, num_rows, block_rows)
-    ]
-    return codes, text, blocks
-
-
-@given(num_rows=st.integers(1, 40), block_rows=st.integers(1, 16))
-@settings(max_examples=25, deadline=None)
-def test_a_shard_gives_back_the_rows_that_went_in(
-    tmp_path_factory: pytest.TempPathFactory, num_rows: int, block_rows: int
-) -> None:
-    codes, text, blocks = some_blocks(num_rows, block_rows)
-    path = tmp_path_factory.mktemp("shard") / "s.tar"
-    reader = ShardReader(path, write_shard(path, blocks, block_rows=block_rows, codebook=1024, vocab=900, header={}))
-    rows = np.random.default_rng(0).integers(0, num_rows, 30)
-    found_codes, found_text, lengths = reader.rows(rows)
-    assert np.array_equal(found_codes, codes[rows])
-    assert [ids[:length].tolist() for ids, length in zip(found_text, lengths, strict=True)] == [
-        text[row] for row in rows
-    ]
-    assert reader.meta(num_rows - 1)["caption"] == f"第{num_rows - 1}张"
-
-
-def test_large_codebooks_are_stored_in_four_bytes_and_codes_above_32767_stay_positive(tmp_path: Path) -> None:
-    for codebook, dtype in ((65_536, "<u2"), (65_537, "<u4")):
-        codes = np.array([[codebook - 1, 40_000]])
-        block = Block(codes, [[1]], [{"key": "k"}])
-        path = tmp_path / f"{codebook}.tar"
-        entry = write_shard(path, [block], block_rows=1, codebook=codebook, vocab=10, header={})
-        assert entry.arrays["codes"].dtype == dtype
-        assert ShardReader(path, entry).rows(np.array([0]))[0].tolist() == codes.tolist()
-
-
-def test_a_shard_is_ustar_without_time_or_owner_and_ends_with_its_header(tmp_path: Path) -> None:
-    _, _, blocks = some_blocks(10, 4)
-    path = tmp_path / "s.tar"
-    write_shard(path, blocks, block_rows=4, codebook=1024, vocab=900, header={"format": "tuwen/shard"})
-    with tarfile.open(path) as tar:
-        members = tar.getmembers()
-        header = json.loads(tar.extractfile("__shard__").read())  # type: ignore[union-attr]
-    assert {(m.mtime, m.uid, m.gid, m.mode, bool(m.pax_headers)) for m in members} == {(0, 0, 0, 0o444, False)}
-    names = [m.name for m in members]
-    assert names == [*sorted(names[:-1]), "__shard__"]
-    assert header["format"] == "tuwen/shard"
-    assert header["samples"] == 10
-    assert header["arrays"]["codes"]["blocks"][0] == header["arrays"]["codes"]["offset"]
-
-
-def test_vanilla_webdataset_reads_a_shard(shapes: tuple[Recipe, Path]) -> None:
-    manifest = load_manifest(shapes[1] / "shards")
-    for shard in manifest.shards:
-        samples = list(webdataset.WebDataset(str(manifest.folder / shard.name), shardshuffle=False).decode())
-        assert sum(len(sample["codes.npy"]) for sample in samples) == shard.samples
-        expected = ShardReader(manifest.folder / shard.name, shard).rows(np.arange(shard.samples))[0]
-        assert np.array_equal(np.concatenate([sample["codes.npy"] for sample in samples]), expected)
-
-
-# --- manifests and verification ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def shards(shapes: tuple[Recipe, Path], tmp_path: Path) -> Path:
-    """A copy of the shards that a test may spoil."""
-    shutil.copytree(shapes[1] / "shards", tmp_path / "shards")
-    return tmp_path / "shards"
+# --- identity and seal ------------------------------------------------------------------------------
 
 
 def test_the_id_is_of_the_data_and_the_seal_of_everything() -> None:
     def document(tool: str, name: str) -> dict[str, Any]:
-        return new_manifest(
-            "corpus", files=[{"name": name, "bytes": 1, "sha256": "sha256:0"}], lineage={"tool": {"version": tool}}
-        )
+        files = [{"name": name, "bytes": 1, "sha256": "sha256:0"}]
+        return new_manifest("corpus", files=files, lineage={"tool": {"version": tool}})
 
     assert document("1", "a")["id"] == document("2", "a")["id"] != document("1", "b")["id"]
     assert document("1", "a")["seal"] != document("2", "a")["seal"]
 
 
-def test_altering_any_field_is_found(tmp_path: Path, shards: Path) -> None:
-    document = load_manifest(shards).document
-    for path in [
-        ("created",),
-        ("lineage", "recipe", "name"),
-        ("splits", "train", "samples"),
-        ("id",),
-        ("seal",),
-        ("licenses",),
-    ]:
-        altered = json.loads(json.dumps(document))
-        node = altered
-        for part in path[:-1]:
-            node = node[part]
-        node[path[-1]] = "another"
-        (tmp_path / "manifest.json").write_text(json.dumps(altered))
-        with pytest.raises(CheckFailed):
+def test_the_id_does_not_know_the_place(tmp_path: Path) -> None:
+    one, other = make_shards(tmp_path / "here", {"train": 50}), make_shards(tmp_path / "there" / "deep", {"train": 50})
+    assert one.id == other.id
+    assert quarantine(one, ["train-00001.tar"], "", tmp_path / "a").id == (
+        quarantine(other, ["train-00001.tar"], "", tmp_path / "x" / "y").id
+    )
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(node, dict | list) and node:
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from leaves(child, (*path, key))
+    else:
+        yield path
+
+
+def altered(document: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(document)
+    node = changed
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
+    return changed
+
+
+def test_altering_any_field_is_found(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    document = load_manifest(shapes[1] / "shards").document
+    paths = list(leaves(document))
+    assert len(paths) > 300
+    for path in paths:
+        (tmp_path / "manifest.json").write_text(json.dumps(altered(document, path, "another")))
+        with pytest.raises((CheckFailed, BadInput)):
             load_manifest(tmp_path)
 
 
-def test_a_document_that_was_sealed_anew_around_another_content_is_found(tmp_path: Path, shards: Path) -> None:
-    document = json.loads(json.dumps(load_manifest(shards).document))
-    document["shards"][0]["sha256"] = "sha256:" + "0" * 64
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_cutting_a_field_out_or_adding_one_is_found(shapes: tuple[Recipe, Path], data: st.DataObject) -> None:
+    document = copy.deepcopy(load_manifest(shapes[1] / "shards").document)
+    node: Any = document
+    for part in data.draw(st.sampled_from(sorted(leaves(document), key=str)))[:-1]:
+        node = node[part]
+    if isinstance(node, dict) and data.draw(st.booleans()):
+        node["new"] = 1
+    elif isinstance(node, dict):
+        del node[data.draw(st.sampled_from(sorted(node)))]
+    else:
+        node.append(0)
+    folder = shapes[1].parent / "altered"
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises((CheckFailed, BadInput)):
+        load_manifest(folder)
+
+
+@pytest.mark.parametrize("field", ["sha256", "bytes", "samples", "name"])
+def test_a_document_that_was_sealed_anew_around_another_content_is_found(tmp_path: Path, field: str) -> None:
+    document = copy.deepcopy(make_shards(tmp_path, {"train": 50}).document)
+    document["shards"][0][field] = "sha256:" + "0" * 64 if field == "sha256" else 7
     document["seal"] = seal(document)
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(CheckFailed, match="the id is not that of its content"):
         load_manifest(tmp_path)
 
 
-def test_a_good_manifest_has_no_faults(shards: Path) -> None:
-    manifest = load_manifest(shards)
-    assert manifest.document["totals"]["samples"] == sum(shard.samples for shard in manifest.shards)
-    for mode in ("off", "first", "block", "always"):
-        assert list(verify_manifest(manifest, mode)) == []  # type: ignore[arg-type]
+def test_a_number_that_does_not_agree_is_a_fault(tmp_path: Path) -> None:
+    document = copy.deepcopy(make_shards(tmp_path, {"train": 50}).document)
+    document["splits"]["train"]["samples"] = 1
+    document["lineage"]["steps"] = [{"name": "judge", "in": 9, "out": 7, "dropped": {"blurred": 1}}]
+    document["id"] = identity(document)
+    document["seal"] = seal(document)
+    faults = list(verify_manifest(save_manifest(tmp_path, document)))
+    assert any("split train" in fault for fault in faults)
+    assert any("step judge: 9 in, 7 out, 1 dropped" in fault for fault in faults)
 
 
-def test_one_flipped_byte_is_found_wherever_it_is(shards: Path) -> None:
-    manifest = load_manifest(shards)
-    shard = manifest.shards[1]
-    path = shards / shard.name
-    whole = path.read_bytes()
-    places = {
-        shard.arrays["codes"].blocks[0] + 3: "block 0",  # a code
-        shard.block_offsets[0] + 2: "block 0",  # a name in a tar header
-        shard.arrays["meta"].blocks[0] + 9: "block 0",
-        shard.block_offsets[-1] + 600: "the tail",  # __shard__
-        shard.bytes - 1: "the tail",  # the padding at the very end
-    }
-    for place, said in places.items():
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        for mode in ("block", "always"):
-            faults = list(verify_manifest(manifest, mode))  # type: ignore[arg-type]
-            assert len(faults) == 1
-            assert faults[0].startswith(f"{shard.name}: {said}")
-        assert len(list(verify_manifest(manifest, "first"))) == 1
+# --- the schema -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spoil", ["cut", "empty", "missing", "swapped", "tokenizer"])
-def test_truncated_missing_swapped_and_replaced_files_are_found(shards: Path, spoil: str) -> None:
-    manifest = load_manifest(shards)
-    a, b = (shards / shard.name for shard in manifest.shards[:2])
-    if spoil == "cut":
-        a.write_bytes(a.read_bytes()[: manifest.shards[0].block_offsets[-1]])
-    elif spoil == "empty":
-        a.write_bytes(b"")
-    elif spoil == "missing":
-        a.unlink()
-    elif spoil == "swapped":
-        one, other = a.read_bytes(), b.read_bytes()
-        a.write_bytes(other)
-        b.write_bytes(one)
-    else:
-        (shards / "text.model").write_bytes(b"another")
-    assert list(verify_manifest(manifest, "block"))
+def test_every_manifest_that_is_written_fits_the_schema(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    a = make_shards(tmp_path / "a", {"train": 50, "validation": 5}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 50}, name="b", text_width=None)
+    mixed = merge([a, b], tmp_path / "mixed", [Phase(0, (3, 1))])
+    less = quarantine(mixed, [mixed.shards[0].name], "gone", tmp_path / "less")
+    made = [load_manifest(shapes[1] / stage) for stage in ("corpus", "tokenizer", "shards")]
+    for manifest in (a, mixed, less, *made):
+        jsonschema.validate(json.loads((manifest.folder / "manifest.json").read_text()), SCHEMA)
 
 
-def test_reading_a_corrupt_block_is_an_error_and_never_a_skip(shards: Path) -> None:
-    manifest = load_manifest(shards)
-    shard = manifest.shards_of("train")[1]
-    path = shards / shard.name
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("kind",), "shard"), (("id",), "sha256:0"), (("urls",), []), (("shards", 0, "crc32", 0), -1),
+        (("shards", 0, "layout"), "blocks"), (("shards", 0, "arrays", "codes", "dtype"), "<i2"), (("mtime",), 0),
+        (("splits", "train", "samples"), "50"), (("tombstones",), [{"name": "x"}]), (("shards", 0, "samples"), 0),
+        (("schema", "codes", "dtype"), "<i2"), (("lineage", "steps"), [{"name": "judge"}]),
+    ],
+)  # fmt: skip
+def test_the_schema_refuses_what_is_no_manifest(tmp_path: Path, path: tuple[Any, ...], value: Any) -> None:
+    document = make_shards(tmp_path, {"train": 50}).document
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(altered(document, path, value), SCHEMA)
+
+
+def test_many_shards_are_listed_in_a_table_whose_hash_is_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = make_shards(tmp_path / "a", {"train": 200}, block_rows=4, shard_blocks=2)
+    monkeypatch.setattr(manifest_module, "MOST_IN_JSON", 20)
+    table = save_manifest(tmp_path / "a", listed.document)
+    on_disk = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert "shards" not in on_disk
+    assert on_disk["shard_table"]["rows"] == 25
+    jsonschema.validate(on_disk, SCHEMA)
+    assert table.id == listed.id
+    assert table.shards == listed.shards
+    assert list(verify_manifest(table)) == []
+    data = bytearray((tmp_path / "a" / "shards.parquet").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a" / "shards.parquet").write_bytes(data)
+    with pytest.raises(CheckFailed, match="not the table that the manifest was sealed with"):
+        load_manifest(tmp_path / "a")
+
+
+def test_show_is_a_page_for_a_person(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 5000, "validation": 9}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 50}, name="b")
+    page = describe(merge([a, b], tmp_path / "mixed", [Phase(0, (3, 1)), Phase(500, (1, 1))]))
+    for said in ("5,050 samples in", "3 : 1", "from 500", "1×64 of 1,024, <u2", "ragged", "and 68 more", a.id):
+        assert said in page
+    assert max(len(line) for line in page.splitlines()) < 140
+
+
+# --- diff -------------------------------------------------------------------------------------------
+
+
+def test_diff_says_which_samples_and_shards_are_others(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 100})
+    b = make_shards(tmp_path / "b", {"train": 130})
+    changes = difference(a, b)
+    assert changes["shards"] == {"shared": 2, "only_a": 1, "only_b": 1}
+    assert {name: changes["samples"][name] for name in ("added", "removed", "changed", "equal")} == {
+        "added": 30, "removed": 0, "changed": 0, "equal": 100,
+    }  # fmt: skip
+    assert changes["samples"]["examples"]["added"][0] == key_of("s", "train", 100)
+    assert changes["splits"] == {"train": (100, 130)}
+    assert "30 added, 0 removed, 0 changed, 100 equal" in describe_difference(changes)
+    assert describe_difference(difference(a, a)).startswith("equal")
+
+
+def test_diff_finds_samples_that_changed_and_settings_that_did(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 60})
+    b = make_shards(tmp_path / "b", {"train": 60}, codebook=512, block_rows=8)
+    changes = difference(a, b)
+    assert changes["samples"]["changed"] == 60
+    assert changes["schema"] == {"codes.codebook": (1024, 512)}
+    assert changes["tokenizers"] == {"image_tokenizer.codebook": (1024, 512)}
+    only_stored_otherwise = difference(a, make_shards(tmp_path / "c", {"train": 60}, block_rows=8))
+    assert only_stored_otherwise["samples"] == {
+        "added": 0, "removed": 0, "changed": 0, "equal": 60, "examples": {"added": [], "removed": [], "changed": []},
+    }  # fmt: skip
+
+
+def test_diff_of_two_corpora_names_the_pairs_that_came_and_went(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    from tuwen.pipeline.corpus import build_corpus
+
+    recipe, folder = shapes
+    stricter = recipe.model_copy(
+        update={"captions": recipe.captions.model_copy(update={"max_length": 10}), "name": "stricter"}
+    )
+    stricter._base = recipe.base
+    changes = difference(load_manifest(folder / "corpus"), build_corpus(stricter, tmp_path / "corpus"))
+    assert changes["recipe"]["captions.max_length"] == (None, 10)
+    assert changes["samples"]["removed"] == 48  # 一个红色的方块，第1号 has eleven characters
+    assert changes["samples"]["equal"] == 24
+    with pytest.raises(BadInput, match="a manifest of corpus and one of shards"):
+        difference(load_manifest(folder / "corpus"), load_manifest(folder / "shards"))
+
+
+# --- merge ------------------------------------------------------------------------------------------
+
+
+def test_merge_points_at_the_shards_of_both_and_copies_none(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 60, "validation": 10}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 30}, name="b")
+    merged = merge([a, b], tmp_path / "c")
+    assert [path.name for path in (tmp_path / "c").iterdir() if not path.name.startswith(".")] == ["manifest.json"]
+    assert list(verify_manifest(merged)) == []
+    found = SplitReader(merged, "train").rows(np.arange(90))[0]
+    for start, source, count in ((0, a, 60), (60, b, 30)):
+        own = SplitReader(source, "train").rows(np.arange(count))[0]
+        assert np.array_equal(found[start : start + count], own)
+    assert merged.document["lineage"]["parents"] == [a.id, b.id]
+    assert [entry["attribution"] for entry in merged.document["licenses"]] == ["chance", "chance"]
+
+
+def test_a_merged_manifest_can_be_moved_with_its_parents(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "all" / "a", {"train": 60}, name="a")
+    b = make_shards(tmp_path / "all" / "b", {"train": 30}, name="b")
+    merge([a, b], tmp_path / "all" / "c")
+    (tmp_path / "all").rename(tmp_path / "moved")
+    assert list(verify_manifest(load_manifest(tmp_path / "moved" / "c"))) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"codebook": 512}, "codes codebook is 1024 and 512"),
+        ({"num_codes": 32}, "codes shape is [1, 64] and [1, 32]"),
+        ({"text_width": 9}, "text ragged is True and False"),
+    ],
+)
+def test_merge_refuses_what_does_not_agree_and_says_why(tmp_path: Path, other: dict[str, Any], said: str) -> None:
+    a = make_shards(tmp_path / "a", {"train": 60}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 30}, name="b", **other)
+    with pytest.raises(BadInput) as refusal:
+        merge([a, b], tmp_path / "c")
+    assert said in refusal.value.problem
+    assert not (tmp_path / "c" / "manifest.json").exists()
+
+
+def test_merge_refuses_one_shard_twice_a_mixture_of_mixtures_and_weights_for_others(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 60}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 30}, name="b")
+    with pytest.raises(BadInput, match="the same shard"):
+        merge([a, make_shards(tmp_path / "again", {"train": 60}, name="a")], tmp_path / "c")
+    with pytest.raises(BadInput, match="one manifest alone"):
+        merge([a], tmp_path / "c")
+    with pytest.raises(BadInput, match="weights for 3 of 2"):
+        merge([a, b], tmp_path / "c", [Phase(0, (1, 2, 3))])
+    mixed = merge([a, b], tmp_path / "c", [Phase(0, (1, 2))])
+    with pytest.raises(BadInput, match="is a mixture already"):
+        merge([mixed, make_shards(tmp_path / "d", {"train": 30}, name="d")], tmp_path / "e")
+
+
+def test_merge_refuses_to_train_on_what_another_validates(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 20, "validation": 20}, name="a")
+    other = copy.deepcopy(make_shards(tmp_path / "b", {"train": 20, "validation": 20}, name="a", block_rows=8).document)
+    splits = other["splits"]
+    splits["train"], splits["validation"] = splits["validation"], splits["train"]
+    other["id"] = identity(other)
+    other["seal"] = seal(other)
+    with pytest.raises(CheckFailed, match=r"trains on what another validates \(40 keys, 40 pictures\)"):
+        merge([a, save_manifest(tmp_path / "b", other)], tmp_path / "c")
+    strangers = make_shards(tmp_path / "d", {"train": 20, "validation": 20}, name="d")
+    leakage = merge([a, strangers], tmp_path / "e").document["leakage"]
+    assert (leakage["key_in_both"], leakage["picture_in_both"]) == (0, 0)
+    assert leakage["checked"] == {"train": 40, "validation": 40}
+
+
+# --- quarantine -------------------------------------------------------------------------------------
+
+
+def test_quarantine_leaves_a_tombstone_another_id_and_the_rest_as_it_was(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 144, "validation": 10})
+    (tmp_path / "a" / "train-00001.tar").write_bytes(b"spoiled")
+    made = quarantine(a, ["train-00001.tar"], "block 2 is corrupt", tmp_path / "less")
+    assert list(verify_manifest(made)) == []
+    assert made.id != a.id
+    assert made.document["lineage"]["parents"] == [a.id]
+    assert made.document["tombstones"] == [
+        {"name": "train-00001.tar", "sha256": a.shards[1].sha256, "samples": 48, "reason": "block 2 is corrupt"}
+    ]
+    assert made.document["lineage"]["steps"][-1]["dropped"] == {"quarantined": 48}
+    keys = {meta["key"] for meta in SplitReader(made, "train").all_meta()}
+    assert keys == {key_of("s", "train", row) for row in [*range(48), *range(96, 144)]}
+    assert load_manifest(tmp_path / "a").id == a.id  # the old one is as it was
+
+
+def test_a_quarantined_mixture_is_another_source_and_another_order(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 144}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 48}, name="b")
+    mixed = merge([a, b], tmp_path / "mixed", [Phase(0, (1, 1))])
+    made = quarantine(mixed, [mixed.shards[0].name], "gone", tmp_path / "less")
+    order = open_order(made, "train", 0)
+    assert [source.num_rows for source in order.sources] == [96, 48]
+    assert order.sources[0].source != open_order(mixed, "train", 0).sources[0].source
+    assert order.sources[1].source == open_order(mixed, "train", 0).sources[1].source
+
+
+def test_quarantine_refuses_unknown_shards_the_last_one_and_its_own_folder(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 48, "validation": 10})
+    with pytest.raises(BadInput, match=r"no shard train-00007\.tar"):
+        quarantine(a, ["train-00007.tar"], "", tmp_path / "b")
+    with pytest.raises(BadInput, match="no training sample would be left"):
+        quarantine(a, ["train-00000.tar"], "", tmp_path / "b")
+    with pytest.raises(BadInput, match="holds the manifest itself"):
+        quarantine(a, ["validation-00000.tar"], "", tmp_path / "a")
+
+
+# --- export -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return export_samples(load_manifest(shapes[1] / "shards"), tmp_path_factory.mktemp("export"))
+
+
+def test_exported_samples_are_those_of_the_shards(shapes: tuple[Recipe, Path], exported: Manifest) -> None:
+    shards = load_manifest(shapes[1] / "shards")
+    for split in shards.document["splits"]:
+        reader = SplitReader(shards, split)
+        codes, text, lengths = reader.rows(np.arange(len(reader)))
+        urls = [str(exported.folder / shard.name) for shard in exported.shards_of(split)]
+        samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode())
+        assert len(samples) == len(reader)
+        for row, (sample, meta) in enumerate(zip(samples, reader.all_meta(), strict=True)):
+            assert sample["__key__"] == meta["key"]
+            assert sample["txt"] == meta["caption"]
+            assert np.array_equal(sample["codes.npy"], codes[row].reshape(8, 8))
+            assert sample["json"] == {**meta, "text_ids": text[row, : lengths[row]].tolist()}
+
+
+def test_exported_tars_verify_say_what_they_are_and_have_the_same_bytes_again(
+    shapes: tuple[Recipe, Path], exported: Manifest, tmp_path: Path
+) -> None:
+    jsonschema.validate(exported.document, SCHEMA)
+    assert list(verify_manifest(exported)) == []
+    again = export_samples(load_manifest(shapes[1] / "shards"), tmp_path, workers=1)
+    assert again.id == exported.id
+    assert files_of(again) == files_of(exported)
+    path = exported.folder / exported.shards[0].name
+    with tarfile.open(path) as tar:
+        assert tar.getnames()[-1] == "__shard__"
+        assert {(m.mtime, m.mode, m.uid) for m in tar.getmembers()} == {(0, 0o444, 0)}
     data = bytearray(path.read_bytes())
-    data[shard.arrays["codes"].blocks[0]] ^= 1
-    path.write_bytes(bytes(data))
-    with pytest.raises(CheckFailed, match=f"{shard.name}: block 0 is corrupt"):
-        SplitReader(manifest, "train").rows(np.arange(40))
+    data[700] ^= 1
+    (tmp_path / exported.shards[0].name).write_bytes(data)
+    assert next(iter(verify_manifest(again, "block"))).startswith(f"{exported.shards[0].name}: block 0 is corrupt")
+    with pytest.raises(BadInput, match="layout `sample` is for other loaders"):
+        SplitReader(exported, "train")
 
 
-def test_what_and_when_are_inverse(shards: Path) -> None:
-    manifest = load_manifest(shards)
-    keys = keys_at(manifest, seed=3, position=20, count=5)
-    for number, key in enumerate(keys):
-        readings = readings_of(manifest, key, seed=3, batch=8, epochs=3)
-        assert {"position": 20 + number, "step": (20 + number) // 8}.items() <= readings[0].items()
-        assert [keys_at(manifest, 3, reading["position"], 1) for reading in readings] == [[key]] * 3
-    with pytest.raises(BadInput, match="not in the split"):
-        readings_of(manifest, "0" * 32, seed=3, batch=8, epochs=1)
-
-
-def test_a_manifest_without_a_number_that_agrees_is_a_fault(shards: Path) -> None:
-    document = load_manifest(shards).document
-    fields = {key: document[key] for key in ("shards", "files", "schema", "split_rule", "licenses")}
-    splits = {**document["splits"], "train": {**document["splits"]["train"], "samples": 1}}
-    wrong = save_manifest(shards, new_manifest("shards", splits=splits, lineage=document["lineage"], **fields))
-    assert any("split train" in fault for fault in verify_manifest(wrong))
+def test_an_export_has_an_index_a_croissant_and_a_card_of_its_tars(exported: Manifest) -> None:
+    index = json.loads((exported.folder / "index.train.json").read_text())
+    assert [entry["url"] for entry in index["shardlist"]] == exported.document["splits"]["train"]["shards"]
+    assert sum(entry["nsamples"] for entry in index["shardlist"]) == 58
+    croissant = json.loads((exported.folder / "croissant.json").read_text())
+    objects = {entry["name"]: entry for entry in croissant["distribution"] if entry["@type"] == "cr:FileObject"}
+    assert {name: entry["sha256"] for name, entry in objects.items()} == {
+        shard.name: shard.sha256.removeprefix("sha256:") for shard in exported.shards
+    }
+    card = (exported.folder / "README.md").read_text()
+    assert "- split: validation" in card
+    assert "CC0-1.0: 72 samples of shapes. drawn by the tests" in card

@@ -1,4 +1,4 @@
-"""Stream, loop, painting: the same batches and the same losses, killed or not."""
+"""Loop, painting: the same batches and the same losses, killed or not."""
 
 import json
 import math
@@ -18,51 +18,6 @@ from tuwen.train.nearest import nearest_score
 from tuwen.train.optimizer import take_step
 from tuwen.train.painting import paint_pictures, paint_prompt
 from tuwen.train.run import open_run
-from tuwen.train.stream import Stream
-
-
-@pytest.fixture
-def reader(shapes: tuple[Recipe, Path]) -> SplitReader:
-    return SplitReader(load_manifest(shapes[1] / "shards"), "train")
-
-
-def test_a_stream_reads_every_row_once_an_epoch(reader: SplitReader) -> None:
-    stream = Stream(reader, seed=1, batch=1)
-    epochs = [sorted(stream.next()[0].tobytes() for _ in range(len(reader))) for _ in range(2)]
-    everything = sorted(row.tobytes() for row in reader.rows(np.arange(len(reader)))[0])
-    assert epochs == [everything, everything]
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6, 12])
-def test_ranks_together_read_what_one_reads(reader: SplitReader, world_size: int) -> None:
-    one = Stream(reader, seed=1, batch=12)
-    ranks = [Stream(reader, seed=1, batch=12, rank=rank, world_size=world_size) for rank in range(world_size)]
-    for _ in range(9):
-        codes = one.next()[0]
-        assert np.array_equal(np.concatenate([rank.next()[0] for rank in ranks]), codes)
-    assert {json.dumps(rank.state()) for rank in ranks} == {json.dumps(one.state())}
-
-
-def test_a_stream_resumes_at_any_step_with_another_number_of_ranks(reader: SplitReader) -> None:
-    whole = Stream(reader, seed=1, batch=12)
-    batches = [whole.next()[0] for _ in range(10)]
-    first = Stream(reader, seed=1, batch=12, rank=1, world_size=2)
-    for _ in range(4):
-        first.next()
-    ranks = [Stream(reader, seed=1, batch=12, rank=rank, world_size=3) for rank in range(3)]
-    for rank in ranks:
-        rank.resume(first.state())
-    rest = [np.concatenate([rank.next()[0] for rank in ranks]) for _ in range(6)]
-    assert all(np.array_equal(a, b) for a, b in zip(rest, batches[4:], strict=True))
-    assert ranks[0].state() == whole.state()
-    assert len(json.dumps(whole.state())) < 400
-
-
-def test_a_state_of_another_stream_is_refused_with_the_fields(reader: SplitReader) -> None:
-    with pytest.raises(CheckFailed, match="order, seed differ"):
-        Stream(reader, seed=2, batch=4).resume(Stream(reader, seed=1, batch=4).state())
-    with pytest.raises(BadInput, match="cannot be shared by 5 ranks"):
-        Stream(reader, seed=1, batch=12, world_size=5)
 
 
 @pytest.fixture(scope="module")
