@@ -76,6 +76,16 @@ def records(memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int) ->
     return overlapping[starts].view(np.uint8).reshape(len(starts), width)
 
 
+def aligned_records(
+    memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int, into: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """As `records`, where all starts are multiples of `width`; written to `into`, which has n · width bytes."""
+    side_by_side = memory[: len(memory) // width * width].view(f"V{width}")
+    # Any other mode than `clip` would write to a buffer first.
+    np.take(side_by_side, starts // width, out=into.view(f"V{width}"), mode="clip")
+    return into.reshape(len(starts), width)
+
+
 def numbers(memory: NDArray[np.uint8], starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
     whole = memory[: len(memory) // dtype.itemsize * dtype.itemsize].view(dtype)
     return whole[starts // dtype.itemsize]

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 VERSION = "tuwen/permutation/1"
 _ROUNDS = 8
+_MOST_TABLE_BITS = 16  # of half a value: up to 2^32 rows
+_WORTH_TABLES = 2048  # values at once
 
 U64 = NDArray[np.uint64]
 
@@ -74,6 +76,8 @@ class Permutation:
         return flat.reshape(values.shape)
 
     def _encrypt(self, values: U64) -> U64:
+        if len(values) >= _WORTH_TABLES and self._tables is not None:
+            return self._encrypt_by_tables(values)
         left_width, right_width = self._widths
         left, right = values >> right_width, values & _mask(right_width)
         for key in self._keys:
@@ -88,6 +92,28 @@ class Permutation:
             left_width, right_width = right_width, left_width
             left, right = right ^ (_mix(left + key) & _mask(left_width)), left
         return (left << right_width) | right
+
+    @cached_property
+    def _tables(self) -> list[NDArray[np.uint16]] | None:
+        """Of each round all that its function can answer, when that is little."""
+        left_width, right_width = self._widths
+        if right_width > _MOST_TABLE_BITS:
+            return None
+        tables = []
+        for key in self._keys:
+            answers = _mix(np.arange(1 << int(right_width), dtype=np.uint64) + key) & _mask(left_width)
+            tables.append(answers.astype(np.uint16))
+            left_width, right_width = right_width, left_width
+        return tables
+
+    def _encrypt_by_tables(self, values: U64) -> U64:
+        assert self._tables is not None
+        right_width = self._widths[1].view(np.int64)
+        both = values.view(np.int64)
+        left, right = both >> right_width, both & ((1 << int(right_width)) - 1)
+        for table in self._tables:
+            left, right = right, left ^ table[right]
+        return ((left << right_width) | right).view(np.uint64)
 
 
 def _mask(width: np.uint64) -> np.uint64:

@@ -1,8 +1,14 @@
 """Files at fsspec URLs (s3, gs, http, memory), downloaded whole, tried again, and believed only when they are right.
 
-download("https://host/shards/train-00000.tar", "sha256:9c…", 80_640_000, Path("train-00000.tar"))
+    download("https://host/shards/train-00000.tar", Path("train-00000.tar"), "sha256:9c…", 80_640_000)
+
+fsspec's own ways to copy a file do not do: over http a body that is half as long as it was passes in silence, any
+failure of the first request is called FileNotFoundError, and a stalled server is waited for 300 s; over s3 retries are
+nested up to 125 times, and a file in several parts is left at full length after a failure. So bytes are streamed, with
+a time limit between them and one over all, and hashed on the way.
 """
 
+import asyncio
 import hashlib
 import os
 import time
@@ -10,12 +16,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem, sync
 
 from .errors import BadInput, CheckFailed, TuwenError
 
-_TRIES = 6
-_FIRST_PAUSE_SECONDS = 0.2  # doubled after each failure: 6 s in all
+TRIES = 6
+FIRST_PAUSE_SECONDS = 0.2  # doubled after each failure: 6 s in all
+IDLE_SECONDS = 30.0  # without a byte
+MOST_SECONDS = 1800.0  # for one file in one try, however it trickles
 _CHUNK_BYTES = 1 << 20
+_FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError)
 
 
 def is_remote(place: str) -> bool:
@@ -32,41 +42,77 @@ def join(base: str, name: str) -> str:
 
 def download(url: str, target: Path, sha256: str | None = None, num_bytes: int | None = None) -> None:
     """Raises CheckFailed when the bytes at `url` are others or cannot be had, BadInput when its library is missing."""
-    pause = _FIRST_PAUSE_SECONDS
-    for left in reversed(range(_TRIES)):
+    try:
+        filesystem, path = fsspec.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # "Install s3fs to access S3", "Protocol not known"
+        raise BadInput(f"{url}: {_line(error)}", cure="install the library that fsspec names") from None
+    pause = FIRST_PAUSE_SECONDS
+    for left in reversed(range(TRIES)):
         try:
-            _download_once(url, target, sha256, num_bytes)
+            _download_once(filesystem, path, url, target, sha256, num_bytes)
             return
-        except (FileNotFoundError, PermissionError) as error:
+        except _FOR_GOOD as error:
             raise CheckFailed(f"{url}: {_line(error)}", cure="check the address and the rights") from None
-        except (ImportError, ValueError) as error:  # fsspec: "Install s3fs to access S3", "Protocol not known"
-            raise BadInput(f"{url}: {_line(error)}", cure="install the library that fsspec names") from None
-        except Exception as error:
+        except Exception as error:  # neither aiohttp's nor botocore's errors are OSErrors
+            if isinstance(error, OSError) and error.filename == str(target):
+                raise  # the disk here, not the server there
             if not left:
                 problem = error.problem if isinstance(error, TuwenError) else f"{url}: {_line(error)}"
-                raise CheckFailed(f"{problem}, {_TRIES} times", cure="mend the server, or name another place") from None
+                raise CheckFailed(f"{problem}, {TRIES} times", cure="mend the server, or name another place") from None
         time.sleep(pause)
         pause *= 2
 
 
-def _download_once(url: str, target: Path, sha256: str | None, num_bytes: int | None) -> None:
-    hasher, got = hashlib.sha256(), 0
-    with _open(url) as remote, target.open("wb") as file:
-        while chunk := remote.read(_CHUNK_BYTES):
-            got += len(chunk)
-            if num_bytes is not None and got > num_bytes:
-                break
-            hasher.update(chunk)
-            file.write(chunk)
-    if num_bytes is not None and got != num_bytes:
-        amount = f"more than {num_bytes}" if got > num_bytes else f"{got}"
+def _download_once(
+    filesystem: Any, path: str, url: str, target: Path, sha256: str | None, num_bytes: int | None
+) -> None:
+    with target.open("wb") as file:
+        sink = _Sink(file, num_bytes)
+        if isinstance(filesystem, AsyncFileSystem) and type(filesystem).open_async is not AsyncFileSystem.open_async:
+            sync(filesystem.loop, _stream, filesystem, path, sink, timeout=MOST_SECONDS)
+        else:
+            with filesystem.open(path, "rb") as remote:
+                while not sink.is_full and (chunk := remote.read(_CHUNK_BYTES)):
+                    sink.write(chunk)
+    if num_bytes is not None and sink.num_bytes != num_bytes:
+        amount = f"more than {num_bytes}" if sink.is_full else f"{sink.num_bytes}"
         raise CheckFailed(f"{url}: {amount} bytes instead of {num_bytes}", cure="upload it again")
-    if sha256 is not None and "sha256:" + hasher.hexdigest() != sha256:
+    if sha256 is not None and "sha256:" + sink.hasher.hexdigest() != sha256:
         raise CheckFailed(f"{url}: other bytes than the manifest's (sha256 differs)", cure="upload it again")
 
 
-def _open(url: str) -> IO[Any]:
-    return fsspec.open(url, "rb", block_size=0).open()  # type: ignore[no-any-return]
+async def _stream(filesystem: Any, path: str, sink: "_Sink") -> None:
+    async with asyncio.timeout(IDLE_SECONDS):
+        # Any size will do: without one http asks for it first, and calls every failure of that FileNotFoundError.
+        remote = await filesystem.open_async(path, "rb", size=0)
+    try:
+        while not sink.is_full:
+            async with asyncio.timeout(IDLE_SECONDS):
+                chunk = await remote.read(_CHUNK_BYTES)
+            if not chunk:
+                return
+            sink.write(chunk)
+    finally:
+        body = remote.r
+        await remote.close()
+        if body is not None:
+            body.close()  # s3fs leaves it open
+
+
+class _Sink:
+    def __init__(self, file: IO[bytes], most_bytes: int | None) -> None:
+        self.hasher, self.num_bytes, self._file, self._most_bytes = hashlib.sha256(), 0, file, most_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """More has come than the file should have: an endless answer must not fill the disk."""
+        return self._most_bytes is not None and self.num_bytes > self._most_bytes
+
+    def write(self, chunk: bytes) -> None:
+        self.num_bytes += len(chunk)
+        if not self.is_full:
+            self.hasher.update(chunk)
+            self._file.write(chunk)
 
 
 def _line(error: BaseException) -> str:

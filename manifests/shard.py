@@ -30,7 +30,9 @@ from .errors import BadInput, CheckFailed
 from .manifest import ShardEntry
 
 HEADER = "__shard__"  # without a suffix, which would make it a sample for webdataset
-_NPY_HEADER_BYTES = 128  # what np.save writes for these arrays; checked when written
+_NPY_HEADER_BYTES = 128  # at least; as np.save writes it for small arrays
+_PAGE_BYTES = 4096
+_LARGE_ARRAY_BYTES = 100 * _PAGE_BYTES  # of which a page is at most 1%
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,11 @@ class _ShardWriter:
         arrays = self._ragged(block.text, lengths) if self.text_width is None else self._padded(block.text, lengths)
         lines = b"".join(canonical_json(row) + b"\n" for row in block.meta)
         number = len(self.block_offsets) - 1
-        self._member(tar, "codes", f"b{number:06d}.codes.npy", _npy(block.codes, self.dtypes["codes"]))
-        self._member(tar, "meta", f"b{number:06d}.meta.jsonl", lines)
+        self._member(tar, "codes", f"b{number:06d}.codes.npy", block.codes)
+        self.offsets["meta"].append(tar.offset + tarfile.BLOCKSIZE)
+        add_member(tar, f"b{number:06d}.meta.jsonl", lines)
         for name, array in arrays.items():
-            self._member(tar, name, f"b{number:06d}.{name}.npy", _npy(array, self.dtypes[name]))
+            self._member(tar, name, f"b{number:06d}.{name}.npy", array)
         self.samples += rows
         self.tokens += int(lengths.sum())
         self.codes_per_row = block.codes.shape[1]
@@ -111,7 +114,7 @@ class _ShardWriter:
 
     def end(self, tar: tarfile.TarFile, header: dict[str, Any]) -> None:
         self.block_offsets.append(tar.offset)
-        add_member(tar, HEADER, canonical_json({**header, **self._facts()}))
+        add_member(tar, HEADER, canonical_json({**header, **self._facts(), "block_offsets": self.block_offsets}))
 
     def entry(self, name: str, file: Path) -> ShardEntry:
         stats = {"text_tokens": self.tokens}
@@ -131,9 +134,10 @@ class _ShardWriter:
             place |= {"offset": self.offsets[name][0], "blocks": self.offsets[name]}
         return places
 
-    def _member(self, tar: tarfile.TarFile, array: str, name: str, data: bytes) -> None:
-        header_bytes = 0 if array == "meta" else _NPY_HEADER_BYTES
-        self.offsets[array].append(tar.offset + tarfile.BLOCKSIZE + header_bytes)
+    def _member(self, tar: tarfile.TarFile, array: str, name: str, values: NDArray[Any]) -> None:
+        start = tar.offset + tarfile.BLOCKSIZE
+        data, header_bytes = _npy(values, self.dtypes[array], start, aligned=array == "codes")
+        self.offsets[array].append(start + header_bytes)
         add_member(tar, name, data)
 
 
@@ -165,7 +169,7 @@ def read_header(path: Path) -> dict[str, Any]:
                 raise BadInput(f"{path}: its last member is not `{HEADER}`", cure="name a shard of tuwen that is whole")
             file = tar.extractfile(members[-1])
             assert file is not None
-            return {**json.loads(file.read()), "header_offset": members[-1].offset}
+            return dict(json.loads(file.read()))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file", cure="name a shard") from None
     except (tarfile.TarError, ValueError, EOFError):
@@ -175,10 +179,8 @@ def read_header(path: Path) -> dict[str, Any]:
 def read_lone_shard(path: Path) -> ShardEntry:
     """An entry for a shard that came without its manifest: readable, but nothing says whether its bytes are right."""
     header = read_header(path)
-    arrays = header["arrays"]
-    block_offsets = [start - _NPY_HEADER_BYTES - tarfile.BLOCKSIZE for start in arrays["codes"]["blocks"]]
     facts = {name: header[name] for name in ("samples", "layout", "block_rows", "arrays")}
-    return entry_of(path.name, path, facts, [*block_offsets, header["header_offset"]], "unknown", {})
+    return entry_of(path.name, path, facts, header["block_offsets"], "unknown", {})
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -189,12 +191,20 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(info, io.BytesIO(data))
 
 
-def _npy(array: NDArray[Any], dtype: str) -> bytes:
+def _npy(array: NDArray[Any], dtype: str, start: int, aligned: bool) -> tuple[bytes, int]:
+    """The bytes of a .npy file that begins at `start` in the shard, and how many of them are its header.
+
+    Aligned rows begin at multiples of their size, if that is a power of two, and those of a large array at a page: a
+    row of 2,048 bytes then lies in one page instead of two. The header is filled up with spaces for that.
+    """
     if array.size and (array.min() < 0 or array.max() > np.iinfo(dtype).max):
         raise ValueError(f"ids {array.min()} … {array.max()} do not fit into {dtype}")
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array, dtype=dtype), allow_pickle=False)
-    data = buffer.getvalue()
-    if len(data) - array.size * np.dtype(dtype).itemsize != _NPY_HEADER_BYTES:
-        raise ValueError(f"np.save wrote a header that is not {_NPY_HEADER_BYTES} bytes")
-    return data
+    payload = np.ascontiguousarray(array, dtype=dtype).tobytes()
+    row_bytes = array.shape[-1] * np.dtype(dtype).itemsize
+    alignment = _NPY_HEADER_BYTES
+    if aligned and row_bytes and row_bytes & (row_bytes - 1) == 0 and row_bytes <= _PAGE_BYTES:
+        alignment = max(alignment, _PAGE_BYTES if len(payload) >= _LARGE_ARRAY_BYTES else row_bytes)
+    header_bytes = _NPY_HEADER_BYTES + -(start + _NPY_HEADER_BYTES) % alignment
+    about = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {array.shape}, }}".encode()
+    magic = b"\x93NUMPY\x01\x00" + (header_bytes - 10).to_bytes(2, "little")  # format version 1.0
+    return magic + about.ljust(header_bytes - 11) + b"\n" + payload, header_bytes

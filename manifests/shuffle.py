@@ -14,8 +14,10 @@ Draw d lies in epoch d ÷ n; every epoch has a permutation of its own and draws 
 side by side: with the blocks of a shard as a run, remote shards are fetched once an epoch.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -66,11 +68,8 @@ class Shuffled:
 
     def rows(self, draws: Numbers) -> Numbers:
         epochs, indices = np.divmod(draws, self.num_rows)
-        if len(draws) and epochs[0] == epochs[-1] and (epochs == epochs[0]).all():
-            return self._epoch(int(epochs[0])).rows(indices)
         rows = np.empty(len(draws), dtype=np.int64)
-        for epoch in np.unique(epochs).tolist():
-            here = epochs == epoch
+        for epoch, here in _runs(epochs):
             rows[here] = self._epoch(epoch).rows(indices[here])
         return rows
 
@@ -133,8 +132,7 @@ class _Windows:
         before_short_ends = indices < (self.short_window + 1) * self.window - self.missing
         windows = np.where(before_short_ends, indices, indices + self.missing) // self.window
         rows = np.empty_like(indices)
-        for window in np.unique(windows).tolist():
-            here = windows == window
+        for window, here in _runs(windows):
             rows[here] = self._rows_of_window(window, indices[here] - self._start(window))
         return rows
 
@@ -166,6 +164,14 @@ class _Windows:
 
     def _permutation(self, part: str, n: int) -> Permutation:
         return Permutation(n, self._shuffled.seed, f"{self._shuffled.source} {part}", self._epoch)
+
+
+def _runs(values: Numbers) -> Iterator[tuple[int, slice]]:
+    """Each stretch of equal values: positions in order have few of them, and finding these needs no sorting."""
+    edges = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
+    for start, stop in pairwise(edges):
+        if start < stop:
+            yield int(values[start]), slice(start, stop)
 
 
 def _forward(permutation: Permutation, indices: Numbers) -> Numbers:

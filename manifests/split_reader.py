@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, ShardEntry
-from .mapped_files import MappedFiles, numbers, records
+from .mapped_files import MappedFiles, aligned_records, numbers, records
 from .places import find_shard, sha256_holds
+from .recycled import Recycled
 from .shard_cache import forget
 
 Verify = Literal["off", "first", "block", "always"]
@@ -62,6 +63,7 @@ class SplitReader:
         self.source = f"{manifest.id}/{split}"
         self._files = MappedFiles([shard.bytes for shard in self.shards])
         self._tables = _Tables(self.shards, self._files.starts)
+        self._recycled = Recycled()
         self._ready = np.zeros(self._tables.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
         self._stamps: dict[int, tuple[int, ...]] = {}  # of mapped shards: which file it was, and when it was changed
         self._paths: dict[int, Path] = {}
@@ -99,7 +101,7 @@ class SplitReader:
         text, lengths = self._while_ready(blocks, partial(self._tables.text, memory, blocks, places, starts))
         for part in parts:
             found = memory, blocks[part], places[part], starts[part]
-            codes = self._while_ready(blocks[part], partial(self._tables.codes, *found))
+            codes = self._while_ready(blocks[part], partial(self._tables.codes, *found, self._recycled))
             longest = int(lengths[part].max(initial=0))
             yield codes, text[part, :longest], lengths[part]
 
@@ -270,6 +272,8 @@ class _Tables:
         self.codes_dtype = np.dtype(arrays["codes"].dtype if shards else "<u2")
         self.text_dtype = np.dtype(arrays["text"].dtype if shards else "<u2")
         self._codes_bytes = arrays["codes"].stride if shards else 0
+        first_rows = shard_starts[self.shard_of_block] + self._starts["codes"] if shards else np.zeros(0)
+        self._aligned = self._codes_bytes > 0 and not (first_rows % self._codes_bytes).any()
         self._text_bytes = arrays["text"].stride if shards else 0
         self._text_size = "text_len" if "text_len" in arrays else "text_ptr"
         self._size_dtype = np.dtype(arrays[self._text_size].dtype if shards else "<u4")
@@ -305,10 +309,15 @@ class _Tables:
         starts: Numbers = self._shard_starts[self.shard_of_block[blocks]]
         return starts
 
-    def codes(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> NDArray[Any]:
-        """Of rows in `memory`, in which the shard of row i begins at starts[i]."""
+    def codes(
+        self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers, recycled: Recycled | None = None
+    ) -> NDArray[Any]:
+        """Of rows in `memory`, in which the shard of row i begins at starts[i]. `recycled` is for mapped memory."""
         at = starts + self._starts["codes"][blocks] + places * self._codes_bytes
-        return records(memory, at, self._codes_bytes).view(self.codes_dtype)
+        if recycled is None or not self._aligned:
+            return records(memory, at, self._codes_bytes).view(self.codes_dtype)
+        into = recycled.empty(len(at) * self._codes_bytes)
+        return aligned_records(memory, at, self._codes_bytes, into).view(self.codes_dtype)
 
     def text(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[NDArray[Any], Numbers]:
         """As `codes`: caption ids padded with 0, and lengths."""

@@ -102,7 +102,8 @@ def export_shard(part: Part, config: dict[str, Any], folder: Path) -> dict[str, 
         place = {"dtype": config["schema"]["codes"]["dtype"], "stride": 0, "offset": codes_starts[0]}
         facts = {"samples": shard.samples, "layout": "sample", "block_rows": shard.block_rows,
                  "arrays": {"codes": {**place, "blocks": codes_starts}}}  # fmt: skip
-        add_member(tar, HEADER, canonical_json({"format": "tuwen/shard", "version": 1, **config, **facts}))
+        header = {"format": "tuwen/shard", "version": 1, **config, **facts, "block_offsets": starts}
+        add_member(tar, HEADER, canonical_json(header))
     return entry_of(shard.name, path, facts, starts, shard.keys_sha256, shard.stats).model_dump()
 
 
