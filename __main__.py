@@ -405,10 +405,6 @@ def _print(document: Any, text: str, as_json: bool) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C. Not KeyboardInterrupt, which typer would turn into `Aborted.` before it comes here."""
-
-
 def main() -> None:
     """The console script: every error that is not a bug becomes one line and an exit code."""
     signal.signal(signal.SIGINT, _interrupt)
@@ -419,8 +415,6 @@ def main() -> None:
         app()
     except TuwenError as error:
         _stop(str(error), error.exit_code)
-    except _Interrupted:
-        _stop("interrupted; the same command goes on from here", 130)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             _stop(f"{error.filename or 'the disk'}: no space left; free some, then give the same command again", 2)
@@ -432,7 +426,12 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Interrupted
+    """Ends at once: what lies on the disk is whole at any moment, and a local Ray cluster dies with this process.
+
+    An exception would be raised wherever Ray's C++ threads happen to be, and they abort, or crash, now and then.
+    """
+    print("tuwen: interrupted; the same command goes on from here", file=sys.stderr, flush=True)
+    os._exit(130)
 
 
 def _stop(line: str, code: int) -> NoReturn:
