@@ -10,6 +10,7 @@ What is not mapped reads as zeros: whoever asks must have called `map` before.
 """
 
 import ctypes
+import errno
 import mmap
 import os
 import weakref
@@ -45,8 +46,10 @@ class MappedFiles:
         weakref.finalize(self, _libc.munmap, self._address, self._length)
 
     def map(self, number: int, path: Path) -> None:
-        """Raises OSError. A file of fewer bytes than were announced must not be mapped: touching the rest is fatal."""
+        """Raises OSError, also for a file of fewer bytes than were announced: touching the rest would be fatal."""
         with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._sizes[number]:
+                raise OSError(errno.ENODATA, "shorter than announced", str(path))
             address = self._address + int(self.starts[number])
             _map(address, self._sizes[number], mmap.MAP_SHARED | _MAP_FIXED, file.fileno())
         self._mapped.add(number)

@@ -81,8 +81,10 @@ def sha256_holds(path: Path, shard: ShardEntry) -> bool:
 
 
 def _local(path: Path, num_bytes: int) -> Path:
-    if not path.is_file():
-        raise CheckFailed(f"{path}: missing", cure=_CURE)
-    if path.stat().st_size != num_bytes:
-        raise CheckFailed(f"{path}: {path.stat().st_size} bytes instead of {num_bytes}", cure=_CURE)
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise CheckFailed(f"{path}: missing", cure=_CURE) from None
+    if size != num_bytes:
+        raise CheckFailed(f"{path}: {size} bytes instead of {num_bytes}", cure=_CURE)
     return path

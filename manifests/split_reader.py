@@ -15,6 +15,7 @@ names the shard, the block and the cure; no row is ever skipped.
 own, so that not even a file that is overwritten or cut in that moment can give a wrong row.
 """
 
+import errno
 import json
 import logging
 import tarfile
@@ -22,6 +23,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +44,7 @@ Memory = NDArray[np.uint8]
 Rows = tuple[NDArray[Any], NDArray[Any], Numbers]  # codes, caption ids, caption lengths
 
 _log = logging.getLogger("tuwen")
-_STALE_SECONDS = 1.0
+STALE_SECONDS = 1.0
 _CURE = "restore it from a copy, run `tuwen tokenize` again, or take it out with `tuwen manifest quarantine`"
 _TEXT_SLACK_BYTES = 1 << 16
 
@@ -163,14 +165,15 @@ class SplitReader:
         entry = self.shards[shard]
         path = find_shard(self.manifest, entry)
         stamp = _stamp(path)
-        if self.verify == "first" and not sha256_holds(path, entry):
-            raise CheckFailed(f"{path}: its bytes were altered (sha256 differs)", cure=_CURE)
-        with self._lock:
-            if self._files.is_full:
-                self._distrust(list(self._stamps))
-                self._files.unmap_all()
-            self._files.map(shard, path)
-            self._paths[shard], self._stamps[shard] = path, stamp
+        with _vanishing(path):
+            if self.verify == "first" and not sha256_holds(path, entry):
+                raise CheckFailed(f"{path}: its bytes were altered (sha256 differs)", cure=_CURE)
+            with self._lock:
+                if self._files.is_full:
+                    self._distrust(list(self._stamps))
+                    self._files.unmap_all()
+                self._files.map(shard, path)
+                self._paths[shard], self._stamps[shard] = path, stamp
 
     def _verify_mapped(self, block: int) -> None:
         """Raises CheckFailed; of a cached copy that went bad a new one is fetched first."""
@@ -199,7 +202,7 @@ class SplitReader:
         return CheckFailed(f"{path}: block {number} is corrupt", cure=_CURE)
 
     def _distrust_changed_files(self) -> None:
-        if time.monotonic() - self._looked < _STALE_SECONDS:
+        if time.monotonic() - self._looked < STALE_SECONDS:
             return
         with self._lock:
             self._looked = time.monotonic()
@@ -235,7 +238,7 @@ class SplitReader:
         start, stop = self._tables.edges(block)
         path = self._paths[shard] = find_shard(self.manifest, self.shards[shard])
         data = np.zeros(stop - start + _TEXT_SLACK_BYTES, np.uint8)
-        with path.open("rb", buffering=0) as file:
+        with _vanishing(path), path.open("rb", buffering=0) as file:
             file.seek(start)
             got = 0
             while got < stop - start and (more := file.readinto(data[got : stop - start].data)):
@@ -334,6 +337,17 @@ class _Tables:
         text = records(memory, text_at, longest * self.text_dtype.itemsize).view(self.text_dtype)
         text *= np.arange(longest) < lengths[:, None]  # what was read beyond a caption's end is another's
         return text, lengths
+
+
+@contextmanager
+def _vanishing(path: Path) -> Iterator[None]:
+    """A file that was there a moment ago may be gone, or cut, now."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODATA):
+            raise
+        raise CheckFailed(f"{path}: missing, or cut, since it was found", cure=_CURE) from None
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
