@@ -92,6 +92,36 @@ def test_verify_fails_on_one_flipped_byte_and_names_the_shard_and_the_block(user
         shard.write_bytes(whole)
 
 
+def test_manifests_are_compared_merged_thinned_and_exported_from_the_command_line(user: Path, tmp_path: Path) -> None:
+    shards = "runs/shapes/shards"
+    again = tuwen("tokenize", "shapes.yaml", "--set", "tokenize.text.storage=padded", "--out", "padded", cwd=user)
+    assert again.returncode == 0, again.stderr
+    changes = tuwen("manifest", "diff", shards, "padded", cwd=user)
+    assert changes.returncode == 0, changes.stderr
+    assert "tokenize.text.storage: ragged → padded" in changes.stdout
+    assert "0 added, 0 removed, 0 changed, 72 equal" in changes.stdout
+    refused = tuwen("manifest", "merge", shards, "padded", "--out", "merged", cwd=user)
+    assert refused.returncode == 2
+    assert "text ragged is True and False" in refused.stderr
+    less = tuwen("manifest", "quarantine", shards, "train-00001.tar", "--out", "less", "--reason", "spoiled", cwd=user)
+    assert less.returncode == 0, less.stderr
+    assert "train-00001.tar  16 samples: spoiled" in tuwen("manifest", "show", "less", cwd=user).stdout
+    lone = tuwen("manifest", "show", f"{shards}/train-00000.tar", cwd=user)
+    assert "blocks of 16 rows" in lone.stdout
+    exported = tuwen("manifest", "export", shards, "--layout", "sample", "--out", "exported", cwd=user)
+    assert exported.returncode == 0, exported.stderr
+    assert "72 samples in 5 tars" in exported.stdout
+    place = ["--seed", "0", "--position", "9", "--count", "1", "--shuffle", "window:2"]
+    key = tuwen("manifest", "what", shards, *place, cwd=user).stdout.strip()
+    when = ["--seed", "0", "--batch", "4", "--shuffle", "window:2"]
+    assert "position 9  step 2" in tuwen("manifest", "when", shards, key, *when, cwd=user).stdout
+    trained = tuwen(
+        "train", "shapes.yaml", "--from", "less", "--set", "train.steps=3", "--out", str(tmp_path), cwd=user
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads((tmp_path / "run.json").read_text())["shards"] == load_manifest(user / "less").id
+
+
 def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(user: Path) -> None:
     options = ["train", "shapes.yaml", "--set", "train.steps=60", "--set", "train.checkpoint_every=5"]
     assert tuwen(*options, "--out", "whole", cwd=user).returncode == 0
@@ -153,6 +183,13 @@ def test_a_corpus_goes_where_out_says_with_its_page(user: Path) -> None:
         (["train", "shapes.yaml", "--from", "nowhere"], "no manifest there"),
         (["sample", "runs/shapes/shards", "--prompt", "圆"], "no training run there"),
         (["manifest", "verify", "pictures"], "no manifest there"),
+        (["manifest", "show", "nowhere.tar"], "nowhere.tar: no such file"),
+        (["manifest", "merge", "runs/shapes/shards", "--out", "x"], "one manifest alone cannot be merged"),
+        (["manifest", "quarantine", "runs/shapes/shards", "x.tar", "--out", "x"], "no shard x.tar"),
+        (["manifest", "export", "runs/shapes/shards", "--layout", "tar", "--out", "x"], "--layout tar; say sample"),
+        (["manifest", "what", "runs/shapes/shards", "--seed", "0", "--position", "0", "--shuffle", "x"], "--shuffle x"),
+        (["manifest", "verify", "gopher://host/shards"], "Protocol not known: gopher"),
+        (["train", "shapes.yaml", "--set", "train.shuffle.run=3"], "not filled by runs of 3"),
         (["manifest", "verify", "runs/shapes/shards", "--mode", "some"], "say off, first, block or always"),
         (["why", "runs/shapes", "ffffffffffff"], "no such pair"),
     ],

@@ -51,7 +51,7 @@ def train_tokenizers(
     recipe: Recipe, corpus: Manifest, out: Path, what: tuple[str, ...] = ("image", "text"), workers: int | None = None
 ) -> Manifest:
     with sole_writer(out):
-        verdicts = read_verdicts(corpus, [*PLAN_COLUMNS, "pixels_hash", "kept"])
+        verdicts = read_verdicts(corpus, [*PLAN_COLUMNS, "kept"])
         splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
         if "image" in what and not len(splits["validation"]):
             raise BadInput(
