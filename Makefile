@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+PEERS  := $(VENV)/peers
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-peers interop soak clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,17 @@ test: $(VENV)/.dev  ## the whole suite, in under six minutes on two cores
 bench: $(VENV)/.dev  ## the slow measurements that LOG.md quotes
 	$(BIN)/python -m pytest -m bench -s
 
+bench-stream: $(VENV)/.dev bench-peers  ## samples/s of ours and of every peer, side by side (SAMPLES=1000000, half an hour)
+	$(BIN)/python tests/bench/bench_stream.py run --samples $(or $(SAMPLES),1000000) --peers-python $(PEERS)/bin/python
+
+bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
+
+interop: $(VENV)/.dev bench-peers  ## webdataset, datasets, energon, wids and mlcroissant read an export
+	$(BIN)/python tests/bench/interop.py --peers-python $(PEERS)/bin/python
+
+soak: $(VENV)/.dev  ## ten minutes of reading while shards are spoiled and restored at random (SECONDS=600)
+	$(BIN)/python tests/bench/soak_faults.py --seconds $(or $(SECONDS),600)
+
 clean:  ## remove what was generated: .venv and runs
 	rm -rf $(VENV) runs build *.egg-info
 
@@ -54,6 +66,12 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[emoji,dev]'
 	@touch $@ $(VENV)/.demo
+
+# Their pins are not ours: what they ask for must never move what we run on.
+$(PEERS)/.done: $(BIN)/python tests/bench/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers-requirements.txt
+	@touch $@
 
 # The checkout's folder may have any name, and mypy wants a package called tuwen: links make one.
 $(VENV)/typing/tuwen: $(BIN)/python

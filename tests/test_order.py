@@ -1,5 +1,6 @@
 """Which row is read when: bijections, windows, mixtures, and the same question asked both ways."""
 
+import hashlib
 import itertools
 import math
 from pathlib import Path
@@ -52,6 +53,39 @@ def test_the_inverse_undoes_the_permutation_of_any_size(n: int, seed: int, epoch
     rows = permutation.forward(indices)
     assert np.array_equal(permutation.inverse(rows), indices)
     assert len(np.unique(rows)) == len(indices)
+
+
+def encrypted(value: int, n: int, seed: int, source: str, epoch: int) -> int:
+    """The permutation written down once more, a value at a time and in Python's own integers."""
+    hasher = hashlib.blake2b(digest_size=64)
+    for field in ("tuwen/permutation/1", str(seed), source, str(epoch)):
+        hasher.update(len(field.encode()).to_bytes(8, "little") + field.encode())
+    keys = [int.from_bytes(hasher.digest()[at : at + 8], "little") for at in range(0, 64, 8)]
+    bits, full = (n - 1).bit_length(), 2**64 - 1
+    left_bits, right_bits = bits // 2, bits - bits // 2
+    while True:
+        left, right = value >> right_bits, value % 2**right_bits
+        widths = [left_bits, right_bits]
+        for key in keys:
+            mixed = (right + key) & full
+            mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & full
+            mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & full
+            left, right = right, left ^ ((mixed ^ (mixed >> 31)) % 2 ** widths[0])
+            widths.reverse()
+        value = (left << right_bits) | right
+        if value < n:
+            return value
+
+
+@given(n=st.integers(2, 2**63 - 1), seed=st.integers(0, 2**64), source=st.text(max_size=9), epoch=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_the_permutation_is_what_its_definition_says(n: int, seed: int, source: str, epoch: int) -> None:
+    """By tables (many values, few bits) and without (few values, or many bits)."""
+    indices = np.unique(np.random.default_rng(seed).integers(0, n, 9).astype(np.uint64))
+    expected = [encrypted(int(index), n, seed, source, epoch) for index in indices]
+    permutation = Permutation(n, seed, source, epoch)
+    assert permutation.forward(indices).tolist() == expected
+    assert permutation.forward(np.tile(indices, 3000))[: len(indices)].tolist() == expected
 
 
 def chi_squared(counts: np.ndarray) -> float:

@@ -105,6 +105,52 @@ def read_ours(name: str, folder: Path, seconds: float, threads: int) -> dict[str
     }  # fmt: skip
 
 
+def grow(folder: Path) -> None:
+    """Own memory of a reader in random order over 10^5, 10^6 and 10^7 samples of 64 codes."""
+    for samples in (100_000, 1_000_000, 10_000_000):
+        shards = folder / f"grow-{samples}"
+        if not (shards / "manifest.json").is_file():
+            print(f"writing {samples:,} samples", file=sys.stderr)
+            _write_small(samples, shards)
+        print(_output([sys.executable, __file__, "grown", str(shards)]), flush=True)
+
+
+def _write_small(samples: int, folder: Path) -> None:
+    from tuwen.manifests.manifest import new_manifest, save_manifest
+    from tuwen.manifests.shard import Block, write_shard
+
+    codes = np.random.default_rng(0).integers(0, 1024, (4096, 64))
+    captions = [[row % 900] * (8 + row % 17) for row in range(4096)]
+
+    def blocks(start: int, stop: int) -> Any:
+        for first in range(start, stop, 4096):
+            count = min(4096, stop - first)
+            yield Block(codes[:count], captions[:count], [{"key": f"{first + row:032x}"} for row in range(count)])
+
+    entries = []
+    for number, start in enumerate(range(0, samples, 1 << 18)):
+        path = folder / f"train-{number:05d}.tar"
+        rows = blocks(start, min(start + (1 << 18), samples))
+        entries.append(write_shard(path, rows, block_rows=4096, codebook=1024, vocab=900, header={}))
+    splits = {"train": {"samples": samples, "shards": [entry.name for entry in entries]}}
+    shards = [entry.model_dump() for entry in entries]
+    save_manifest(folder, new_manifest("shards", splits=splits, shards=shards, lineage={}))
+
+
+def grown(folder: Path) -> dict[str, Any]:
+    from tuwen.manifests.manifest import load_manifest
+    from tuwen.train.stream import open_stream
+
+    before = memory()["own_mb"]
+    manifest = load_manifest(folder)
+    stream = open_stream(manifest, seed=0, batch=BATCH, threads=2)
+    for _ in range(4000):
+        stream.next()
+    stream.close()
+    samples = manifest.document["splits"]["train"]["samples"]
+    return {"samples": samples, "own_mb": memory()["own_mb"], "of_which_before_mb": before}
+
+
 def memory() -> dict[str, int]:
     """Peak of the process, pages of mapped files counted in; and what is its own at the end."""
     own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
@@ -201,13 +247,19 @@ def main() -> None:
     all_of_it.add_argument("--seconds", type=float, default=6)
     all_of_it.add_argument("--folder", type=Path, default=Path("runs/bench-stream"))
     all_of_it.add_argument("--peers-python", type=Path, required=True)
+    commands.add_parser("grow").add_argument("--folder", type=Path, default=Path("runs/bench-stream"))
+    commands.add_parser("grown").add_argument("folder", type=Path)
     one = commands.add_parser("read")
     one.add_argument("name", choices=OURS)
     one.add_argument("folder", type=Path)
     one.add_argument("--seconds", type=float, default=6)
     one.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
-    if asked.command == "read":
+    if asked.command == "grow":
+        grow(asked.folder)
+    elif asked.command == "grown":
+        print(json.dumps(grown(asked.folder)))
+    elif asked.command == "read":
         print(json.dumps(read_ours(asked.name, asked.folder, asked.seconds, asked.threads)))
     else:
         run(asked.samples, asked.rounds, asked.seconds, asked.folder, asked.peers_python)
