@@ -68,9 +68,9 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.demo
 
 # Their pins are not ours: what they ask for must never move what we run on.
-$(PEERS)/.done: $(BIN)/python tests/bench/peers-requirements.txt
+$(PEERS)/.done: $(BIN)/python tests/bench/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers-requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers/requirements.txt
 	@touch $@
 
 # The checkout's folder may have any name, and mypy wants a package called tuwen: links make one.

@@ -169,6 +169,8 @@ class SplitReader:
             if self.verify == "first" and not sha256_holds(path, entry):
                 raise CheckFailed(f"{path}: its bytes were altered (sha256 differs)", cure=_CURE)
             with self._lock:
+                if shard in self._stamps:  # another thread was faster, and may have verified what it has mapped
+                    return
                 if self._files.is_full:
                     self._distrust(list(self._stamps))
                     self._files.unmap_all()

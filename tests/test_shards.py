@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tarfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuwen.manifests import places
+from tuwen.manifests import places, split_reader
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.mapped_files import MappedFiles
@@ -394,3 +395,24 @@ def test_what_webdataset_makes_of_the_same_faults(three: Manifest) -> None:
     assert rows_read() == "ReadError"
     zero_length(three.folder, three)
     assert rows_read() == "ReadError"
+
+
+def test_two_threads_that_open_a_shard_at_once_map_it_once(three: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second mapping would put other bytes under what the first thread has verified, if the file was replaced."""
+    reader = SplitReader(three, "train")
+    both, mapped = threading.Barrier(2), []
+    found = split_reader.find_shard
+
+    def find_together(manifest: Manifest, shard: Any) -> Path:
+        path = found(manifest, shard)
+        both.wait(5)
+        return path
+
+    monkeypatch.setattr(split_reader, "find_shard", find_together)
+    monkeypatch.setattr(reader._files, "map", lambda number, path: mapped.append(number))
+    threads = [threading.Thread(target=reader._open, args=(1,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert mapped == [1]

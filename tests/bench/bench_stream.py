@@ -4,7 +4,7 @@
     python bench_stream.py read ours-global SHARDS --seconds 8        # one contender, one JSON line
 
 A sample is 1,024 codes (uint16) and 8 to 24 caption ids, and counts when both have arrived as arrays. Every reading is
-a process of its own, of which all but ours come from peers.py in an environment of their own; rounds are interleaved,
+a process of its own, of which all but ours come from peers/ in an environment of their own; rounds are interleaved,
 so that a slow minute of the machine hits all alike. memcpy of the codes alone is the limit.
 """
 
@@ -26,7 +26,7 @@ BATCH = 512
 OURS = {
     "ours-global": "global", "ours-window-4": "window:4", "ours-window-64": "window:64", "ours-none": "none",
 }  # fmt: skip
-PEERS_PY = Path(__file__).with_name("peers.py")
+PEERS_PY = Path(__file__).with_name("peers") / "run.py"
 
 
 def make_raw(folder: Path, samples: int) -> None:
