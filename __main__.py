@@ -328,8 +328,8 @@ def export(
 def what(
     manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
     seed: Seed,
-    position: Annotated[int, typer.Option("--position", min=0, help="Samples read before.")],
-    count: Annotated[int, typer.Option("--count", min=1)] = 1,
+    position: Annotated[int, typer.Option("--position", min=0, max=1 << 62, help="Samples read before.")],
+    count: Annotated[int, typer.Option("--count", min=1, max=1 << 24)] = 1,
     shuffle: ShuffleName = "global",
     split: Split = "train",
     as_json: AsJson = False,
@@ -391,7 +391,7 @@ def _inputs(recipe: Recipe, from_: Path | None) -> Path:
 
 def _shard_manifest(place: str) -> Manifest:
     """Of a run's folder, or of the shards themselves; at a URL, of the shards."""
-    if "://" in place or (Path(place) / FILE_NAME).is_file():
+    if "://" in place or Path(place).is_file() or (Path(place) / FILE_NAME).is_file():
         return load_manifest(place, "shards")
     return load_manifest(Path(place) / "shards", "shards")
 

@@ -4,7 +4,8 @@
     changes["samples"]        # {"added": 12, "removed": 0, "changed": 3, "equal": 7201, "examples": {…}}
 
 A sample is known by its key, and changed when its codes, its caption ids or what is said of it are others. Shards that
-both have (by sha256) are not read. Of two corpora the kept pairs of the decision tables are compared.
+both have (by sha256) are not read. Of two corpora the kept pairs of the decision tables are compared, of two tokenizers
+or training runs the files; of exports, whose layout is for other readers, the shards as a whole.
 """
 
 import hashlib
@@ -32,7 +33,9 @@ def difference(a: Manifest, b: Manifest) -> dict[str, Any]:
         changes[part] = _changed(facts(a.document), facts(b.document))
     if a.kind == "corpus":
         changes["samples"] = _samples(_kept(a), _kept(b))
-    if a.kind == "shards":
+    if a.kind in ("tokenizer", "train"):
+        changes["files"] = _changed(_files(a), _files(b))
+    if a.kind == "shards" and {shard.layout for shard in [*a.shards, *b.shards]} <= {"block"}:
         shared = {shard.sha256 for shard in a.shards} & {shard.sha256 for shard in b.shards}
         changes["shards"] = {
             "shared": len(shared), "only_a": len(a.shards) - len(shared), "only_b": len(b.shards) - len(shared),
@@ -49,6 +52,7 @@ def describe_difference(changes: dict[str, Any]) -> str:
     lines = [f"a  {changes['a']}", f"b  {changes['b']}"]
     for part in _FACTS:
         lines += [f"{part:<11}{name}: {was} → {now}" for name, (was, now) in changes[part].items()]
+    lines += [f"file       {name}: {was} → {now}" for name, (was, now) in changes.get("files", {}).items()]
     if "shards" in changes:
         found = changes["shards"]
         lines.append(f"shards     {found['shared']} shared, {found['only_a']} only in a, {found['only_b']} only in b")
@@ -112,6 +116,10 @@ def _contents_of_shard(reader: SplitReader, first: int, shard: ShardEntry) -> di
             hasher.update(text[number, : lengths[number]].tobytes())
             found[meta["key"]] = hasher.digest()
     return found
+
+
+def _files(manifest: Manifest) -> dict[str, str]:
+    return {entry["name"]: entry["sha256"] for entry in manifest.document.get("files", [])}
 
 
 def _kept(corpus: Manifest) -> dict[str, bytes]:

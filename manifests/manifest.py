@@ -25,7 +25,7 @@ from .canonical import canonical_json, exact, sha256_of, sha256_of_file
 from .environment import environment, tool
 from .errors import BadInput, CheckFailed
 from .remote import download, is_remote, join
-from .shard_cache import cache_folder, cached
+from .shard_cache import cache_folder, cached, locked
 from .shard_table import MOST_IN_JSON, read_shard_table, write_shard_table
 
 FORMAT = "tuwen/manifest"
@@ -77,9 +77,9 @@ class Manifest:
     document: dict[str, Any]
     url: str | None = None
 
-    @property
+    @cached_property
     def base(self) -> str:
-        return self.url or str(self.folder)
+        return self.url or str(self.folder.resolve())
 
     @property
     def id(self) -> str:
@@ -169,6 +169,8 @@ def load_manifest(place: Path | str, kind: str | None = None) -> Manifest:
     Raises BadInput if there is none or it is of another kind, CheckFailed if a field was altered.
     """
     if is_remote(str(place)):
+        if "?" in str(place):
+            raise BadInput(f"{place}: a URL with a query", cure="name a folder whose files need none")
         return _mirrored(str(place).removesuffix(FILE_NAME).rstrip("/"), kind)
     path = Path(place)
     path = path / FILE_NAME if path.is_dir() else path
@@ -185,28 +187,38 @@ def load_manifest(place: Path | str, kind: str | None = None) -> Manifest:
     _check_hashes(path, document)
     if kind is not None and document["kind"] != kind:
         raise BadInput(f"{path}: a manifest of kind `{document['kind']}`", cure=f"name one of kind `{kind}`")
-    return Manifest(folder=path.parent, document=document)
+    manifest = Manifest(folder=path.parent, document=document)
+    _ = manifest.base  # found now, not after another chdir
+    return manifest
 
 
 def _mirrored(url: str, kind: str | None) -> Manifest:
     """The manifest at a URL with its small files; the shards stay where they are until their rows are asked for."""
     folder = cache_folder() / "manifests" / hashlib.blake2b(url.encode(), digest_size=16).hexdigest()
-    with whole_file(folder / FILE_NAME) as temporary:
-        download(join(url, FILE_NAME), temporary)
-    try:
-        document = json.loads((folder / FILE_NAME).read_bytes())
-        listed = [document["shard_table"]] if "shard_table" in document else []
-        small = [(Path(file["name"]), file["sha256"], file["bytes"]) for file in [*listed, *document.get("files", [])]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise CheckFailed(
-            f"{join(url, FILE_NAME)}: not a manifest of tuwen", cure="name a folder that has one"
-        ) from None
-    for name, sha256, num_bytes in small:
-        if name.is_absolute() or ".." in name.parts:
-            raise CheckFailed(f"{url}: the file name {name} leads out of its folder", cure="do not use this manifest")
-        with whole_file(folder / name) as temporary:
-            shutil.copyfile(cached(join(url, name.as_posix()), sha256, num_bytes), temporary)
-    return replace(load_manifest(folder, kind), url=url)
+    with locked(folder.with_suffix(".lock")):
+        with whole_file(folder / FILE_NAME) as temporary:
+            download(join(url, FILE_NAME), temporary)
+        try:
+            document = json.loads((folder / FILE_NAME).read_bytes())
+            _check_names(document)
+            table = [document["shard_table"]] if "shard_table" in document else []
+            small = [(file["name"], file["sha256"], file["bytes"]) for file in [*table, *document.get("files", [])]]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise CheckFailed(
+                f"{join(url, FILE_NAME)}: not a manifest of tuwen", cure="name a folder that has one"
+            ) from None
+        for name, sha256, num_bytes in small:
+            with whole_file(folder / name) as temporary:
+                shutil.copyfile(cached(join(url, name), sha256, num_bytes), temporary)
+        return replace(load_manifest(folder, kind), url=url)
+
+
+def _check_names(document: dict[str, Any]) -> None:
+    """Names become paths: none may lead out of the folder."""
+    listed = [*document.get("shards", []), *document.get("files", [])]
+    for name in (str(entry["name"]) for entry in listed):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise CheckFailed(f"the file name {name} leads out of its folder", cure="do not use this manifest")
 
 
 def _check_hashes(path: Path, document: dict[str, Any]) -> None:
@@ -216,6 +228,7 @@ def _check_hashes(path: Path, document: dict[str, Any]) -> None:
             raise CheckFailed(f"{path}: the seal does not hold, so a field was altered", cure=cure)
         if "shard_table" in document:
             document["shards"] = read_shard_table(path.parent, document["shard_table"])
+        _check_names(document)
         if document.get("id") != identity(document):
             raise CheckFailed(f"{path}: the id is not that of its content", cure=cure)
     except (TypeError, KeyError, AttributeError):

@@ -43,7 +43,8 @@ class MappedFiles:
         self.__array_interface__ = {
             "data": (self._address, True), "shape": (self._length,), "typestr": "|u1", "version": 3,
         }  # fmt: skip
-        weakref.finalize(self, _libc.munmap, self._address, self._length)
+        # Not at the interpreter's exit: a thread may still be reading.
+        weakref.finalize(self, _libc.munmap, self._address, self._length).atexit = False
 
     def map(self, number: int, path: Path) -> None:
         """Raises OSError, also for a file of fewer bytes than were announced: touching the rest would be fatal."""
@@ -58,9 +59,10 @@ class MappedFiles:
     def is_full(self) -> bool:
         return len(self._mapped) >= MAX_MAPPED
 
-    def unmap_all(self) -> None:
-        _reserve(self._address, self._length)
-        self._mapped.clear()
+    def unmap(self, number: int) -> None:
+        """Its addresses read as zeros again; the space of a deleted file goes back to the disk."""
+        _reserve(self._address + int(self.starts[number]), -(-self._sizes[number] // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._mapped.discard(number)
 
     def records(self, starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
         """The `width` bytes at each of `starts`: uint8 (n, width), a copy."""

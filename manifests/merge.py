@@ -14,13 +14,14 @@ from .atomic import sole_writer
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, new_manifest, save_manifest
 from .mixture import Mixture, Phase
-from .places import copy_files, places_seen_from
+from .places import copy_files, places_seen_from, refuse_own_folder
 from .split_reader import SplitReader
 
 
 def merge(manifests: list[Manifest], out: Path, phases: list[Phase] | None = None) -> Manifest:
     """Raises BadInput when they cannot be mixed, and says why; CheckFailed when one trains on another's validation."""
     _refuse_strangers(manifests)
+    refuse_own_folder(out, manifests)
     if phases is not None:
         if any(len(phase.weights) != len(manifests) for phase in phases):
             raise BadInput(f"weights for {len(phases[0].weights)} of {len(manifests)} manifests", cure="one for each")
@@ -76,11 +77,11 @@ def _refuse_strangers(manifests: list[Manifest]) -> None:
             raise BadInput(f"{other.folder}: is a mixture already", cure="merge the manifests that it was made of")
     for other in manifests[1:]:
         ours, theirs = _contract(first), _contract(other)
-        differ = [f"{name} is {ours[name]} and {theirs[name]}" for name in ours if ours[name] != theirs[name]]
+        differ = [f"{name} is {ours[name]} and {theirs.get(name)}" for name in ours if ours[name] != theirs.get(name)]
         if differ:
             raise BadInput(
                 f"{first.folder} and {other.folder} do not agree: {'; '.join(differ)}",
-                cure="tokenize both with the same tokenizers and `tokenize.block_rows`",
+                cure="tokenize both with the same `tokenize` section",
             )
     hashes = [shard.sha256 for manifest in manifests for shard in manifest.shards]
     if len(set(hashes)) < len(hashes):
@@ -93,7 +94,9 @@ def _contract(manifest: Manifest) -> dict[str, Any]:
     flat = {f"{array} {name}": value for array, about in document["schema"].items() for name, value in about.items()}
     for kind in ("image_tokenizer", "text_tokenizer"):
         flat |= {f"{kind} {name}": lineage[kind].get(name, "-") for name in ("sha256", "config_sha256")}
-    flat["layout"] = ",".join(sorted({shard.layout for shard in manifest.shards}))
+    for shard in manifest.shards[:1]:
+        flat["layout"] = shard.layout
+        flat |= {f"bytes of a row of {name}": place.stride for name, place in shard.arrays.items()}
     return flat
 
 

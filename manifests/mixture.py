@@ -80,6 +80,8 @@ def parse_phases(weights: str | None, later: list[str]) -> list[Phase] | None:
     """`3,1` and [`100000:1,1`]; None when there are no weights. Raises BadInput on anything else."""
     if weights is None and not later:
         return None
+    if weights is None:
+        raise BadInput("--phase without --weights", cure="say the weights of the beginning, too: --weights 1,1")
     try:
         texts = [f"0:{weights}", *later]
         pairs = [text.partition(":") for text in texts]

@@ -69,17 +69,24 @@ def open_order(manifest: Manifest, split: str, seed: int, shuffle: Shuffle | Non
     if not sum(shard.samples for shard in shards):
         raise BadInput(f"{manifest.folder}: the split `{split}` is empty", cure="name another one")
     shuffle = shuffle or Shuffle()
-    block_rows = max(shard.block_rows for shard in shards)
     declared = manifest.document.get("mixture")
     if declared is None:
+        block_rows = max(shard.block_rows for shard in shards)
         whole = Shuffled(f"{manifest.id}/{split}", sum(s.samples for s in shards), seed, shuffle, block_rows)
         return Order((whole,), (0,), None)
+    phases = [Phase(phase["from"], tuple(phase["weights"])) for phase in declared["phases"]]
     sources, first_rows, begin = [], [], 0
-    samples = {shard.name: shard.samples for shard in shards}
-    for entry in declared["sources"]:
-        num_rows = sum(samples.get(name, 0) for name in entry["shards"])
+    by_name = {shard.name: shard for shard in shards}
+    for number, entry in enumerate(declared["sources"]):
+        own = [by_name[name] for name in entry["shards"] if name in by_name]
+        num_rows = sum(shard.samples for shard in own)
+        if not num_rows and any(phase.weights[number] for phase in phases):
+            raise BadInput(
+                f"{manifest.folder}: source {number} ({entry['id']}) has no sample in the split `{split}`",
+                cure="merge those that have some, or without --weights",
+            )
+        block_rows = max((shard.block_rows for shard in own), default=1)
         sources.append(Shuffled(f"{entry['id']}/{split}", num_rows, seed, shuffle, block_rows))
         first_rows.append(begin)
         begin += num_rows
-    phases = [Phase(phase["from"], tuple(phase["weights"])) for phase in declared["phases"]]
     return Order(tuple(sources), tuple(first_rows), Mixture(phases))

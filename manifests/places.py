@@ -12,12 +12,13 @@ import logging
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .atomic import whole_file
 from .canonical import sha256_of_file
-from .errors import CheckFailed, TuwenError
+from .errors import BadInput, CheckFailed
 from .manifest import Manifest, ShardEntry
 from .remote import is_remote, join
 from .shard_cache import cache_folder, cached
@@ -32,7 +33,7 @@ def find_shard(manifest: Manifest, shard: ShardEntry) -> Path:
     for place in places_of(manifest, shard):
         try:
             found = cached(place, shard.sha256, shard.bytes) if is_remote(place) else _local(Path(place), shard.bytes)
-        except TuwenError as error:
+        except CheckFailed as error:
             problems.append(error)
             continue
         for problem in problems:
@@ -44,6 +45,20 @@ def find_shard(manifest: Manifest, shard: ShardEntry) -> Path:
 def places_of(manifest: Manifest, shard: ShardEntry) -> list[str]:
     bases = [join(manifest.base, url) for url in manifest.document["urls"]]
     return [*(join(manifest.base, url) for url in shard.urls), *(join(base, shard.name) for base in bases)]
+
+
+def has_remote_place(manifest: Manifest, shard: ShardEntry) -> bool:
+    return any(is_remote(place) for place in places_of(manifest, shard))
+
+
+def refuse_own_folder(out: Path, manifests: list[Manifest]) -> None:
+    """Raises BadInput when writing to `out` would overwrite one of the manifests, or shards that one points at."""
+    for manifest in manifests:
+        local = [
+            Path(place) for shard in manifest.shards for place in places_of(manifest, shard) if not is_remote(place)
+        ]
+        if out.resolve() in {manifest.folder.resolve(), *(place.parent.resolve() for place in local)}:
+            raise BadInput(f"{out}: holds the manifest or its shards", cure="give another --out: they stay as they are")
 
 
 def places_seen_from(folder: Path, manifest: Manifest, shard: ShardEntry) -> list[str]:
@@ -75,8 +90,9 @@ def sha256_holds(path: Path, shard: ShardEntry) -> bool:
     if sha256_of_file(path) != shard.sha256:
         return False
     if time.time_ns() - stat.st_ctime_ns > 1_000_000_000:  # a younger file could change within one tick of its clock
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        with suppress(OSError):  # without a cache it is hashed again next time
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
     return True
 
 
@@ -85,6 +101,8 @@ def _local(path: Path, num_bytes: int) -> Path:
         size = path.stat().st_size
     except FileNotFoundError:
         raise CheckFailed(f"{path}: missing", cure=_CURE) from None
+    except OSError as error:
+        raise CheckFailed(f"{path}: {error.strerror}", cure="change its rights, or restore it from a copy") from None
     if size != num_bytes:
         raise CheckFailed(f"{path}: {size} bytes instead of {num_bytes}", cure=_CURE)
     return path

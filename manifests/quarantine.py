@@ -12,7 +12,7 @@ from typing import Any
 from .atomic import sole_writer
 from .errors import BadInput
 from .manifest import Manifest, new_manifest, save_manifest
-from .places import copy_files, places_seen_from
+from .places import copy_files, places_seen_from, refuse_own_folder
 
 
 def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> Manifest:
@@ -20,8 +20,7 @@ def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> 
     unknown = sorted(set(names) - {shard.name for shard in manifest.shards})
     if unknown or not names:
         raise BadInput(f"{manifest.folder}: no shard {', '.join(unknown)}", cure="`tuwen manifest show` lists them")
-    if out.resolve() == manifest.folder.resolve():
-        raise BadInput(f"{out}: holds the manifest itself", cure="give another --out: the old one stays as it was")
+    refuse_own_folder(out, [manifest])
     document = manifest.document
     gone = [shard for shard in manifest.shards if shard.name in names]
     kept = [shard for shard in manifest.shards if shard.name not in names]

@@ -14,22 +14,31 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+_SMALL_BYTES = 1 << 16  # below, the allocator is as good
+_MOST_FREE_BYTES = 1 << 28  # more than that goes back to the system
+
 
 class Recycled:
     def __init__(self) -> None:
         self._free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
+        self._free_bytes = 0
 
     def empty(self, num_bytes: int) -> NDArray[np.uint8]:
-        """Not zeroed. Safe to be called by several threads."""
-        if not num_bytes:
-            return np.empty(0, np.uint8)
-        free = self._free[num_bytes]
+        """Not zeroed. Safe to be called by several threads, and by forked processes, each with memory of its own."""
+        if num_bytes < _SMALL_BYTES:
+            return np.empty(num_bytes, np.uint8)
         try:
-            memory = free.pop()
+            memory = self._free[num_bytes].pop()
+            self._free_bytes -= num_bytes
         except IndexError:
-            memory = mmap.mmap(-1, num_bytes)
+            memory = mmap.mmap(-1, num_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         # numpy lets every view of the array hold the array itself, since its memory is no array: when it is collected,
         # so are they.
         array = np.frombuffer(memory, np.uint8)
-        weakref.finalize(array, free.append, memory).atexit = False
+        weakref.finalize(array, self._give_back, memory).atexit = False
         return array
+
+    def _give_back(self, memory: mmap.mmap) -> None:
+        if self._free_bytes + len(memory) <= _MOST_FREE_BYTES:
+            self._free_bytes += len(memory)
+            self._free[len(memory)].append(memory)

@@ -49,13 +49,14 @@ def download(url: str, target: Path, sha256: str | None = None, num_bytes: int |
     pause = FIRST_PAUSE_SECONDS
     for left in reversed(range(TRIES)):
         try:
-            _download_once(filesystem, path, url, target, sha256, num_bytes)
+            with target.open("wb", buffering=0) as file:
+                _download_once(filesystem, path, url, _Sink(file, num_bytes), sha256)
             return
         except _FOR_GOOD as error:
             raise CheckFailed(f"{url}: {_line(error)}", cure="check the address and the rights") from None
+        except _DiskError as error:  # the disk here, not the server there
+            raise OSError(error.errno, error.strerror, str(target)) from None
         except Exception as error:  # neither aiohttp's nor botocore's errors are OSErrors
-            if isinstance(error, OSError) and error.filename == str(target):
-                raise  # the disk here, not the server there
             if not left:
                 problem = error.problem if isinstance(error, TuwenError) else f"{url}: {_line(error)}"
                 raise CheckFailed(f"{problem}, {TRIES} times", cure="mend the server, or name another place") from None
@@ -63,20 +64,16 @@ def download(url: str, target: Path, sha256: str | None = None, num_bytes: int |
         pause *= 2
 
 
-def _download_once(
-    filesystem: Any, path: str, url: str, target: Path, sha256: str | None, num_bytes: int | None
-) -> None:
-    with target.open("wb") as file:
-        sink = _Sink(file, num_bytes)
-        if isinstance(filesystem, AsyncFileSystem) and type(filesystem).open_async is not AsyncFileSystem.open_async:
-            sync(filesystem.loop, _stream, filesystem, path, sink, timeout=MOST_SECONDS)
-        else:
-            with filesystem.open(path, "rb") as remote:
-                while not sink.is_full and (chunk := remote.read(_CHUNK_BYTES)):
-                    sink.write(chunk)
-    if num_bytes is not None and sink.num_bytes != num_bytes:
-        amount = f"more than {num_bytes}" if sink.is_full else f"{sink.num_bytes}"
-        raise CheckFailed(f"{url}: {amount} bytes instead of {num_bytes}", cure="upload it again")
+def _download_once(filesystem: Any, path: str, url: str, sink: "_Sink", sha256: str | None) -> None:
+    if isinstance(filesystem, AsyncFileSystem) and type(filesystem).open_async is not AsyncFileSystem.open_async:
+        sync(filesystem.loop, _stream, filesystem, path, sink, timeout=MOST_SECONDS)
+    else:
+        with filesystem.open(path, "rb") as remote:
+            while not sink.is_full and (chunk := remote.read(_CHUNK_BYTES)):
+                sink.write(chunk)
+    if sink.expected_bytes not in (None, sink.num_bytes):
+        amount = f"more than {sink.expected_bytes}" if sink.is_full else f"{sink.num_bytes}"
+        raise CheckFailed(f"{url}: {amount} bytes instead of {sink.expected_bytes}", cure="upload it again")
     if sha256 is not None and "sha256:" + sink.hasher.hexdigest() != sha256:
         raise CheckFailed(f"{url}: other bytes than the manifest's (sha256 differs)", cure="upload it again")
 
@@ -99,20 +96,33 @@ async def _stream(filesystem: Any, path: str, sink: "_Sink") -> None:
             body.close()  # s3fs leaves it open
 
 
+class _DiskError(Exception):
+    """Of the file that is written to, which no other try would mend."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.errno, self.strerror = error.errno, error.strerror
+
+
 class _Sink:
-    def __init__(self, file: IO[bytes], most_bytes: int | None) -> None:
-        self.hasher, self.num_bytes, self._file, self._most_bytes = hashlib.sha256(), 0, file, most_bytes
+    def __init__(self, file: IO[bytes], expected_bytes: int | None) -> None:
+        self.hasher, self.num_bytes, self.expected_bytes, self._file = hashlib.sha256(), 0, expected_bytes, file
 
     @property
     def is_full(self) -> bool:
         """More has come than the file should have: an endless answer must not fill the disk."""
-        return self._most_bytes is not None and self.num_bytes > self._most_bytes
+        return self.expected_bytes is not None and self.num_bytes > self.expected_bytes
 
     def write(self, chunk: bytes) -> None:
         self.num_bytes += len(chunk)
         if not self.is_full:
             self.hasher.update(chunk)
-            self._file.write(chunk)
+            left = memoryview(chunk)
+            try:
+                while left:  # unbuffered: what fails shall fail here, not when the file is closed
+                    left = left[self._file.write(left) :]
+            except OSError as error:
+                raise _DiskError(error) from None
 
 
 def _line(error: BaseException) -> str:

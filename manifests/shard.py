@@ -169,11 +169,14 @@ def read_header(path: Path) -> dict[str, Any]:
                 raise BadInput(f"{path}: its last member is not `{HEADER}`", cure="name a shard of tuwen that is whole")
             file = tar.extractfile(members[-1])
             assert file is not None
-            return dict(json.loads(file.read()))
-    except FileNotFoundError:
+            header = dict(json.loads(file.read()))
+    except (FileNotFoundError, IsADirectoryError):
         raise BadInput(f"{path}: no such file", cure="name a shard") from None
     except (tarfile.TarError, ValueError, EOFError):
         raise CheckFailed(f"{path}: not a whole tar", cure="restore it from a copy") from None
+    if not {"samples", "layout", "block_rows", "arrays", "block_offsets"} <= header.keys():
+        raise CheckFailed(f"{path}: its `{HEADER}` is not that of a shard", cure="restore it from a copy")
+    return header
 
 
 def read_lone_shard(path: Path) -> ShardEntry:

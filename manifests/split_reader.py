@@ -22,11 +22,11 @@ import tarfile
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, ShardEntry
 from .mapped_files import MappedFiles, aligned_records, numbers, records
-from .places import find_shard, sha256_holds
+from .places import find_shard, has_remote_place, sha256_holds
 from .recycled import Recycled
 from .shard_cache import forget
 
@@ -46,7 +46,9 @@ Rows = tuple[NDArray[Any], NDArray[Any], Numbers]  # codes, caption ids, caption
 _log = logging.getLogger("tuwen")
 STALE_SECONDS = 1.0
 _CURE = "restore it from a copy, run `tuwen tokenize` again, or take it out with `tuwen manifest quarantine`"
-_TEXT_SLACK_BYTES = 1 << 16
+_TEXT_SLACK_BYTES = 1 << 18  # of the longest caption: 65,535 ids of four bytes
+_MOST_REPAIRS = 5  # of one shard: a disk that spoils it again and again is given up
+Result = TypeVar("Result")
 
 
 class SplitReader:
@@ -62,6 +64,11 @@ class SplitReader:
                     f"{shard.name}: layout `{shard.layout}` is for other loaders",
                     cure="train from the shards that it was exported from",
                 )
+        if len({_strides(shard) for shard in self.shards}) > 1:
+            raise BadInput(
+                f"{manifest.folder}: shards of `{split}` store their rows in different widths",
+                cure="tokenize all of them with the same `tokenize` section",
+            )
         self.source = f"{manifest.id}/{split}"
         self._files = MappedFiles([shard.bytes for shard in self.shards])
         self._tables = _Tables(self.shards, self._files.starts)
@@ -69,6 +76,8 @@ class SplitReader:
         self._ready = np.zeros(self._tables.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
         self._stamps: dict[int, tuple[int, ...]] = {}  # of mapped shards: which file it was, and when it was changed
         self._paths: dict[int, Path] = {}
+        self._repairs: Counter[int] = Counter()  # of cached copies
+        self._repairing = threading.Lock()
         self._generation = 0  # counts the times that something was distrusted or unmapped
         self._looked = time.monotonic()
         self._lock = threading.Lock()
@@ -150,46 +159,50 @@ class SplitReader:
         while not self._ready[blocks].all():
             generation = self._generation
             missing = np.unique(blocks[~self._ready[blocks]])
+            needed = set(np.unique(self._tables.shard_of_block[blocks]).tolist())
             for shard in np.unique(self._tables.shard_of_block[missing]).tolist():
-                self._open(shard)
+                self._open(shard, needed)
             if self.verify == "block":
                 for block in missing.tolist():
-                    self._verify_mapped(block)
+                    self._verify_mapped(block, generation)
             with self._lock:
                 if generation == self._generation:
                     self._ready[missing] = True
 
-    def _open(self, shard: int) -> None:
+    def _open(self, shard: int, needed: set[int]) -> None:
         if shard in self._stamps:
             return
         entry = self.shards[shard]
-        path = find_shard(self.manifest, entry)
-        stamp = _stamp(path)
-        with _vanishing(path):
+
+        def open_it() -> None:
+            path = find_shard(self.manifest, entry)
+            stamp = _stamp(path)
             if self.verify == "first" and not sha256_holds(path, entry):
                 raise CheckFailed(f"{path}: its bytes were altered (sha256 differs)", cure=_CURE)
             with self._lock:
                 if shard in self._stamps:  # another thread was faster, and may have verified what it has mapped
                     return
                 if self._files.is_full:
-                    self._distrust(list(self._stamps))
-                    self._files.unmap_all()
+                    self._make_room(needed)
                 self._files.map(shard, path)
                 self._paths[shard], self._stamps[shard] = path, stamp
 
-    def _verify_mapped(self, block: int) -> None:
-        """Raises CheckFailed; of a cached copy that went bad a new one is fetched first."""
+        self._found_again(shard, open_it)
+
+    def _verify_mapped(self, block: int, generation: int) -> None:
+        """Raises CheckFailed, but not of a cached copy that went bad: it is dropped, for the caller to look again."""
         if self._mapped_holds(block):
             return
-        shard = int(self._tables.shard_of_block[block])
-        if shard not in self._paths or not forget(self._paths[shard]):
-            raise self._corrupt(block)
-        _log.warning("%s; fetched again", self._corrupt(block).problem)
-        with self._lock:
-            self._distrust([shard])
-        self._open(shard)
-        if not self._mapped_holds(block):
-            raise self._corrupt(block)
+        with self._repairing:
+            if generation != self._generation:  # unmapped or dropped in the meantime: what was looked at is not there
+                return
+            shard = int(self._tables.shard_of_block[block])
+            self._repairs[shard] += 1
+            if self._repairs[shard] > _MOST_REPAIRS or not forget(self._paths[shard]):
+                raise self._corrupt(block)
+            _log.warning("%s; fetched again", self._corrupt(block).problem)
+            with self._lock:
+                self._distrust([shard])
 
     def _mapped_holds(self, block: int) -> bool:
         start = int(self._files.starts[self._tables.shard_of_block[block]])
@@ -200,8 +213,9 @@ class SplitReader:
     def _corrupt(self, block: int) -> CheckFailed:
         shard = int(self._tables.shard_of_block[block])
         number = block - int(self._tables.first_block[shard])
-        path = self._paths.get(shard, Path(self.shards[shard].name))
-        return CheckFailed(f"{path}: block {number} is corrupt", cure=_CURE)
+        name, path = self.shards[shard].name, self._paths[shard]
+        where = str(path) if path.name == name else f"{name} ({path})"
+        return CheckFailed(f"{where}: block {number} is corrupt", cure=_CURE)
 
     def _distrust_changed_files(self) -> None:
         if time.monotonic() - self._looked < STALE_SECONDS:
@@ -210,12 +224,34 @@ class SplitReader:
             self._looked = time.monotonic()
             self._distrust([shard for shard, stamp in self._stamps.items() if _stamp(self._paths[shard]) != stamp])
 
+    def _make_room(self, needed: set[int]) -> None:
+        """Unmap the half that was opened first, but for what the caller needs. The caller holds the lock."""
+        old = [shard for shard in self._stamps if shard not in needed]
+        if not old:
+            raise BadInput(f"rows of more than {len(self._stamps)} shards at once", cure="ask for fewer rows at a time")
+        self._distrust(old[: max(1, len(old) // 2)])
+
+    def _found_again(self, shard: int, work: Callable[[], Result]) -> Result:
+        """A file that was there a moment ago may be gone, or cut, now. One of the cache may have been deleted above
+        its cap: it is fetched again."""
+        for left in reversed(range(_MOST_REPAIRS)):
+            try:
+                return work()
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODATA):
+                    raise
+                if not left or not has_remote_place(self.manifest, self.shards[shard]):
+                    name = self.shards[shard].name
+                    raise CheckFailed(f"{name}: missing, or cut, since it was found", cure=_CURE) from None
+        raise AssertionError("unreachable")
+
     def _distrust(self, shards: list[int]) -> None:
         """To be found, mapped and verified anew. The caller holds the lock."""
         if shards:
             self._generation += 1
             for shard in shards:
-                del self._stamps[shard]
+                self._stamps.pop(shard, None)
+                self._files.unmap(shard)
             self._ready[np.isin(self._tables.shard_of_block, shards)] = False
 
     def _rows_of_copies(self, blocks: Numbers, places: Numbers) -> Rows:
@@ -238,15 +274,21 @@ class SplitReader:
         """The bytes of a block in memory of our own, verified unless `off`, with zeros behind them."""
         shard = int(self._tables.shard_of_block[block])
         start, stop = self._tables.edges(block)
-        path = self._paths[shard] = find_shard(self.manifest, self.shards[shard])
         data = np.zeros(stop - start + _TEXT_SLACK_BYTES, np.uint8)
-        with _vanishing(path), path.open("rb", buffering=0) as file:
-            file.seek(start)
-            got = 0
-            while got < stop - start and (more := file.readinto(data[got : stop - start].data)):
-                got += more
+
+        def read() -> Path:
+            path = find_shard(self.manifest, self.shards[shard])
+            with path.open("rb", buffering=0) as file:
+                file.seek(start)
+                got = 0
+                while got < stop - start and (more := file.readinto(data[got : stop - start].data)):
+                    got += more
+            return path
+
+        path = self._paths[shard] = self._found_again(shard, read)
         if self.verify != "off" and zlib.crc32(data[: stop - start].data) != self._tables.crc32[block]:
-            if not forget(path):
+            self._repairs[shard] += 1
+            if self._repairs[shard] > _MOST_REPAIRS or not forget(path):
                 raise self._corrupt(block)
             _log.warning("%s; fetched again", self._corrupt(block).problem)
             return self._copy(block)
@@ -263,7 +305,7 @@ class _Tables:
         self._shard_starts = shard_starts
         self._block_rows = np.array([shard.block_rows for shard in shards], dtype=np.int64)
         self._row_ends = np.cumsum([shard.samples for shard in shards], dtype=np.int64)
-        self.row_starts = np.concatenate([[0], self._row_ends[:-1]]).astype(np.int64)
+        self.row_starts = self._row_ends - np.array([shard.samples for shard in shards], dtype=np.int64)
         self.crc32 = np.array([crc for shard in shards for crc in shard.crc32], dtype=np.uint32)
         self._edges = [
             np.array([edge for shard in shards for edge in shard.block_offsets[at : at + shard.num_blocks]], np.int64)
@@ -341,15 +383,8 @@ class _Tables:
         return text, lengths
 
 
-@contextmanager
-def _vanishing(path: Path) -> Iterator[None]:
-    """A file that was there a moment ago may be gone, or cut, now."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENODATA):
-            raise
-        raise CheckFailed(f"{path}: missing, or cut, since it was found", cure=_CURE) from None
+def _strides(shard: ShardEntry) -> tuple[tuple[str, str, int], ...]:
+    return tuple((name, place.dtype, place.stride) for name, place in sorted(shard.arrays.items()))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -59,8 +59,12 @@ def _verify_file(path: Path, entry: dict[str, Any], mode: Mode) -> Iterator[str]
 def _verify_shard(manifest: Manifest, shard: ShardEntry, mode: Mode, names: dict[str, str]) -> Iterator[str]:
     try:
         path = _path_of(manifest, shard)
+        path.open("rb").close()
     except TuwenError as error:
         yield f"{shard.name}: {error}"
+        return
+    except OSError as error:
+        yield f"{shard.name}: {error.strerror}; change its rights, or {_CURE}"
         return
     size = path.stat().st_size
     if size != shard.bytes:

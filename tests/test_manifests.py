@@ -204,6 +204,8 @@ def test_diff_finds_samples_that_changed_and_settings_that_did(tmp_path: Path) -
     assert changes["schema"] == {"codes.codebook": (1024, 512)}
     assert changes["tokenizers"] == {"image_tokenizer.codebook": (1024, 512)}
     only_stored_otherwise = difference(a, make_shards(tmp_path / "c", {"train": 60}, block_rows=8))
+    none = make_shards(tmp_path / "d", {"train": 60, "validation": 0})
+    assert difference(a, none)["samples"]["equal"] == 60
     assert only_stored_otherwise["samples"] == {
         "added": 0, "removed": 0, "changed": 0, "equal": 60, "examples": {"added": [], "removed": [], "changed": []},
     }  # fmt: skip
@@ -265,6 +267,39 @@ def test_merge_refuses_what_does_not_agree_and_says_why(tmp_path: Path, other: d
         merge([a, b], tmp_path / "c")
     assert said in refusal.value.problem
     assert not (tmp_path / "c" / "manifest.json").exists()
+
+
+def test_merge_refuses_captions_padded_to_another_width(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 60}, name="a", text_width=9)
+    b = make_shards(tmp_path / "b", {"train": 60}, name="b", text_width=12)
+    with pytest.raises(BadInput, match="bytes of a row of text is 18 and 24"):
+        merge([a, b], tmp_path / "c")
+
+
+def test_what_is_made_of_a_manifest_never_overwrites_it(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 144}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 60}, name="b")
+    less = quarantine(a, ["train-00001.tar"], "", tmp_path / "less")
+    for refused in (
+        lambda: merge([a, b], tmp_path / "a"), lambda: export_samples(a, tmp_path / "a"),
+        lambda: export_samples(less, tmp_path / "a"), lambda: quarantine(less, ["train-00000.tar"], "", tmp_path / "a"),
+    ):  # fmt: skip
+        with pytest.raises(BadInput, match="holds the manifest or its shards"):
+            refused()
+    assert list(verify_manifest(load_manifest(tmp_path / "a"))) == []
+    assert list(verify_manifest(load_manifest(tmp_path / "less"))) == []
+
+
+def test_a_manifest_is_found_through_a_link_and_after_a_change_of_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = make_shards(tmp_path / "all" / "a", {"train": 60}, name="a")
+    quarantine(a, ["train-00001.tar"], "", tmp_path / "all" / "deep" / "less")
+    (tmp_path / "latest").symlink_to("all/deep/less")
+    monkeypatch.chdir(tmp_path)
+    found = load_manifest("latest")
+    monkeypatch.chdir("/")
+    assert len(SplitReader(found, "train").rows(np.arange(48))[0]) == 48
 
 
 def test_merge_refuses_one_shard_twice_a_mixture_of_mixtures_and_weights_for_others(tmp_path: Path) -> None:
@@ -332,7 +367,7 @@ def test_quarantine_refuses_unknown_shards_the_last_one_and_its_own_folder(tmp_p
         quarantine(a, ["train-00007.tar"], "", tmp_path / "b")
     with pytest.raises(BadInput, match="no training sample would be left"):
         quarantine(a, ["train-00000.tar"], "", tmp_path / "b")
-    with pytest.raises(BadInput, match="holds the manifest itself"):
+    with pytest.raises(BadInput, match="holds the manifest or its shards"):
         quarantine(a, ["validation-00000.tar"], "", tmp_path / "a")
 
 

@@ -279,6 +279,28 @@ def test_without_weights_a_merged_manifest_reads_every_sample_once_an_epoch(tmp_
     assert len(set(keys_at(merged, open_order(merged, "train", 0), 130, 130))) == 130
 
 
+def test_a_source_with_weight_and_without_a_sample_is_refused_and_one_of_weight_0_is_not_read(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 90, "validation": 10}, name="a")
+    b = make_shards(tmp_path / "b", {"train": 40, "validation": 0}, name="b")
+    mixed = merge([a, b], tmp_path / "mixed", [Phase(0, (1, 1))])
+    with pytest.raises(BadInput, match=r"source 1 .* has no sample in the split `validation`"):
+        open_order(mixed, "validation", 0)
+    only_a = merge([a, b], tmp_path / "only", [Phase(0, (1, 0))])
+    keys = keys_at(only_a, open_order(only_a, "validation", 0), 0, 10, "validation")
+    assert set(keys) == {key_of("a", "validation", row) for row in range(10)}
+
+
+def test_a_mixed_source_of_other_blocks_is_windowed_by_its_own(tmp_path: Path) -> None:
+    a = make_shards(tmp_path / "a", {"train": 90}, name="a", block_rows=16)
+    b = make_shards(tmp_path / "b", {"train": 90}, name="b", block_rows=4)
+    mixed = merge([a, b], tmp_path / "mixed", [Phase(0, (1, 1))])
+    shuffle = parse_shuffle("window:2")
+    keys = keys_at(mixed, open_order(mixed, "train", 0, shuffle), 0, 180)
+    for name, source in (("a", a), ("b", b)):
+        own = [key for key in keys if bytes.fromhex(key[:2]).decode() == name]
+        assert own == keys_at(source, open_order(source, "train", 0, shuffle), 0, 90)
+
+
 # --- what and when ----------------------------------------------------------------------------------
 
 

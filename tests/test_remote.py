@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tuwen.manifests import remote, shard_cache
 from tuwen.manifests.errors import BadInput, CheckFailed
-from tuwen.manifests.manifest import Manifest, load_manifest
+from tuwen.manifests.manifest import Manifest, identity, load_manifest, seal
 from tuwen.manifests.merge import merge
 from tuwen.manifests.places import places_of
 from tuwen.manifests.remote import join
@@ -179,7 +179,7 @@ def test_a_server_that_is_gone_an_unknown_protocol_and_no_manifest_are_one_line(
 
 
 def test_a_manifest_that_names_files_outside_its_folder_is_refused(server: FaultyHTTPServer, local: Manifest) -> None:
-    document = {**local.document, "files": [{"name": "../../evil", "bytes": 1, "sha256": "sha256:0"}]}
+    document = {**local.document, "files": [{"name": "../../evil", "bytes": 1, "sha256": "sha256:" + "0" * 64}]}
     server.files["evil/manifest.json"] = json.dumps(document).encode()
     with pytest.raises(CheckFailed, match="leads out of its folder"):
         load_manifest(server.url_of("evil"))
@@ -266,6 +266,64 @@ def test_processes_and_threads_that_want_one_shard_fetch_it_once(server: FaultyH
     sums = {process.communicate(timeout=60)[0] for process in processes}
     assert sums == {f"{sum(int(make_row('s', 'train', row)[0].sum()) for row in range(9))}\n"}
     assert server.count("shards/train-00000.tar") == 1
+
+
+def test_threads_that_load_one_manifest_at_once_do_not_disturb_each_other(server: FaultyHTTPServer) -> None:
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(load_manifest(server.url_of("shards")).id)) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+def test_threads_that_meet_one_spoiled_copy_fetch_it_once_and_read_on(server: FaultyHTTPServer) -> None:
+    manifest = load_manifest(server.url_of("shards"))
+    check_all_rows(manifest)
+    digest = manifest.shards[1].sha256.removeprefix("sha256:")
+    path = cache_folder() / "files" / digest[:2] / digest
+    for _ in range(5):
+        data = bytearray(path.read_bytes())
+        data[2000] ^= 1
+        path.write_bytes(data)
+        reader, wrong = SplitReader(manifest, "train"), []
+
+        def read(reader: SplitReader = reader, wrong: list[Any] = wrong) -> None:
+            try:
+                rows = reader.rows(np.arange(ROWS))[0]
+                assert np.array_equal(rows[60], make_row("s", "train", 60)[0])
+            except BaseException as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+    assert server.count("shards/train-00001.tar") == 6
+
+
+def test_a_hash_or_a_name_of_a_manifest_never_leads_out_of_its_folder(tmp_path: Path, local: Manifest) -> None:
+    with pytest.raises(CheckFailed, match="is no sha256"):
+        cached("http://127.0.0.1:9/x", "sha256:/etc/passwd", 1)
+    document = {**local.document, "files": [{"name": "../.bashrc", "bytes": 1, "sha256": "sha256:" + "0" * 64}]}
+    document["id"] = identity(document)
+    document["seal"] = seal(document)
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(CheckFailed, match="leads out of its folder"):
+        load_manifest(tmp_path)
+
+
+def test_a_full_disk_here_is_not_the_servers_fault(server: FaultyHTTPServer) -> None:
+    with pytest.raises(OSError, match="No space left") as full:
+        remote.download(server.url_of("shards/manifest.json"), Path("/dev/full"))
+    assert full.value.filename == "/dev/full"
+    assert server.count("shards/manifest.json") == 1
 
 
 def test_a_process_that_dies_in_a_download_leaves_nothing_that_looks_whole(

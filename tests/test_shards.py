@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuwen.manifests import places, split_reader
+from tuwen.manifests import mapped_files, places, split_reader
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.mapped_files import MappedFiles
@@ -206,8 +207,10 @@ def test_mapped_files_read_as_zeros_until_they_are_mapped_and_again_when_unmappe
     files.map(2, tmp_path / "2")
     files.map(0, tmp_path / "0")
     assert files.records(files.starts + np.array([4992, 0, 0]), 8).tolist() == [[1] * 8, [0] * 8, [3] * 8]
-    files.unmap_all()
-    assert not files.records(files.starts, 8).any()
+    files.unmap(2)
+    assert files.records(files.starts, 8).any(axis=1).tolist() == [True, False, False]
+    with pytest.raises(OSError, match="shorter than announced"):
+        MappedFiles([9000]).map(0, tmp_path / "0")
 
 
 # --- faults -----------------------------------------------------------------------------------------
@@ -397,6 +400,49 @@ def test_what_webdataset_makes_of_the_same_faults(three: Manifest) -> None:
     assert rows_read() == "ReadError"
 
 
+@pytest.mark.parametrize("mode", ["block", "off"])
+def test_more_shards_than_may_be_mapped_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Any) -> None:
+    monkeypatch.setattr(mapped_files, "MAX_MAPPED", 5)
+    manifest = make_shards(tmp_path, {"train": 160}, block_rows=4, shard_blocks=2)
+    reader = SplitReader(manifest, "train", mode)
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        check_rows(reader, "s", "train", generator.choice(160, 4))
+    assert len(reader._files._mapped) <= 5
+    with pytest.raises(BadInput, match="at once"):
+        reader.rows(np.arange(160))
+
+
+def test_forked_processes_do_not_write_into_each_others_batches(tmp_path: Path) -> None:
+    reader = SplitReader(make_shards(tmp_path, {"train": 1200}, block_rows=400), "train")
+    rows = np.arange(1100)
+    held = reader.rows(rows)[0]
+    before = held.copy()
+    del rows
+    reader.rows(np.arange(1100, 0, -1))  # its memory is free again, here and in the child
+    child = os.fork()
+    if not child:
+        reader.rows(np.arange(50, 1150))
+        os._exit(0)
+    mine = reader.rows(np.arange(1100))[0]
+    os.waitpid(child, 0)
+    assert np.array_equal(mine, before)
+    assert np.array_equal(held, before)
+
+
+def test_a_batch_keeps_its_memory_as_long_as_any_view_of_it(tmp_path: Path) -> None:
+    reader = SplitReader(make_shards(tmp_path, {"train": 1200}, block_rows=400), "train")
+    views = [
+        reader.rows(np.arange(1000))[0][5:], np.asarray(reader.rows(np.arange(1000))[0]).reshape(-1)[64 * 5 :],
+        torch.from_numpy(reader.rows(np.arange(1000))[0].view(np.int16))[5:],
+    ]  # fmt: skip
+    expected = np.asarray(views[0]).copy().reshape(-1)
+    for start in range(100):
+        reader.rows(np.arange(start, start + 1000))
+    for view in views:
+        assert np.array_equal(np.asarray(view).view(np.uint16).reshape(-1), expected)
+
+
 def test_two_threads_that_open_a_shard_at_once_map_it_once(three: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second mapping would put other bytes under what the first thread has verified, if the file was replaced."""
     reader = SplitReader(three, "train")
@@ -410,7 +456,7 @@ def test_two_threads_that_open_a_shard_at_once_map_it_once(three: Manifest, monk
 
     monkeypatch.setattr(split_reader, "find_shard", find_together)
     monkeypatch.setattr(reader._files, "map", lambda number, path: mapped.append(number))
-    threads = [threading.Thread(target=reader._open, args=(1,)) for _ in range(2)]
+    threads = [threading.Thread(target=reader._open, args=(1, {1})) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

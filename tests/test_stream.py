@@ -155,6 +155,9 @@ def test_a_state_of_another_stream_is_refused_with_the_fields(shards: Manifest, 
             other.resume(state)
     with pytest.raises(BadInput, match="cannot be shared by 5 ranks"):
         open_stream(shards, seed=1, batch=12, world_size=5)
+    for wrong in ({"rank": 4, "world_size": 4}, {"rank": -1}, {"world_size": 0}, {"micro_batches": 0}):
+        with pytest.raises(BadInput, match="count ranks from 0"):
+            open_stream(shards, seed=1, batch=12, **wrong)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="3 ranks with 8 micro-batches each"):
         open_stream(shards, seed=1, batch=12, world_size=3, micro_batches=8)
 
@@ -284,6 +287,16 @@ def test_torchdata_stores_and_restores_the_data_set(shards: Manifest, num_worker
     second = loader()
     second.load_state_dict(state)
     assert codes_of(take(second, 5)) == expected[4:]
+
+
+def test_a_state_of_another_batch_or_number_of_workers_is_refused_by_the_data_set(shards: Manifest) -> None:
+    dataset = ShardDataset(shards.folder, seed=1, batch=BATCH)
+    take(dataset, 3)
+    with pytest.raises(CheckFailed, match="batch differ"):
+        ShardDataset(shards.folder, seed=1, batch=12).load_state_dict(dataset.state_dict())
+    with pytest.raises(CheckFailed, match="workers differ"):
+        dataset.load_state_dict({**dataset.state_dict(), "workers": 2})
+    assert codes_of(take(dataset, 2)) == codes_of(take(dataset, 2))  # a second `iter` begins anew
 
 
 def test_a_plain_data_loader_takes_the_data_set(shards: Manifest) -> None:

@@ -24,11 +24,10 @@ from ..manifests.manifest import (
     Manifest,
     ShardEntry,
     drop_manifest,
-    load_manifest,
     new_manifest,
     save_manifest,
 )
-from ..manifests.places import copy_files
+from ..manifests.places import copy_files, refuse_own_folder
 from ..manifests.shard import HEADER, add_member, entry_of
 from ..manifests.split_reader import SplitReader
 from ..pipeline.stage import Part, run_stage
@@ -50,6 +49,7 @@ field_map:
 
 def export_samples(manifest: Manifest, out: Path, workers: int | None = None) -> Manifest:
     """Raises CheckFailed when a shard that is read is corrupt."""
+    refuse_own_folder(out, [manifest])
     with sole_writer(out):
         drop_manifest(out)
         document = manifest.document
@@ -57,7 +57,7 @@ def export_samples(manifest: Manifest, out: Path, workers: int | None = None) ->
             Part(
                 Path(shard.name).stem,
                 {"shard": shard.sha256},
-                {"manifest": str(manifest.url or manifest.folder.resolve()), "shard": shard.name},
+                {"base": manifest.base, "urls": document["urls"], "entry": shard.model_dump()},
             )
             for shard in manifest.shards
         ]
@@ -85,9 +85,8 @@ def export_samples(manifest: Manifest, out: Path, workers: int | None = None) ->
 
 def export_shard(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One tar from the shard of the same name; returns its manifest entry."""
-    manifest = _one_shard(part.place["manifest"], part.place["shard"])
-    shard = manifest.shards[0]
-    reader = SplitReader(manifest, "all", verify="always")
+    shard = ShardEntry.model_validate(part.place["entry"])
+    reader = SplitReader(_alone(shard, part.place["base"], part.place["urls"]), "all", verify="always")
     path = folder / Path(shard.name).name
     starts: list[int] = []
     codes_starts: list[int] = []
@@ -117,12 +116,11 @@ def _members(reader: SplitReader, rows: np.ndarray[Any, Any], grid: list[int]) -
         yield f"{meta['key']}.txt", meta["caption"].encode()
 
 
-def _one_shard(place: str, name: str) -> Manifest:
-    """The manifest with that shard alone, as a split `all`."""
-    manifest = load_manifest(place)
-    chosen = next(entry for entry in manifest.document["shards"] if entry["name"] == name)
-    splits = {"all": {"samples": chosen["samples"], "shards": [name]}}
-    return Manifest(manifest.folder, {**manifest.document, "shards": [chosen], "splits": splits}, manifest.url)
+def _alone(shard: ShardEntry, base: str, urls: list[str]) -> Manifest:
+    """A manifest of that shard, as a split `all`: a task need not load one that lists them all."""
+    splits = {"all": {"samples": shard.samples, "shards": [shard.name]}}
+    document = {"id": shard.sha256, "urls": urls, "shards": [shard.model_dump()], "splits": splits}
+    return Manifest(Path(), document, base)
 
 
 def _write_indices(manifest: Manifest, shards: list[ShardEntry], out: Path) -> None:

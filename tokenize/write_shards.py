@@ -60,7 +60,7 @@ def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path,
     names = {split: [entry.name for entry in entries if entry.name.startswith(f"{split}-")] for split in splits}
     document = new_manifest(
         "shards",
-        schema=_schema(image_codes, caption_ids, recipe.tokenize.text.storage),
+        schema=_schema(image_codes, caption_ids, text_width(recipe)),
         splits={split: {"samples": len(splits[split]), "shards": names[split]} for split in splits},
         split_rule={"by": "cluster", "hash": "blake2b-64, person tuwen/split", "validation": recipe.split.validation},
         leakage=shared,
@@ -120,7 +120,7 @@ def _encode(
     config = {
         "block_rows": recipe.tokenize.block_rows,
         "text_max_tokens": recipe.tokenize.text.max_tokens,
-        "text_storage": recipe.tokenize.text.storage,
+        "text_width": text_width(recipe),
         "image_tokenizer": image_codes.identity.document(),
         "text_tokenizer": CaptionIds((out / TEXT_MODEL).read_bytes()).sha256,
     }
@@ -164,11 +164,11 @@ def encode_shard(part: Part, config: dict[str, Any], folder: Path) -> dict[str, 
         block_rows=config["block_rows"],
         codebook=image_codes.identity.codebook,
         vocab=caption_ids.vocab,
-        text_width=config["text_max_tokens"] if config["text_storage"] == "padded" else None,
+        text_width=config["text_width"],
         header={
             "format": "tuwen/shard",
             "version": 1,
-            "schema": _schema(image_codes, caption_ids, config["text_storage"]),
+            "schema": _schema(image_codes, caption_ids, config["text_width"]),
             "image_tokenizer": config["image_tokenizer"],
             "text_tokenizer": config["text_tokenizer"],
         },
@@ -201,11 +201,18 @@ def _caption_ids(path: str, sha256: str) -> CaptionIds:
     return caption_ids
 
 
-def _schema(image_codes: ImageCodes, caption_ids: CaptionIds, storage: str) -> dict[str, Any]:
+def text_width(recipe: Recipe) -> int | None:
+    """Of padded captions; None when they are ragged."""
+    text = recipe.tokenize.text
+    return text.max_tokens if text.storage == "padded" else None
+
+
+def _schema(image_codes: ImageCodes, caption_ids: CaptionIds, width: int | None) -> dict[str, Any]:
     identity = image_codes.identity
+    text = {"dtype": code_dtype(caption_ids.vocab), "ragged": width is None, "vocab": caption_ids.vocab}
     return {
         "codes": {"dtype": code_dtype(identity.codebook), "shape": list(identity.grid), "codebook": identity.codebook},
-        "text": {"dtype": code_dtype(caption_ids.vocab), "ragged": storage == "ragged", "vocab": caption_ids.vocab},
+        "text": text if width is None else {**text, "width": width},
         "meta": {"encoding": "jsonl", "fields": ["key", "caption", "source", "license", "crop", "pixels"]},
     }
 

@@ -50,6 +50,7 @@ class ShardDataset(IterableDataset[Batch]):
         self._split, self._verify = split, verify
         self.start = 0  # samples that were consumed before the first batch
         self._steps_done = 0  # since then, by this worker
+        self._restored = False
         Stream(self._reader(), self.order, batch, rank, world_size)  # refuses what cannot be, here and not in a worker
 
     def __iter__(self) -> Iterator[Batch]:
@@ -58,6 +59,9 @@ class ShardDataset(IterableDataset[Batch]):
         reader = self._reader()
         share = self.batch // self._world_size
         own = self._rank * share + np.arange(share)
+        if not self._restored:  # a second `iter` begins anew, with workers and without
+            self._steps_done = 0
+        self._restored = False
         while True:
             step = number + num_workers * self._steps_done
             found = reader.rows(self.order.rows(self.start + step * self.batch + own))
@@ -67,19 +71,21 @@ class ShardDataset(IterableDataset[Batch]):
     def state_dict(self) -> dict[str, Any]:
         """Of this worker: torchdata keeps one for each."""
         worker = get_worker_info()
-        return {"start": self.start, "steps": self._steps_done, "workers": worker.num_workers if worker else 1,
-                "sampler": self.order.id}  # fmt: skip
+        return {
+            "start": self.start, "steps": self._steps_done, "batch": self.batch, "sampler": self.order.id,
+            "workers": worker.num_workers if worker else 1,
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises CheckFailed for a state of another order, or of another number of workers: `ShardLoader` takes any."""
         worker = get_worker_info()
-        ours = {"sampler": self.order.id, "workers": worker.num_workers if worker else 1}
+        ours = {"sampler": self.order.id, "batch": self.batch, "workers": worker.num_workers if worker else 1}
         differ = [name for name, value in ours.items() if state[name] != value]
         if differ:
             raise CheckFailed(
                 f"the state is of another data set: {', '.join(differ)} differ", cure="give those it began with"
             )
-        self.start, self._steps_done = state["start"], state["steps"]
+        self.start, self._steps_done, self._restored = state["start"], state["steps"], True
 
     def _reader(self) -> SplitReader:
         return SplitReader(self.manifest, self._split, self._verify)
@@ -96,7 +102,6 @@ class ShardLoader:
     def __iter__(self) -> Iterator[Batch]:
         """Begins where the last batch that was handed out ended."""
         self._dataset.start = self._consumed.samples
-        self._dataset._steps_done = 0
         for batch in DataLoader(self._dataset, batch_size=None, num_workers=self._num_workers, **self._options):
             positions = self._consumed.samples + np.arange(self._dataset.batch)
             self._consumed.add(self._dataset.order.rows(positions))

@@ -25,6 +25,7 @@ from ..manifests.order import Order, open_order
 from ..manifests.shuffle import Shuffle
 from ..manifests.split_reader import Rows, SplitReader, Verify
 
+MOST_POSITIONS = 1 << 18  # of all ranks, whose order is computed at once: 2 MB
 FETCH_ROWS = 8192  # of a rank, fetched at once: the order costs 55 ns a row then, and 370 ns with 512
 
 
@@ -45,6 +46,11 @@ class Stream:
 
         Without threads the rows are fetched by `next` itself, of as many steps at once.
         """
+        if min(batch, world_size, micro_batches) < 1 or not 0 <= rank < world_size:
+            raise BadInput(
+                f"rank {rank} of {world_size}, a batch of {batch} in {micro_batches} micro-batches",
+                cure="count ranks from 0, and the others from 1",
+            )
         if batch % (world_size * micro_batches):
             shared = f"{world_size} ranks" + (f" with {micro_batches} micro-batches each" if micro_batches > 1 else "")
             raise BadInput(f"a batch of {batch} cannot be shared by {shared}", cure="make it a multiple of them")
@@ -52,7 +58,7 @@ class Stream:
         self.consumed = Consumed(reader.manifest.id, order)
         self._reader, self._order, self._rank = reader, order, rank
         self._share, self._micro_batches = batch // world_size, micro_batches
-        self._most_steps = max(1, FETCH_ROWS // self._share)
+        self._most_steps = max(1, min(FETCH_ROWS // self._share, MOST_POSITIONS // batch))
         self._threads = ThreadPoolExecutor(threads, "fetch") if threads else None
         self._num_ahead = threads + 1
         self._fetching: deque[Future[_Fetched]] = deque()
@@ -94,8 +100,9 @@ class Stream:
         self._restart()
 
     def close(self) -> None:
+        """What is being fetched is left to itself: a server that stalls must not keep a trainer from ending."""
         if self._threads is not None:
-            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self

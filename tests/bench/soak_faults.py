@@ -65,6 +65,9 @@ class Soak:
                 self._report(error)
                 time.sleep(0.01)
                 continue
+            except Exception as error:
+                self.unexpected.append(f"{type(error).__name__}: {error}")
+                return
             self._compare(stream, position, batch)
 
     def _compare(self, stream: Stream, position: int, batch: Rows) -> None:
@@ -171,12 +174,16 @@ def phase(
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TUWEN_CACHE"] = f"{folder}/cache"
         soak = Soak()
-        readers = [threading.Thread(target=soak.read, args=(stream,)) for stream in work(soak, Path(folder))]
+        streams = work(soak, Path(folder))
+        readers = [threading.Thread(target=soak.read, args=(stream,)) for stream in streams]
         for reader in readers:
             reader.start()
         spoil(soak, Path(folder))
         for reader in readers:
             reader.join()
+        for stream in streams:
+            stream.close()
+        time.sleep(1)  # what they fetch ahead comes to its end
         shutil.rmtree(folder, ignore_errors=True)
     found = {
         "phase": name, "seconds": seconds, "rows_read": soak.rows_read, "wrong": len(soak.wrong),
@@ -216,7 +223,8 @@ def main() -> None:
             good &= phase(
                 "remote", 0.25 * asked.seconds,
                 lambda soak, folder: [
-                    open_stream(far[0], seed=seed, batch=BATCH, verify="always", threads=seed) for seed in range(2)
+                    open_stream(far[0], seed=seed, batch=BATCH, verify=verify, threads=threads)  # type: ignore[arg-type]
+                    for seed, (verify, threads) in enumerate([("always", 0), ("always", 1), ("block", 0), ("block", 3)])
                 ],
                 lambda soak, folder: spoil_server(soak, server, manifest, 0.25 * asked.seconds, generator),
             )  # fmt: skip

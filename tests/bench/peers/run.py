@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from catalogue import PEERS
+from all_peers import PEERS
 
 WARM_UP_SECONDS = 2.0
 M_TRIM_THRESHOLD = -1
