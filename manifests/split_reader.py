@@ -33,14 +33,13 @@ from numpy.typing import NDArray
 
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, ShardEntry
-from .mapped_files import MappedFiles, aligned_records, numbers, records
+from .mapped_files import MappedFiles
 from .places import find_shard, has_remote_place, sha256_holds
 from .recycled import Recycled
+from .row_tables import Memory, Numbers, RowTables
 from .shard_cache import forget
 
 Verify = Literal["off", "first", "block", "always"]
-Numbers = NDArray[np.int64]
-Memory = NDArray[np.uint8]
 Rows = tuple[NDArray[Any], NDArray[Any], Numbers]  # codes, caption ids, caption lengths
 
 _log = logging.getLogger("tuwen")
@@ -71,7 +70,7 @@ class SplitReader:
             )
         self.source = f"{manifest.id}/{split}"
         self._files = MappedFiles([shard.bytes for shard in self.shards])
-        self._tables = _Tables(self.shards, self._files.starts)
+        self._tables = RowTables(self.shards, self._files.starts)
         self._recycled = Recycled()
         self._ready = np.zeros(self._tables.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
         self._stamps: dict[int, tuple[int, ...]] = {}  # of mapped shards: which file it was, and when it was changed
@@ -293,94 +292,6 @@ class SplitReader:
             _log.warning("%s; fetched again", self._corrupt(block).problem)
             return self._copy(block)
         return data
-
-
-class _Tables:
-    """Where everything lies, as arrays over the blocks of all shards: 80 bytes a block, whatever the rows."""
-
-    def __init__(self, shards: list[ShardEntry], shard_starts: Numbers) -> None:
-        counts = [shard.num_blocks for shard in shards]
-        self.first_block = np.cumsum([0, *counts], dtype=np.int64)
-        self.shard_of_block = np.repeat(np.arange(len(shards)), counts)
-        self._shard_starts = shard_starts
-        self._block_rows = np.array([shard.block_rows for shard in shards], dtype=np.int64)
-        self._row_ends = np.cumsum([shard.samples for shard in shards], dtype=np.int64)
-        self.row_starts = self._row_ends - np.array([shard.samples for shard in shards], dtype=np.int64)
-        self.crc32 = np.array([crc for shard in shards for crc in shard.crc32], dtype=np.uint32)
-        self._edges = [
-            np.array([edge for shard in shards for edge in shard.block_offsets[at : at + shard.num_blocks]], np.int64)
-            for at in (0, 1)
-        ]
-        arrays = shards[0].arrays if shards else {}
-        self._starts = {
-            name: np.array([start for shard in shards for start in shard.arrays[name].blocks], dtype=np.int64)
-            for name in arrays
-        }
-        self.codes_dtype = np.dtype(arrays["codes"].dtype if shards else "<u2")
-        self.text_dtype = np.dtype(arrays["text"].dtype if shards else "<u2")
-        self._codes_bytes = arrays["codes"].stride if shards else 0
-        first_rows = shard_starts[self.shard_of_block] + self._starts["codes"] if shards else np.zeros(0)
-        self._aligned = self._codes_bytes > 0 and not (first_rows % self._codes_bytes).any()
-        self._text_bytes = arrays["text"].stride if shards else 0
-        self._text_size = "text_len" if "text_len" in arrays else "text_ptr"
-        self._size_dtype = np.dtype(arrays[self._text_size].dtype if shards else "<u4")
-
-    @property
-    def num_rows(self) -> int:
-        return int(self._row_ends[-1]) if len(self._row_ends) else 0
-
-    @property
-    def num_blocks(self) -> int:
-        return len(self.shard_of_block)
-
-    @property
-    def num_codes(self) -> int:
-        return self._codes_bytes // self.codes_dtype.itemsize
-
-    def locate(self, rows: Numbers) -> tuple[Numbers, Numbers]:
-        """The block of each row, and its place in it."""
-        shards = np.searchsorted(self._row_ends, rows, side="right")
-        blocks, places = np.divmod(rows - self.row_starts[shards], self._block_rows[shards])
-        return blocks + self.first_block[shards], places
-
-    def edges(self, block: int) -> tuple[int, int]:
-        """Where a block begins and ends in its shard."""
-        return int(self._edges[0][block]), int(self._edges[1][block])
-
-    def in_block(self, name: str, block: int) -> int:
-        """Where an array begins, counted from the start of its block."""
-        return int(self._starts[name][block] - self._edges[0][block])
-
-    def shard_starts(self, blocks: Numbers) -> Numbers:
-        """Where the shard of each block begins in the mapped addresses."""
-        starts: Numbers = self._shard_starts[self.shard_of_block[blocks]]
-        return starts
-
-    def codes(
-        self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers, recycled: Recycled | None = None
-    ) -> NDArray[Any]:
-        """Of rows in `memory`, in which the shard of row i begins at starts[i]. `recycled` is for mapped memory."""
-        at = starts + self._starts["codes"][blocks] + places * self._codes_bytes
-        if recycled is None or not self._aligned:
-            return records(memory, at, self._codes_bytes).view(self.codes_dtype)
-        into = recycled.empty(len(at) * self._codes_bytes)
-        return aligned_records(memory, at, self._codes_bytes, into).view(self.codes_dtype)
-
-    def text(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[NDArray[Any], Numbers]:
-        """As `codes`: caption ids padded with 0, and lengths."""
-        size_at = starts + self._starts[self._text_size][blocks] + places * self._size_dtype.itemsize
-        text_at = starts + self._starts["text"][blocks]
-        first = numbers(memory, size_at, self._size_dtype).astype(np.int64)
-        if self._text_size == "text_ptr":
-            lengths = numbers(memory, size_at + self._size_dtype.itemsize, self._size_dtype) - first
-            text_at += first * self._text_bytes
-        else:
-            lengths = first
-            text_at += places * self._text_bytes
-        longest = int(lengths.max(initial=0))
-        text = records(memory, text_at, longest * self.text_dtype.itemsize).view(self.text_dtype)
-        text *= np.arange(longest) < lengths[:, None]  # what was read beyond a caption's end is another's
-        return text, lengths
 
 
 def _strides(shard: ShardEntry) -> tuple[tuple[str, str, int], ...]:

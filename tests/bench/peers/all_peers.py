@@ -9,11 +9,9 @@ import functools
 from raw import BATCH_ROWS, BLOCK_ROWS, Peer
 from stores import (
     STREAMING_BLOCK,
-    iterate_streaming_samples,
     litdata_blocks,
     litdata_samples,
     read_arrow,
-    read_arrow_as_numpy,
     read_grain_blocks,
     read_grain_samples,
     read_litdata_blocks,
@@ -91,13 +89,6 @@ PEERS: dict[str, Peer] = {
         file_order=f"{SAMPLES_IN_FILE_ORDER}, by index",
         shuffled=f"one sample at a time, by index: {STREAMING_SHUFFLE}",
     ),
-    "mosaicml-streaming-iter": Peer(
-        package="mosaicml-streaming",
-        write=write_streaming_samples,
-        read=iterate_streaming_samples,
-        file_order=f"{SAMPLES_IN_FILE_ORDER}, by iterating the data set",
-        shuffled=f"one sample at a time, by iterating the data set: {STREAMING_SHUFFLE}",
-    ),
     "mosaicml-streaming-block": Peer(
         package="mosaicml-streaming",
         write=write_streaming_blocks,
@@ -129,14 +120,6 @@ PEERS: dict[str, Peer] = {
         read=read_arrow,
         file_order=f"{BATCHES_IN_FILE_ORDER}, Arrow tables turned into numpy arrays",
         shuffled=f"a permutation of all rows, in batches of {BATCH_ROWS}, Arrow tables turned into numpy arrays",
-        batched=True,
-    ),
-    "hf-datasets-numpy": Peer(
-        package="datasets",
-        write=write_arrow,
-        read=read_arrow_as_numpy,
-        file_order=f"{BATCHES_IN_FILE_ORDER}, with_format('numpy')",
-        shuffled=f"a permutation of all rows, in batches of {BATCH_ROWS}, with_format('numpy')",
         batched=True,
     ),
     "hf-datasets-webdataset": Peer(

@@ -118,16 +118,6 @@ def read_streaming_blocks(out: Path, shuffled: bool) -> Iterator[Batch]:
         yield from Block(**item).batches(rng)
 
 
-def iterate_streaming_samples(out: Path, shuffled: bool) -> Iterator[Sample]:
-    dataset = import_streaming().StreamingDataset(local=str(out), shuffle=shuffled, batch_size=BATCH_ROWS)
-    try:
-        while True:
-            for item in dataset:
-                yield item["codes"], item["text"]
-    finally:
-        dataset._iterator.exit()  # its threads would keep the process from ending
-
-
 def write_arrow(folder: Path, out: Path) -> None:
     import datasets
     import pyarrow as pa
@@ -170,11 +160,6 @@ def read_arrow(out: Path, shuffled: bool) -> Iterator[Batch]:
         if not shuffled:
             block = Block(block.codes.copy(), block.text.copy(), block.ptr)
         yield from block.batches(None)
-
-
-def read_arrow_as_numpy(out: Path, shuffled: bool) -> Iterator[Batch]:
-    for batch in arrow_epochs(out, shuffled, type="numpy", dtype=np.uint16):
-        yield batch["codes"], list(batch["text"])
 
 
 def write_array_records(records: Iterable[bytes], records_per_file: int, out: Path) -> None:
