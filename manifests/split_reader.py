@@ -196,6 +196,11 @@ class SplitReader:
             if generation != self._generation:  # unmapped or dropped in the meantime: what was looked at is not there
                 return
             shard = int(self._tables.shard_of_block[block])
+            stamp = self._stamps.get(shard)
+            if stamp is None or _stamp(self._paths[shard])[:5] != stamp[:5]:  # it was replaced since it was mapped
+                with self._lock:
+                    self._distrust([shard])
+                return
             self._repairs[shard] += 1
             if self._repairs[shard] > _MOST_REPAIRS or not forget(self._paths[shard]):
                 raise self._corrupt(block)
@@ -247,11 +252,13 @@ class SplitReader:
     def _distrust(self, shards: list[int]) -> None:
         """To be found, mapped and verified anew. The caller holds the lock."""
         if shards:
+            # In this order: a reader takes the generation, looks whether its blocks are ready, copies, and looks at the
+            # generation again. Whatever it took from addresses that are unmapped meanwhile, one of the two has changed.
+            self._ready[np.isin(self._tables.shard_of_block, shards)] = False
             self._generation += 1
             for shard in shards:
                 self._stamps.pop(shard, None)
                 self._files.unmap(shard)
-            self._ready[np.isin(self._tables.shard_of_block, shards)] = False
 
     def _rows_of_copies(self, blocks: Numbers, places: Numbers) -> Rows:
         """As `rows`, block by block, each from a copy that was verified after it was made."""
@@ -299,12 +306,13 @@ def _strides(shard: ShardEntry) -> tuple[tuple[str, str, int], ...]:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Of the file at `path`; of one that was changed within the last second a stamp that holds for this moment only,
-    since a second change in the same tick of the clock would leave its times as they are."""
+    """Which file lies at `path`, and when it was changed: five numbers, and a sixth that makes the stamp of a file
+    that was changed within the last second hold for this moment only, since a second change in the same tick of the
+    clock would leave its times as they are."""
     try:
         found = path.stat()
     except OSError:
-        return (0, time.monotonic_ns())
-    if time.time_ns() - found.st_ctime_ns < 1_000_000_000:
-        return (0, time.monotonic_ns())
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return (0, 0, 0, 0, 0, time.monotonic_ns())
+    is_fresh = time.time_ns() - found.st_ctime_ns < 1_000_000_000
+    identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (*identity, time.monotonic_ns() if is_fresh else 0)

@@ -273,3 +273,28 @@ def test_two_threads_that_open_a_shard_at_once_map_it_once(three: Manifest, monk
     for thread in threads:
         thread.join()
     assert mapped == [1]
+
+
+def test_rows_are_never_taken_from_addresses_that_are_unmapped_meanwhile(tmp_path: Path) -> None:
+    """One thread distrusts everything all the time; what the others read must be right nevertheless."""
+    reader = SplitReader(make_shards(tmp_path, {"train": 144}), "train")
+    expected = reader.rows(np.arange(144))[0]
+    wrong, stop = [], threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            if not np.array_equal(reader.rows(np.arange(144))[0], expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        with reader._lock:
+            reader._distrust([0, 1, 2])
+        time.sleep(0.0002)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
