@@ -87,8 +87,8 @@ class RowTables:
         into = recycled.empty(len(at) * self._codes_bytes)
         return aligned_records(memory, at, self._codes_bytes, into).view(self.codes_dtype)
 
-    def text(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[NDArray[Any], Numbers]:
-        """As `codes`: caption ids padded with 0, and lengths."""
+    def text_places(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[Numbers, Numbers]:
+        """As `codes`: where the caption ids of each row begin in `memory`, and how many they are."""
         size_at = starts + self._starts[self._text_size][blocks] + places * self._size_dtype.itemsize
         text_at = starts + self._starts["text"][blocks]
         first = numbers(memory, size_at, self._size_dtype).astype(np.int64)
@@ -98,7 +98,11 @@ class RowTables:
         else:
             lengths = first
             text_at += places * self._text_bytes
+        return text_at, lengths
+
+    def text(self, memory: Memory, text_at: Numbers, lengths: Numbers) -> NDArray[Any]:
+        """Caption ids padded with 0: (n, longest)."""
         longest = int(lengths.max(initial=0))
         text = records(memory, text_at, longest * self.text_dtype.itemsize).view(self.text_dtype)
         text *= np.arange(longest) < lengths[:, None]  # what was read beyond a caption's end is another's
-        return text, lengths
+        return text

@@ -108,7 +108,9 @@ class SplitReader:
             return
         starts = self._tables.shard_starts(blocks)
         memory = np.asarray(self._files)
-        text, lengths = self._while_ready(blocks, partial(self._tables.text, memory, blocks, places, starts))
+        # Two steps: a length that is taken from addresses in the moment in which they are unmapped may be any number.
+        text_at, lengths = self._while_ready(blocks, partial(self._tables.text_places, memory, blocks, places, starts))
+        text = self._while_ready(blocks, partial(self._tables.text, memory, text_at, lengths))
         for part in parts:
             found = memory, blocks[part], places[part], starts[part]
             codes = self._while_ready(blocks[part], partial(self._tables.codes, *found, self._recycled))
@@ -270,7 +272,8 @@ class SplitReader:
             start = np.full(len(here), -self._tables.edges(block)[0])
             rows = self._copy(block), blocks[here], places[here], start
             codes[here] = self._tables.codes(*rows)
-            found, lengths[here] = self._tables.text(*rows)
+            text_at, lengths[here] = self._tables.text_places(*rows)
+            found = self._tables.text(rows[0], text_at, lengths[here])
             if found.shape[1] > text.shape[1]:
                 text = np.pad(text, ((0, 0), (0, found.shape[1] - text.shape[1])))
             text[here, : found.shape[1]] = found
