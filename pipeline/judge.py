@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..manifests.recipe import Captions, Images
-from .clean_caption import clean_caption, resolve
+from .clean_caption import clean_caption
 from .clean_image import picture_problem
 from .stage import Part
 
@@ -23,8 +23,8 @@ _COLUMNS = ["key", "caption_raw", "width", "height", "std", "problem"]
 
 
 def judge(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    captions = resolve(Captions.model_validate(config["captions"]))
-    images = Images.model_validate(config["images"])
+    captions = Captions.model_validate(config["captions"]).resolved()
+    images = Images.model_validate(config["images"]).resolved()
     rows = pq.read_table(part.place["measures"], columns=_COLUMNS).to_pylist()
     judged = [judge_pair(row, captions, images) for row in rows]
     pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", compression="zstd")

@@ -46,6 +46,9 @@ class Found:
     captions: list[str]
     data: bytes | None = None  # None: there is a caption but no picture
     offset: int = 0
+    url: str | None = None
+    license: str | None = None  # where each picture has one; None: the source's
+    problem: str | None = None  # why there is no picture; None: missing_picture
 
 
 def list_parts(source: OpenSource) -> list[Part]:

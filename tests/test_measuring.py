@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tuwen.manifests.recipe import Captions
-from tuwen.pipeline.clean_caption import clean_caption, normalise, resolve
+from tuwen.pipeline.clean_caption import clean_caption, normalise
 from tuwen.pipeline.clean_image import decode
 from tuwen.pipeline.near_images import hamming_pairs, near_edges
 from tuwen.pipeline.signatures import phash64, signatures
@@ -105,7 +105,7 @@ def test_captions_are_normalised_and_chinese_punctuation_is_kept(raw: str, clean
     ],
 )
 def test_the_wukong_preset_keeps_chinese_and_names_what_it_drops(raw: str | None, reason: str) -> None:
-    assert clean_caption(raw, resolve(Captions(preset="wukong")))[1] == reason
+    assert clean_caption(raw, Captions(preset="wukong").resolved())[1] == reason
 
 
 def test_phash_is_that_of_imagehash() -> None:
