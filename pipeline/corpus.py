@@ -28,8 +28,10 @@ from . import emoji_corpus
 from .judge import judge
 from .match import match, measured_pairs
 from .measure import measure
-from .sources import OpenSource, list_parts
-from .stage import Part, PartResult, run_stage
+from .part import Part, PartResult
+from .source import OpenSource
+from .sources import list_parts
+from .stage import run_stage
 
 ROOTS = ".work/roots.json"
 STAGES = ("read", "picture", "caption", "evaluation", "exact", "near")
@@ -101,7 +103,8 @@ def picture_roots(recipe: Recipe, corpus: Path) -> dict[str, Path]:
 
 def measure_sources(sources: list[OpenSource], recipe: Recipe, out: Path, workers: int | None) -> list[PartResult]:
     parts = [part for source in sources for part in list_parts(source)]
-    return run_stage("measure", measure, parts, {"max_pixels": recipe.images.max_pixels}, out, workers=workers)
+    config = {"max_pixels": recipe.images.max_pixels, "max_seconds": recipe.images.max_seconds}
+    return run_stage("measure", measure, parts, config, out, workers=workers)
 
 
 def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Table:
@@ -171,7 +174,7 @@ def _join(pairs: pa.Table, judgements: Path, judged: list[PartResult]) -> pa.Tab
             cure="check the paths and the captions of the recipe",
         )
     said = pa.concat_tables([pq.read_table(judgements / result.files[0]["name"]) for result in judged])
-    for name in ("caption", "stage", "reason"):
+    for name in ("caption", "masked", "stage", "reason"):
         pairs = pairs.append_column(name, said[name])
     return pairs.combine_chunks()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..manifests.errors import BadInput
 from ..manifests.recipe import EmojiSource
-from .stage import Part
+from .part import Part
 
 _PART_DRAWINGS = 256
 _PACKAGES = {

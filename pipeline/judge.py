@@ -15,11 +15,22 @@ import pyarrow.parquet as pq
 from ..manifests.recipe import Captions, Images
 from .clean_caption import clean_caption
 from .clean_image import picture_problem
-from .stage import Part
+from .part import Part
 
-JUDGED = pa.schema([("key", pa.string()), ("caption", pa.string()), ("stage", pa.string()), ("reason", pa.string())])
+JUDGED = pa.schema(
+    [
+        ("key", pa.string()),
+        ("caption", pa.string()),
+        ("masked", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
 
-_COLUMNS = ["key", "caption_raw", "width", "height", "std", "problem"]
+_COLUMNS = [
+    "key", "caption_raw", "bytes", "width", "height", "format", "frames", "std", "entropy", "sharpness", "border",
+    "jpeg_quality", "problem",
+]  # fmt: skip
 
 
 def judge(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -34,7 +45,7 @@ def judge(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
 def judge_pair(row: dict[str, Any], captions: Captions, images: Images) -> dict[str, str]:
     """The first rule that speaks against the pair names its stage and its reason."""
     caption, caption_reason = clean_caption(row["caption_raw"], captions)
-    verdict = {"key": row["key"], "caption": caption, "stage": "", "reason": ""}
+    verdict = {"key": row["key"], "caption": caption, "masked": "", "stage": "", "reason": ""}
     if row["problem"]:
         return verdict | {"stage": "read", "reason": row["problem"]}
     if reason := picture_problem(row, images):

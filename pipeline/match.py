@@ -21,7 +21,7 @@ from ..manifests.recipe import Duplicates
 from .clean_image import SINGLE_COLOUR_STD
 from .keep_best import Twins, keep_best
 from .near_images import near_edges
-from .stage import PartResult
+from .part import PartResult
 
 _COLUMNS = [
     "key",

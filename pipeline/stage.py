@@ -15,7 +15,6 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,8 @@ from ..manifests.canonical import canonical_json, exact, sha256_of, sha256_of_fi
 from ..manifests.environment import libraries
 from ..manifests.errors import TuwenError
 from .cluster import num_cpus
+from .part import Part, PartResult
 from .progress import progress
-
-
-@dataclass(frozen=True)
-class Part:
-    """One unit of work. `identity` is hashed; `place` (paths of this machine) is only handed over."""
-
-    name: str
-    identity: dict[str, Any]
-    place: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PartResult:
-    name: str
-    files: list[dict[str, Any]]  # name, bytes, sha256
-    summary: dict[str, Any]
-
 
 PartFunction = Callable[[Part, dict[str, Any], Path], dict[str, Any]]
 

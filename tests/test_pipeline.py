@@ -12,9 +12,10 @@ from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.part import Part
 from tuwen.pipeline.report import write_report
 from tuwen.pipeline.split import split_of
-from tuwen.pipeline.stage import Part, run_stage
+from tuwen.pipeline.stage import run_stage
 
 from .conftest import COLOURS, write_pictures, write_recipe
 

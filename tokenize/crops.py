@@ -19,8 +19,8 @@ from ..manifests.atomic import whole_file
 from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import CheckFailed
 from ..pipeline.clean_image import decode
+from ..pipeline.part import Part, PartResult
 from ..pipeline.sources import read_picture
-from ..pipeline.stage import Part, PartResult
 from .image_codes import Pictures, fit_square
 
 _CURE = "run `tuwen corpus` again"

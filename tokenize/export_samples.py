@@ -30,7 +30,8 @@ from ..manifests.manifest import (
 from ..manifests.places import copy_files, refuse_own_folder
 from ..manifests.shard import HEADER, add_member, entry_of
 from ..manifests.split_reader import SplitReader
-from ..pipeline.stage import Part, run_stage
+from ..pipeline.part import Part
+from ..pipeline.stage import run_stage
 
 _MEMBERS = {
     "codes": Member("codes.npy", "application/octet-stream", "VQ codes (h, w), a .npy file: read it with numpy.load."),

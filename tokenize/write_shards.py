@@ -23,8 +23,9 @@ from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, file_entry
 from ..manifests.recipe import Recipe
 from ..manifests.shard import Block, code_dtype, write_shard
 from ..pipeline.corpus import picture_roots, read_verdicts
+from ..pipeline.part import Part
 from ..pipeline.split import leakage, split_rows
-from ..pipeline.stage import Part, run_stage
+from ..pipeline.stage import run_stage
 from .caption_ids import CaptionIds
 from .crops import PLAN_COLUMNS, cropped, plan_parts
 from .image_codes import TOKENIZER_FILES, ImageCodes, find_image_tokenizer, open_image_codes

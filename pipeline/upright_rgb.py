@@ -1,0 +1,136 @@
+"""Any decoded picture → 8-bit RGB in sRGB, the right way up, transparency on white.
+
+    upright_rgb(image, orientation_of(image)).picture
+
+Works in strips where a step would need a copy of its own: a picture of 100 million pixels takes well under a gigabyte.
+"""
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_STRIP_ROWS = 256
+_ORIENTATION_TAG = 0x0112
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
+_PROFILE_MODES = {
+    "RGB ": "RGB",
+    "CMYK": "CMYK",
+    "GRAY": "L",
+}  # a profile's colour space → its mode
+
+
+@dataclass(frozen=True)
+class Upright:
+    picture: Image.Image
+    orientation: int  # as it was
+    alpha: bool  # some pixel was transparent
+    icc: bool  # the colours were converted to sRGB
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's, 1 … 8; broken EXIF costs the orientation, not the picture. Asked before `load`, which may turn a TIFF."""
+    try:
+        found = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # its parser raises nearly anything on hostile bytes
+        return 1
+    return found if found in _TURN else 1
+
+
+def upright_rgb(image: Image.Image, orientation: int) -> Upright:
+    """`image` is loaded. TIFFs are turned by Pillow when they are loaded, all others here."""
+    picture, alpha = _on_white(_eight_bit(image))
+    picture, icc = _in_srgb(picture, image.info.get("icc_profile"))
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    if orientation != 1 and orientation_of(image) == orientation:
+        picture = picture.transpose(_TURN[orientation])
+    return Upright(picture, orientation, alpha, icc)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float grey: Pillow's own conversion clips at 255 and gives a white picture."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
+    top = 65535.0 if _highest(image) > 255 else 255.0
+    made = Image.new("L", image.size)
+    for box in _strips(image):
+        pixels = np.nan_to_num(np.asarray(image.crop(box), dtype=np.float64))
+        strip = np.clip(pixels * (255.0 / top), 0, 255).round().astype(np.uint8)
+        made.paste(Image.fromarray(strip), box)
+    return made
+
+
+def _highest(image: Image.Image) -> float:
+    return max(float(np.nan_to_num(np.asarray(image.crop(box), dtype=np.float64)).max()) for box in _strips(image))
+
+
+def _on_white(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Without transparency, and whether there was any. Modes that have none come back as they are."""
+    if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
+        return image, False
+    made, transparent = Image.new("RGB", image.size), False
+    for box in _strips(image):
+        strip = image.crop(box)
+        strip.info = image.info  # a palette's transparency stands there
+        strip = strip.convert("RGBA")
+        transparent = transparent or strip.getchannel("A").getextrema()[0] < 255  # type: ignore[operator]
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        made.paste(Image.alpha_composite(white, strip).convert("RGB"), box)
+    return made, transparent
+
+
+def _in_srgb(image: Image.Image, profile: Any) -> tuple[Image.Image, bool]:
+    """By the embedded profile, where it is sound, speaks of this mode, and is not sRGB itself."""
+    if image.mode == "LAB":
+        return _apply(image, _lab_to_srgb()), True
+    if not isinstance(profile, bytes) or not profile:
+        return image, False
+    transform = _to_srgb(profile, image.mode)
+    return (image, False) if transform is None else (_apply(image, transform), True)
+
+
+def _apply(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+    made = Image.new("RGB", image.size)
+    for box in _strips(image):
+        made.paste(transform.apply(image.crop(box)), box)
+    return made
+
+
+@lru_cache(maxsize=64)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Built once for a profile: most pictures of a source share a few. None: leave the pixels as they are."""
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        description = (ImageCms.getProfileDescription(opened) or "").lower()
+        if _PROFILE_MODES.get(opened.profile.xcolor_space) != mode or "srgb" in description or "c2ci" in description:
+            return None
+        return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", _intent())
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.buildTransform(lab, srgb, "LAB", "RGB", _intent())
+
+
+def _intent() -> ImageCms.Intent:
+    return ImageCms.Intent.RELATIVE_COLORIMETRIC
+
+
+def _strips(image: Image.Image) -> list[tuple[int, int, int, int]]:
+    return [(0, top, image.width, min(top + _STRIP_ROWS, image.height)) for top in range(0, image.height, _STRIP_ROWS)]
