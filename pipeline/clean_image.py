@@ -12,23 +12,17 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from ..manifests.recipe import Images
+from .broken_files import has_broken_checksum, is_cut, is_known, other_format, was_cut_and_closed
 from .upright_rgb import Upright, orientation_of, upright_rgb
 
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, an MPO has views
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 Image.MAX_IMAGE_PIXELS = None  # our own check comes first and counts as a verdict, not as an exception in mid-decode
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-# What is a picture, but of a kind that is not read here: another word than `not_a_picture`, since it can be converted.
-_OTHER_FORMATS = {
-    b"8BPS": "PSD", b"%PDF": "PDF", b"\0\0\1\0": "ICO", b"\xff\x0a": "JXL", b"\0\0\0\x0cJXL ": "JXL",
-    b"\0\0\0\x0cjP  ": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000", b"P6": "PPM", b"P5": "PPM", b"qoif": "QOI",
-}  # fmt: skip
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")
 
 
 @dataclass(frozen=True)
@@ -46,16 +40,16 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """Never raises for what is in `data`: every failure becomes a `problem`."""
     if not data:
         return Decoded(None, problem="empty_file")
-    if other := _other_format(data):
+    if other := other_format(data):
         return Decoded(None, format=other, problem="svg" if other == "SVG" else "unsupported_format")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except UnidentifiedImageError:
-            return Decoded(None, problem="not_a_picture")
-        except Exception:  # Pillow's parsers raise nearly anything on hostile bytes
-            return Decoded(None, problem="broken_header")
+        except Exception as error:  # Pillow's parsers raise nearly anything on hostile bytes
+            unknown = isinstance(error, UnidentifiedImageError) and not is_known(data)
+            reason = "not_a_picture" if unknown else "truncated" if is_cut(data) else "broken_header"
+            return Decoded(None, problem=reason)
         mode = image.mode
         if image.width * image.height > max_pixels:
             return Decoded(None, image.format, mode, problem="too_many_pixels")
@@ -63,8 +57,10 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
             frames = getattr(image, "n_frames", 1)
             orientation = orientation_of(image)
             image.load()
-            if image.format == "JPEG" and _was_cut(image, data):
+            if image.format in ("JPEG", "MPO") and was_cut_and_closed(image, data):
                 return Decoded(None, image.format, mode, problem="truncated")
+            if image.format == "PNG" and has_broken_checksum(data):
+                return Decoded(None, image.format, mode, problem="broken_pixels")
             upright = upright_rgb(image, orientation)
             return Decoded(
                 upright.picture, image.format, mode, None, frames, upright, getattr(image, "quantization", None)
@@ -91,7 +87,7 @@ def _checks(row: dict[str, Any], rules: Images, short: int, long: int) -> tuple[
         ("too_small", short < (rules.min_side or 0)),
         ("too_long", long > (rules.max_ratio or 0) * short),
         ("few_bytes", row["bytes"] < (rules.min_bytes or 0)),
-        ("animated", rules.animated == "drop" and row["frames"] > 1 and row["format"] != "TIFF"),  # TIFF has pages
+        ("animated", rules.animated == "drop" and row["frames"] > 1 and row["format"] in _ANIMATED),
         ("single_colour", rules.single_colour == "drop" and row["std"] < SINGLE_COLOUR_STD),
         ("low_std", row["std"] < (rules.min_std or 0)),
         ("low_entropy", row["entropy"] < (rules.min_entropy or 0)),
@@ -99,37 +95,3 @@ def _checks(row: dict[str, Any], rules: Images, short: int, long: int) -> tuple[
         ("wide_border", row["border"] > (1 if rules.max_border is None else rules.max_border)),
         ("low_jpeg_quality", quality is not None and quality < (rules.min_jpeg_quality or 1)),
     )
-
-
-def _other_format(data: bytes) -> str | None:
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith((b"<svg", b"<!doctype svg")) or (
-        head.startswith((b"<?xml", b"<!--")) and b"<svg" in data[:4096]
-    ):
-        return "SVG"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and b"avif" not in data[8:32]:
-        return "HEIC"
-    return next((name for magic, name in _OTHER_FORMATS.items() if data.startswith(magic)), None)
-
-
-def _was_cut(image: Image.Image, data: bytes) -> bool:
-    """A JPEG that was cut and closed with an end marker: libjpeg fills the rest with the last colour, and only warns.
-
-    What it filled shows: the last row's last blocks are of one colour. Only such a picture, or a progressive one (which
-    a cut makes coarse, not flat), is read a second time by a decoder that heeds the warning.
-    """
-    right, bottom = image.width, image.height
-    corner = image.crop((max(0, right - 16), bottom - 1, right, bottom))
-    flat = all(low == high for low, high in _extrema(corner))
-    if not flat and not image.info.get("progressive"):
-        return False
-    try:
-        simplejpeg.decode_jpeg(data, colorspace="CMYK" if image.mode == "CMYK" else "GRAY", fastdct=True, strict=True)
-    except ValueError as error:
-        return "premature end" in str(error).lower()
-    return False
-
-
-def _extrema(image: Image.Image) -> list[tuple[float, float]]:
-    found: Any = image.getextrema()
-    return [found] if isinstance(found[0], int | float) else list(found)

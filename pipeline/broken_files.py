@@ -1,0 +1,94 @@
+"""What Pillow does not say of a file: that it was cut and closed again, that a checksum is wrong, what else it is.
+
+other_format(data)      # "HEIC", "SVG", …: a picture, but none that is read here
+is_cut(data)            # its own header promises more bytes than there are
+"""
+
+import struct
+import zlib
+from typing import Any
+
+import simplejpeg
+from PIL import Image
+
+_KNOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+# Not `not_a_picture`: these can be converted.
+_OTHERS = {
+    b"8BPS": "PSD", b"%PDF": "PDF", b"\0\0\1\0": "ICO", b"\xff\x0a": "JXL", b"\0\0\0\x0cJXL ": "JXL",
+    b"\0\0\0\x0cjP  ": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000", b"P6": "PPM", b"P5": "PPM", b"qoif": "QOI",
+}  # fmt: skip
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")
+
+
+def other_format(data: bytes) -> str | None:
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    is_xml = head.startswith((b"<?xml", b"<!--"))
+    if head.startswith((b"<svg", b"<!doctype svg")) or (is_xml and b"<svg" in data[:4096]):
+        return "SVG"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and b"avif" not in data[8:32]:
+        return "HEIC"
+    return next((name for magic, name in _OTHERS.items() if data.startswith(magic)), None)
+
+
+def is_known(data: bytes) -> bool:
+    """It begins as one of the formats that are read here, whatever follows."""
+    return data.startswith(_KNOWN) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or data[4:12] == b"ftypavif"
+
+
+def is_cut(data: bytes) -> bool:
+    """Of a file whose header could not be read: does it point behind its own end?"""
+    if data[:4] == b"RIFF" and len(data) >= 8:
+        size: int = struct.unpack("<I", data[4:8])[0]
+        return size + 8 > len(data)
+    if data[4:8] == b"ftyp":
+        return _boxes_end(data) > len(data)
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        directory = data[4:8].ljust(4, b"\xff")
+        return int.from_bytes(directory, "little" if data[:2] == b"II" else "big") >= len(data)
+    return False
+
+
+def has_broken_checksum(png: bytes) -> bool:
+    """Pillow skips the checksums of pixel data, and a flipped bit passes as a picture with a smear."""
+    place = 8
+    while place + 12 <= len(png):
+        size = struct.unpack(">I", png[place : place + 4])[0]
+        kind, end = png[place + 4 : place + 8], place + 8 + size
+        if kind == b"IEND":
+            return False
+        if kind == b"IDAT" and png[end : end + 4] != struct.pack(">I", zlib.crc32(memoryview(png)[place + 4 : end])):
+            return True
+        place = end + 4
+    return False
+
+
+def was_cut_and_closed(image: Image.Image, jpeg: bytes) -> bool:
+    """A JPEG that was cut and got an end marker: libjpeg fills the rest with the last colour, and only warns.
+
+    What it filled shows: the last row's last blocks are of one colour. Only such a picture, or a progressive one (which
+    a cut makes coarse, not flat), is read a second time by a decoder that heeds the warning.
+    """
+    corner = image.crop((max(0, image.width - 16), image.height - 1, image.width, image.height))
+    if not all(low == high for low, high in _extrema(corner)) and not image.info.get("progressive"):
+        return False
+    try:
+        simplejpeg.decode_jpeg(jpeg, colorspace="CMYK" if image.mode == "CMYK" else "GRAY", fastdct=True, strict=True)
+    except ValueError as error:
+        return "premature end" in str(error).lower()
+    return False
+
+
+def _boxes_end(data: bytes) -> int:
+    """Where the last box of an ISO media file (AVIF) would end."""
+    place = 0
+    while len(data) - place >= 8:
+        size = struct.unpack(">I", data[place : place + 4])[0]
+        if size < 8:  # 0: to the end of the file; 1: a 64-bit size follows, which no picture needs
+            return len(data)
+        place += size
+    return place
+
+
+def _extrema(image: Image.Image) -> list[tuple[float, float]]:
+    found: Any = image.getextrema()
+    return [found] if isinstance(found[0], int | float) else list(found)
