@@ -85,7 +85,8 @@ def test_an_animation_is_dropped_where_the_recipe_says_so(tmp_path: Path) -> Non
     recipe = load_recipe(str(write_recipe(tmp_path, images="{animated: drop}", duplicates="{images: none}")))
     rows = read_verdicts(build_corpus(recipe, tmp_path / "corpus")).to_pylist()
     assert {row["origin"].split(".")[0]: row["reason"] for row in rows} == {
-        "gif_animated": "animated", "webp_animated": "animated", "png_animated": "animated", "tiff_of_pages": "", "gif": "",
+        "gif_animated": "animated", "webp_animated": "animated", "png_animated": "animated",
+        "tiff_of_pages": "", "gif": "",
     }  # fmt: skip
 
 
