@@ -21,20 +21,18 @@ from numpy.typing import NDArray
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import BadInput, CheckFailed
-from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
+from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
 from ..manifests.recipe import EmojiSource, Recipe, Source
 from . import emoji_corpus
-from .judge import judge
-from .match import match, measured_pairs
+from .decide import decide, funnel, write_verdicts
 from .measure import measure
-from .part import Part, PartResult
+from .part import PartResult
 from .source import OpenSource
 from .sources import list_parts
 from .stage import run_stage
 
 ROOTS = ".work/roots.json"
-STAGES = ("read", "picture", "caption", "evaluation", "exact", "near")
 
 
 def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
@@ -51,12 +49,9 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     measured_evaluation = (
         measure_sources(evaluation, recipe, out / "measures-evaluation", workers) if evaluation else []
     )
-    judged = _judge(measured, recipe, out, workers)
-    table = _join(measured_pairs(out / "measures", measured), out / ".work" / "judged", judged)
-    table = _drop_frequent_captions(table, recipe)
-    table = match(table, measured_pairs(out / "measures-evaluation", measured_evaluation), recipe.duplicates)
+    table = decide(recipe, measured, measured_evaluation, out, workers)
     drop_manifest(out)
-    files = _write_verdicts(table, measured, out / "verdicts")
+    files = write_verdicts(table, measured, out)
     document = new_manifest(
         "corpus",
         schema={field.name: str(field.type) for field in VERDICTS},
@@ -67,9 +62,8 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     )
     manifest = save_manifest(out, document)
     if not document["totals"]["kept"]:
-        (stage, reason), _ = Counter(
-            zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)
-        ).most_common(1)[0]
+        worst = max(document["lineage"]["steps"], key=lambda step: max(step["dropped"].values(), default=0))
+        stage, reason = worst["name"], max(worst["dropped"], key=lambda reason: worst["dropped"][reason])
         raise BadInput(
             f"{out}: no pair is left; most fell at `{stage}` for `{reason}`", cure="loosen that rule in the recipe"
         )
@@ -131,18 +125,6 @@ def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[
     return means
 
 
-def funnel(table: pa.Table) -> list[dict[str, Any]]:
-    """Of every stage: pairs in, out, and dropped by reason; each stage's counts sum."""
-    dropped = Counter(zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True))
-    steps: list[dict[str, Any]] = []
-    left = len(table)
-    for stage in STAGES:
-        reasons = {reason: count for (at, reason), count in sorted(dropped.items()) if at == stage}
-        steps.append({"name": stage, "in": left, "out": left - sum(reasons.values()), "dropped": reasons})
-        left = steps[-1]["out"]
-    return steps
-
-
 def _remember_roots(sources: list[OpenSource], out: Path) -> None:
     """Where the pictures lie on this machine: for pages that show them; no part of the manifest."""
     with whole_file(out / ROOTS) as temporary:
@@ -151,64 +133,9 @@ def _remember_roots(sources: list[OpenSource], out: Path) -> None:
         )
 
 
-def _judge(measured: list[PartResult], recipe: Recipe, out: Path, workers: int | None) -> list[PartResult]:
-    parts = []
-    for result in measured:
-        file = result.files[0]
-        parts.append(
-            Part(
-                result.name,
-                {"measures": file["sha256"]},
-                {"measures": str((out / "measures" / file["name"]).resolve())},
-            )
-        )
-    config = {"captions": recipe.captions.model_dump(), "images": recipe.images.model_dump()}
-    return run_stage("judge", judge, parts, config, out / ".work" / "judged", workers=workers)
-
-
-def _join(pairs: pa.Table, judgements: Path, judged: list[PartResult]) -> pa.Table:
-    """The measured pairs with their caption, stage and reason; both come in the order of the parts."""
-    if not len(pairs):
-        raise BadInput(
-            f"{judgements.parent.parent}: the sources hold no pair",
-            cure="check the paths and the captions of the recipe",
-        )
-    said = pa.concat_tables([pq.read_table(judgements / result.files[0]["name"]) for result in judged])
-    for name in ("caption", "masked", "stage", "reason"):
-        pairs = pairs.append_column(name, said[name])
-    return pairs.combine_chunks()
-
-
-def _drop_frequent_captions(table: pa.Table, recipe: Recipe) -> pa.Table:
-    """Boilerplate is what is said of many pictures; counted over the whole corpus, by all pairs still alive."""
-    max_count = recipe.captions.resolved().max_count
-    assert max_count is not None
-    alive = table["reason"].to_numpy() == ""
-    captions = np.array(table["caption"].to_pylist(), dtype=object)
-    counts = Counter(captions[alive].tolist())
-    frequent = alive & np.array([counts[caption] > max_count for caption in captions])
-    return _set(table, frequent, stage="caption", reason="caption_seen_too_often")
-
-
-def _write_verdicts(table: pa.Table, measured: list[PartResult], out: Path) -> list[dict[str, Any]]:
-    names = [f"{result.name}.parquet" for result in measured]
-    for stale in out.glob("*.parquet"):
-        if stale.name not in names:
-            stale.unlink()
-    edges = np.cumsum([0, *(result.summary["pairs"] for result in measured)])
-    files = []
-    for name, start, stop in zip(names, edges, edges[1:], strict=False):
-        with whole_file(out / name) as temporary:
-            pq.write_table(
-                table.slice(start, stop - start).select(VERDICTS.names).cast(VERDICTS), temporary, compression="zstd"
-            )
-        files.append(file_entry(out.parent, f"verdicts/{name}", rows=int(stop - start)))
-    return files
-
-
 def _licenses(table: pa.Table, sources: list[OpenSource]) -> list[dict[str, Any]]:
     """Who must be named for what was kept, and for how many pairs."""
-    kept = Counter(table.filter(table["kept"])["source"].to_pylist())
+    kept = Counter(table.filter(table["kept"])["source"].cast(pa.string()).to_pylist())
     return [
         {
             "source": source.name,
@@ -218,11 +145,3 @@ def _licenses(table: pa.Table, sources: list[OpenSource]) -> list[dict[str, Any]
         }
         for source in sources
     ]
-
-
-def _set(table: pa.Table, rows: NDArray[np.bool_], **values: str) -> pa.Table:
-    """`table` with string columns set to one value in the rows of a mask."""
-    for name, value in values.items():
-        column = pc.if_else(pa.array(rows), value, table[name])
-        table = table.set_column(table.schema.get_field_index(name), name, column)
-    return table

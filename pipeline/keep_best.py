@@ -19,6 +19,7 @@ from ..manifests.recipe import Duplicates
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Words = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -26,35 +27,39 @@ class Twins:
     """Of every row: the row kept instead (itself when kept), why, and the row with the smallest key in its cluster."""
 
     keeper: Ints
-    stage: list[str]
-    reason: list[str]
+    stage: Words
+    reason: Words
     cluster: Ints
 
 
 def keep_best(rows: pa.Table, rules: Duplicates, is_evaluation: Mask, near_edges_of: Callable[[Ints], Ints]) -> Twins:
     """`near_edges_of(rows)` gives (n, 3) of row, row, distance among the rows it is asked about."""
     rank = _ranks(rows, rules.keep, is_evaluation)
-    keys = rows["key"].to_pylist()
-    picture = _pictures(rows, rank)  # of each row the best row of the same picture
-    units = np.flatnonzero(picture == np.arange(len(rows)))
+    everything = np.arange(len(rows))
+    picture = everything.copy()  # of each row the best row of the same picture
+    captions_of_one = _equal(_places(rows), everything, rank)
+    picture[captions_of_one[:, 0]] = captions_of_one[:, 1]
+    units = np.flatnonzero(picture == everything)
     verdicts = _Verdicts(len(rows), rank, is_evaluation)
 
-    exact = {reason: _equal(rows[name].to_pylist(), units, rank) for name, reason in _EXACT.items()}
+    exact = {reason: _equal(_codes(rows[name]), units, rank) for name, reason in _EXACT.items()}
     for reason, ties in exact.items():
         verdicts.drop_ties(ties, reason, everywhere=rules.images != "none")
-    copies = {row for ties in exact.values() for row, _ in ties}
-    edges = near_edges_of(np.array([row for row in units.tolist() if row not in copies], dtype=np.int64))
+    copies = np.concatenate([ties[:, 0] for ties in exact.values()])
+    edges = near_edges_of(np.setdiff1d(units, copies))
     verdicts.drop_near(edges, everywhere=rules.images == "near")
     verdicts.spread(picture)
     if rules.captions == "exact":
         alive = np.flatnonzero((verdicts.reason == "") & ~is_evaluation)
-        verdicts.drop_ties(_equal(rows["caption"].to_pylist(), alive, rank), "same_caption", everywhere=True)
+        verdicts.drop_ties(_equal(_codes(rows["caption"]), alive, rank), "same_caption", everywhere=True)
 
-    ties = [tie for found in exact.values() for tie in found] + [(int(a), int(b)) for a, b, _ in edges]
-    ties += list(enumerate(picture.tolist()))
+    ties = np.concatenate([*exact.values(), edges[:, :2], captions_of_one])
     keeper = _to_the_end(verdicts.keeper)
-    stages = [_stage(reason, bool(is_evaluation[row])) for reason, row in zip(verdicts.reason, keeper, strict=True)]
-    return Twins(keeper, stages, verdicts.reason.tolist(), _clusters(len(rows), ties, keys))
+    stage = np.array(["", "near", "exact"], dtype=object)[
+        np.where(verdicts.reason == "", 0, np.where(verdicts.reason == "near_picture", 1, 2))
+    ]
+    stage[(verdicts.reason != "") & is_evaluation[keeper]] = "evaluation"
+    return Twins(keeper, stage, verdicts.reason, _clusters(len(rows), ties, _keys(rows)))
 
 
 _EXACT = {"image_sha256": "same_bytes", "pixels_hash": "same_pixels"}
@@ -65,14 +70,13 @@ class _Verdicts:
 
     def __init__(self, num_rows: int, rank: Ints, is_evaluation: Mask) -> None:
         self.keeper = np.arange(num_rows)
-        self.reason = np.full(num_rows, "", dtype=object)
+        self.reason: Words = np.full(num_rows, "", dtype=object)
         self._rank, self._is_evaluation = rank, is_evaluation
 
-    def drop_ties(self, ties: list[tuple[int, int]], reason: str, everywhere: bool) -> None:
-        for row, first in ties:
-            allowed = everywhere or self._is_evaluation[first]
-            if allowed and not self.reason[row] and not self._is_evaluation[row]:
-                self.keeper[row], self.reason[row] = first, reason
+    def drop_ties(self, ties: Ints, reason: str, everywhere: bool) -> None:
+        row, first = ties[:, 0], ties[:, 1]
+        allowed = (everywhere | self._is_evaluation[first]) & (self.reason[row] == "") & ~self._is_evaluation[row]
+        self.keeper[row[allowed]], self.reason[row[allowed]] = first[allowed], reason
 
     def drop_near(self, edges: Ints, everywhere: bool) -> None:
         """The leader pass: best first, a row falls to its nearest neighbour among those that were kept."""
@@ -100,38 +104,44 @@ class _Verdicts:
 
 def _ranks(rows: pa.Table, keep: str, is_evaluation: Mask) -> Ints:
     """0 for the best row. Evaluation pictures come first: what is near them must go, never they."""
-    keys = np.array(rows["key"].to_pylist(), dtype="U32")
     if keep == "first":
         order = np.lexsort((np.arange(len(rows)), ~is_evaluation))  # as the recipe lists its sources
     else:
         area = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
-        order = np.lexsort((keys, -rows["bytes"].to_numpy(), -area, ~is_evaluation))
+        order = np.lexsort((_keys(rows), -rows["bytes"].to_numpy(), -area, ~is_evaluation))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks
 
 
-def _pictures(rows: pa.Table, rank: Ints) -> Ints:
-    """Of each row the best-ranked row with the same source and origin."""
-    places = list(zip(rows["source"].to_pylist(), rows["origin"].to_pylist(), strict=True))
-    best: dict[tuple[str, str], int] = {}
-    for row in np.argsort(rank).tolist():
-        best.setdefault(places[row], row)
-    return np.array([best[place] for place in places], dtype=np.int64)
+def _keys(rows: pa.Table) -> NDArray[np.bytes_]:
+    """(n,) of 32 bytes each, in the order of the strings."""
+    keys: NDArray[np.bytes_] = np.array(rows["key"].to_numpy(), dtype="S32")
+    return keys
 
 
-def _equal(values: list[str], rows: Ints, rank: Ints) -> list[tuple[int, int]]:
-    """(row, best row of the same value) for all of `rows` that are not the best."""
-    best: dict[str, int] = {}
-    ordered = rows[np.argsort(rank[rows])].tolist()
-    pairs = [(row, best.setdefault(values[row], row)) for row in ordered]
-    return [(row, first) for row, first in pairs if row != first]
+def _places(rows: pa.Table) -> Ints:
+    """A number for each row that two rows share if they are of one picture: its source and origin."""
+    origin = _codes(rows["origin"])
+    places: Ints = _codes(rows["source"]) * (int(origin.max(initial=0)) + 1) + origin
+    return places
 
 
-def _stage(reason: str, keeper_is_evaluation: bool) -> str:
-    if reason and keeper_is_evaluation:
-        return "evaluation"
-    return {"": "", "near_picture": "near"}.get(reason, "exact")
+def _codes(column: pa.ChunkedArray) -> Ints:
+    """Equal values, equal numbers."""
+    values = column.combine_chunks()
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    codes: Ints = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes
+
+
+def _equal(codes: Ints, rows: Ints, rank: Ints) -> Ints:
+    """(n, 2) of row, best row of the same code, for all of `rows` that are not the best; best first."""
+    ordered = rows[np.argsort(rank[rows])]
+    _, first, group = np.unique(codes[ordered], return_index=True, return_inverse=True)
+    pairs = np.column_stack([ordered, ordered[first[group]]])
+    ties: Ints = pairs[pairs[:, 0] != pairs[:, 1]]
+    return ties
 
 
 def _to_the_end(keeper: Ints) -> Ints:
@@ -141,7 +151,7 @@ def _to_the_end(keeper: Ints) -> Ints:
     return keeper
 
 
-def _clusters(num_rows: int, ties: list[tuple[int, int]], keys: list[str]) -> Ints:
+def _clusters(num_rows: int, ties: Ints, keys: NDArray[np.bytes_]) -> Ints:
     """Components by union-find; the root of each is the row with the smallest key."""
     parent = list(range(num_rows))
 
@@ -151,7 +161,10 @@ def _clusters(num_rows: int, ties: list[tuple[int, int]], keys: list[str]) -> In
             row = parent[row]
         return row
 
-    for a, b in ties:
+    for a, b in ties.tolist():
         low, high = sorted((root(a), root(b)), key=lambda row: keys[row])
         parent[high] = low
-    return np.array([root(row) for row in range(num_rows)], dtype=np.int64)
+    tied = np.unique(ties)
+    found = np.arange(num_rows)
+    found[tied] = [root(row) for row in tied.tolist()]
+    return found

@@ -23,7 +23,8 @@ from .progress import progress
 RADIUS = 4  # bits of 64; distances of median-threshold hashes are almost always even
 MAX_CELL_DIFFERENCE = 18  # of 255, in any channel of any cell
 
-_CHUNK_PAIRS = 20_000
+_CHUNK_PAIRS = 50_000  # their thumbnails take 300 MB at most
+_STRIP_PAIRS = 2_000
 
 U64 = NDArray[np.uint64]
 Pairs = NDArray[np.int64]  # (n, 2)
@@ -34,18 +35,16 @@ def near_edges(codes: U64, thumbnails_of: Callable[[NDArray[np.int64]], NDArray[
     unique, group = np.unique(codes, return_inverse=True)
     members = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[members], np.arange(len(unique) + 1))
-    found = [
-        _verified(_all_pairs(members[starts[g] : starts[g + 1]]), thumbnails_of)
-        for g in np.flatnonzero(np.diff(starts) > 1)
+    alone = np.diff(starts) == 1
+    equal = [_all_pairs(members[starts[g] : starts[g + 1]]) for g in np.flatnonzero(~alone)]
+    near = hamming_pairs(unique, RADIUS)
+    single = alone[near].all(axis=1)  # nearly all of them: no other picture has either code
+    across = [
+        np.array(np.meshgrid(members[starts[a] : starts[a + 1]], members[starts[b] : starts[b + 1]])).reshape(2, -1).T
+        for a, b in near[~single]
     ]
-    for a, b in hamming_pairs(unique, RADIUS):
-        across = (
-            np.array(np.meshgrid(members[starts[a] : starts[a + 1]], members[starts[b] : starts[b + 1]]))
-            .reshape(2, -1)
-            .T
-        )
-        found.append(_verified(np.sort(across, axis=1), thumbnails_of))
-    pairs = np.concatenate([np.empty((0, 2), np.int64), *found])
+    proposed = np.concatenate([np.empty((0, 2), np.int64), *equal, *across, members[starts[near[single]]]])
+    pairs = _verified(np.sort(proposed, axis=1), thumbnails_of)
     distance = np.bitwise_count(codes[pairs[:, 0]] ^ codes[pairs[:, 1]]).astype(np.int64)
     edges = np.column_stack([pairs, distance])
     return edges[np.lexsort((edges[:, 1], edges[:, 0]))]
@@ -112,6 +111,16 @@ def _all_pairs(members: NDArray[np.int64]) -> Pairs:
 
 
 def _verified(pairs: Pairs, thumbnails_of: Callable[[NDArray[np.int64]], NDArray[np.uint8]]) -> Pairs:
-    chunks = [pairs[start : start + _CHUNK_PAIRS] for start in range(0, len(pairs), _CHUNK_PAIRS)]
-    kept = [chunk[same_colours(thumbnails_of(chunk[:, 0]), thumbnails_of(chunk[:, 1]))] for chunk in chunks]
-    return np.concatenate([np.empty((0, 2), np.int64), *kept])
+    kept = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(pairs), _CHUNK_PAIRS):
+        chunk = pairs[start : start + _CHUNK_PAIRS]
+        rows, place = np.unique(chunk, return_inverse=True)  # each thumbnail is read once
+        thumbnails, place = thumbnails_of(rows), place.reshape(-1, 2)
+        kept.append(chunk[_alike(thumbnails, place)])
+    return np.concatenate(kept)
+
+
+def _alike(thumbnails: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.bool_]:
+    """In strips: the differences of all pairs at once would take twice their thumbnails' memory."""
+    strips = [pairs[start : start + _STRIP_PAIRS] for start in range(0, len(pairs), _STRIP_PAIRS)]
+    return np.concatenate([same_colours(thumbnails[strip[:, 0]], thumbnails[strip[:, 1]]) for strip in strips])

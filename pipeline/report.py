@@ -25,7 +25,8 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
 from ..manifests.recipe import Recipe
 from .clean_image import decode
-from .corpus import ROOTS, STAGES, read_thumbnails, read_verdicts
+from .corpus import ROOTS, read_thumbnails, read_verdicts
+from .decide import STAGES
 from .loss_curve import loss_curve
 from .sources import read_picture
 

@@ -70,7 +70,7 @@ def test_diff_of_two_corpora_names_the_pairs_that_came_and_went(shapes: tuple[Re
     )
     stricter._base = recipe.base
     changes = difference(load_manifest(folder / "corpus"), build_corpus(stricter, tmp_path / "corpus"))
-    assert changes["recipe"]["captions.max_length"] == (None, 10)
+    assert changes["recipe"]["captions.max_length"] == (1000, 10)
     assert changes["samples"]["removed"] == 48  # 一个红色的方块，第1号 has eleven characters
     assert changes["samples"]["equal"] == 24
     with pytest.raises(BadInput, match="a manifest of corpus and one of shards"):

@@ -1,0 +1,149 @@
+"""From what was measured to a verdict for every pair: judge → caption counts → match → keep → decision table.
+
+    decisions = decide(recipe, measured, measured_evaluation, out, workers)      # a table, one row a pair
+    files = write_verdicts(decisions, measured, out)
+
+No picture is read: another threshold costs a second read of the tables, nothing more. What lies in memory are the few
+columns that decisions are made of, about 300 bytes a pair; the decision table itself is written part by part.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..manifests.atomic import whole_file
+from ..manifests.errors import BadInput
+from ..manifests.manifest import file_entry
+from ..manifests.pair import VERDICTS
+from ..manifests.recipe import Recipe
+from .judge import judge
+from .match import DECIDING, match
+from .part import Part, PartResult
+from .stage import run_stage
+
+STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "exact", "near")
+DECIDED = ("kept", "stage", "reason", "keeper", "distance", "cluster")
+
+_MEASURES, _JUDGED = "measures", ".work/judged"
+
+
+def decide(
+    recipe: Recipe,
+    measured: list[PartResult],
+    measured_evaluation: list[PartResult],
+    out: Path,
+    workers: int | None,
+) -> pa.Table:
+    """The columns DECIDED of every pair, with `key` and `source`, in the order of the parts. `out` is the corpus."""
+    judged = _judge(measured, recipe, out, workers)
+    pairs = _deciding_columns(out, measured, judged)
+    pairs = _drop_frequent_captions(pairs, recipe)
+    evaluation = measured_columns(out / "measures-evaluation", measured_evaluation)
+    return match(pairs, evaluation, recipe.duplicates)
+
+
+def write_verdicts(decisions: pa.Table, measured: list[PartResult], out: Path) -> list[dict[str, Any]]:
+    """The decision table, a Parquet file for each part of the measures. Returns the manifest's entries."""
+    folder = out / "verdicts"
+    names = [f"{result.name}.parquet" for result in measured]
+    for stale in folder.glob("*.parquet"):
+        if stale.name not in names:
+            stale.unlink()
+    files, start = [], 0
+    for name in names:
+        table = pq.read_table(out / _MEASURES / name, columns=[c for c in VERDICTS.names if c not in _DECIDED_LATER])
+        said = pq.read_table(out / _JUDGED / name, columns=["caption", "masked"])
+        rows = decisions.slice(start, len(table))
+        for column, source in [*(("caption", said), ("masked", said)), *((c, rows) for c in DECIDED)]:
+            table = table.append_column(column, source[column].combine_chunks())
+        with whole_file(folder / name) as temporary:
+            pq.write_table(table.select(VERDICTS.names).cast(VERDICTS), temporary, compression="zstd")
+        files.append(file_entry(out, f"verdicts/{name}", rows=len(table)))
+        start += len(table)
+    return files
+
+
+def funnel(decisions: pa.Table) -> list[dict[str, Any]]:
+    """Of every stage: pairs in, out, and dropped by reason; each stage's counts sum."""
+    counted = pa.table({name: decisions[name] for name in ("stage", "reason")})
+    counts = counted.group_by(["stage", "reason"]).aggregate([([], "count_all")]).sort_by("reason").to_pylist()
+    steps: list[dict[str, Any]] = []
+    left = len(decisions)
+    for stage in STAGES:
+        reasons = {row["reason"]: row["count_all"] for row in counts if row["stage"] == stage}
+        steps.append({"name": stage, "in": left, "out": left - sum(reasons.values()), "dropped": reasons})
+        left = steps[-1]["out"]
+    return steps
+
+
+def measured_columns(folder: Path, measured: list[PartResult]) -> pa.Table:
+    """The columns that decisions are made of; `measures` and `row` say where a pair's thumbnail is."""
+    tables = [
+        pa.table(
+            {field.name: pa.array([], field.type) for field in DECIDING if field.name not in ("caption", "reason")}
+            | {"caption_raw": pa.array([], pa.string()), "problem": pa.array([], pa.string())}
+        )
+    ]
+    names = [name for name in tables[0].column_names if name not in ("measures", "row")]
+    for result in measured:
+        path = folder / result.files[0]["name"]
+        table = pq.read_table(path, columns=names)
+        place = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
+        table = table.append_column("measures", place)
+        table = table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64)))
+        tables.append(table.select(tables[0].column_names).cast(tables[0].schema))
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+_DECIDED_LATER = ("caption", "masked", *DECIDED)
+
+
+def _judge(measured: list[PartResult], recipe: Recipe, out: Path, workers: int | None) -> list[PartResult]:
+    parts = [
+        Part(
+            result.name,
+            {"measures": result.files[0]["sha256"]},
+            {"measures": str((out / _MEASURES / result.files[0]["name"]).resolve())},
+        )
+        for result in measured
+    ]
+    config = {"captions": recipe.captions.model_dump(), "images": recipe.images.model_dump()}
+    return run_stage("judge", judge, parts, config, out / _JUDGED, workers=workers)
+
+
+def _deciding_columns(out: Path, measured: list[PartResult], judged: list[PartResult]) -> pa.Table:
+    """Of every measured pair, with its caption, stage and reason; both come in the order of the parts."""
+    pairs = measured_columns(out / _MEASURES, measured).drop_columns(["caption_raw", "problem"])
+    if not len(pairs):
+        raise BadInput(f"{out}: the sources hold no pair", cure="check the paths and the captions of the recipe")
+    names = ["caption", "stage", "reason"]
+    said = pa.concat_tables(
+        [pq.read_table(out / _JUDGED / result.files[0]["name"], columns=names) for result in judged]
+    )
+    for name in names:
+        column = said[name] if name == "caption" else said[name].dictionary_encode()
+        pairs = pairs.append_column(name, column)
+    return pairs
+
+
+def _drop_frequent_captions(pairs: pa.Table, recipe: Recipe) -> pa.Table:
+    """Boilerplate is what is said of many pictures; counted over the whole corpus, by all pairs still alive."""
+    max_count = recipe.captions.resolved().max_count
+    assert max_count is not None
+    alive = pc.equal(pairs["reason"], "").to_numpy()
+    caption = pairs["caption"].combine_chunks().dictionary_encode().indices.to_numpy()
+    counts = np.bincount(caption[alive], minlength=int(caption.max()) + 1)
+    return _set(pairs, alive & (counts[caption] > max_count), stage="caption", reason="caption_seen_too_often")
+
+
+def _set(table: pa.Table, rows: NDArray[np.bool_], **values: str) -> pa.Table:
+    """`table` with string columns set to one value in the rows of a mask."""
+    for name, value in values.items():
+        column = pc.if_else(pa.array(rows), value, table[name].cast(pa.string()))
+        table = table.set_column(table.schema.get_field_index(name), name, column.dictionary_encode())
+    return table
