@@ -170,6 +170,12 @@ class Similarity(Section):
     min: Annotated[float, Field(ge=-1, le=1)] | None = None
     max: Annotated[float, Field(ge=-1, le=1)] | None = None
 
+    @model_validator(mode="after")
+    def _has_a_model(self) -> "Similarity":
+        if self.model is None and (self.min is not None or self.max is not None):
+            raise ValueError("a threshold needs a model to measure with: name its folder as `model`")
+        return self
+
     def resolved(self) -> "Similarity":
         return _filled(self, PRESETS[self.preset].similarity)
 

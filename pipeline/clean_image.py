@@ -94,4 +94,5 @@ def _checks(row: dict[str, Any], rules: Images, short: int, long: int) -> tuple[
         ("blurred", row["sharpness"] < (rules.min_sharpness or 0)),
         ("wide_border", row["border"] > (1 if rules.max_border is None else rules.max_border)),
         ("low_jpeg_quality", quality is not None and quality < (rules.min_jpeg_quality or 1)),
+        ("unsafe", rules.max_nsfw is not None and row["nsfw"] > rules.max_nsfw),
     )

@@ -9,6 +9,7 @@ broken run stopped; another threshold is decided anew without decoding a picture
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
-from ..manifests.recipe import EmojiSource, Recipe, Source
+from ..manifests.recipe import EmojiSource, FolderSource, ParquetSource, Recipe, Source, UrlsSource
 from . import emoji_corpus
 from .decide import decide, funnel, write_verdicts
 from .measure import measure
@@ -49,7 +50,8 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     measured_evaluation = (
         measure_sources(evaluation, recipe, out / "measures-evaluation", workers) if evaluation else []
     )
-    table = decide(recipe, measured, measured_evaluation, out, workers)
+    roots = {source.name: source.root for source in sources}
+    table = decide(recipe, measured, measured_evaluation, roots, out, workers)
     drop_manifest(out)
     files = write_verdicts(table, measured, out)
     document = new_manifest(
@@ -72,13 +74,22 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
 
 def open_source(source: Source, recipe: Recipe, out: Path, workers: int | None = None) -> OpenSource:
     """Where the pictures of a source lie; what does not lie anywhere yet is gathered into tars first."""
+    folder = gathered_folder(out, source.name)
     if isinstance(source, EmojiSource):
-        folder = gathered_folder(out, source.name)
-        run_stage(
-            f"draw {source.name}", emoji_corpus.gather, emoji_corpus.gather_parts(source), {}, folder, workers=workers
-        )
+        parts = emoji_corpus.gather_parts(source)
+        run_stage(f"draw {source.name}", emoji_corpus.gather, parts, {}, folder, workers=workers)
         return OpenSource(source.name, "webdataset", folder, *emoji_corpus.LICENSES[source.artwork])
-    return OpenSource(source.name, source.kind, recipe.base / source.path, source.license, source.attribution)
+    if isinstance(source, UrlsSource):
+        from .fetch import gather_urls
+
+        gather_urls(source, recipe.base / source.path, folder, workers)
+        return OpenSource(source.name, "webdataset", folder, source.license, source.attribution)
+    opened = OpenSource(source.name, source.kind, recipe.base / source.path, source.license, source.attribution)
+    if isinstance(source, FolderSource):
+        return replace(opened, captions=source.captions)
+    if isinstance(source, ParquetSource):
+        return replace(opened, columns={"image": source.image, "caption": source.caption})
+    return opened
 
 
 def gathered_folder(corpus: Path, source_name: str) -> Path:
@@ -87,10 +98,9 @@ def gathered_folder(corpus: Path, source_name: str) -> Path:
 
 def picture_roots(recipe: Recipe, corpus: Path) -> dict[str, Path]:
     """Source name → the folder (or tar) that `origin` is relative to."""
+    gathered = (EmojiSource, UrlsSource)
     return {
-        source.name: gathered_folder(corpus, source.name)
-        if isinstance(source, EmojiSource)
-        else recipe.base / source.path
+        source.name: gathered_folder(corpus, source.name) if isinstance(source, gathered) else recipe.base / source.path
         for source in recipe.sources
     }
 

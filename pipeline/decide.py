@@ -1,12 +1,14 @@
-"""From what was measured to a verdict for every pair: judge → caption counts → match → keep → decision table.
+"""From what was measured to a verdict for every pair: judge → similarity → caption counts → match → decision table.
 
-    decisions = decide(recipe, measured, measured_evaluation, out, workers)      # a table, one row a pair
+    decisions = decide(recipe, measured, measured_evaluation, roots, out, workers)      # a table, one row a pair
     files = write_verdicts(decisions, measured, out)
 
-No picture is read: another threshold costs a second read of the tables, nothing more. What lies in memory are the few
-columns that decisions are made of, about 300 bytes a pair; the decision table itself is written part by part.
+Another threshold costs a second read of the tables; pictures are read again only for a score that was never asked for.
+What lies in memory are the few columns that decisions are made of, about 300 bytes a pair; the decision table itself
+is written part by part.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +19,36 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..manifests.atomic import whole_file
+from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.pair import VERDICTS
 from ..manifests.recipe import Recipe
 from .judge import judge
 from .match import DECIDING, match
+from .nsfw_score import check_installed, nsfw
 from .part import Part, PartResult
+from .similarity import model_hash, similarity
 from .stage import run_stage
 
 STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "exact", "near")
 DECIDED = ("kept", "stage", "reason", "keeper", "distance", "cluster")
 
-_MEASURES, _JUDGED = "measures", ".work/judged"
+_MEASURES, _JUDGED, _NSFW, _SIMILARITY = "measures", ".work/judged", "nsfw", "similarity"
 
 
 def decide(
     recipe: Recipe,
     measured: list[PartResult],
     measured_evaluation: list[PartResult],
+    roots: dict[str, Path],
     out: Path,
     workers: int | None,
 ) -> pa.Table:
     """The columns DECIDED of every pair, with `key` and `source`, in the order of the parts. `out` is the corpus."""
-    judged = _judge(measured, recipe, out, workers)
+    judged = _judge(measured, recipe, roots, out, workers)
     pairs = _deciding_columns(out, measured, judged)
+    pairs = _drop_unlike(pairs, _similarity(measured, judged, recipe, roots, out, workers), recipe)
     pairs = _drop_frequent_captions(pairs, recipe)
     evaluation = measured_columns(out / "measures-evaluation", measured_evaluation)
     return match(pairs, evaluation, recipe.duplicates)
@@ -103,17 +110,56 @@ def measured_columns(folder: Path, measured: list[PartResult]) -> pa.Table:
 _DECIDED_LATER = ("caption", "masked", *DECIDED)
 
 
-def _judge(measured: list[PartResult], recipe: Recipe, out: Path, workers: int | None) -> list[PartResult]:
-    parts = [
-        Part(
-            result.name,
-            {"measures": result.files[0]["sha256"]},
-            {"measures": str((out / _MEASURES / result.files[0]["name"]).resolve())},
-        )
-        for result in measured
-    ]
-    config = {"captions": recipe.captions.model_dump(), "images": recipe.images.model_dump()}
+def _judge(
+    measured: list[PartResult], recipe: Recipe, roots: dict[str, Path], out: Path, workers: int | None
+) -> list[PartResult]:
+    parts = [_part(result, roots, out) for result in measured]
+    if recipe.images.resolved().max_nsfw is not None:
+        check_installed()
+        scored = run_stage("nsfw", nsfw, parts, {}, out / _NSFW, workers=workers)
+        parts = [_with(part, out / _NSFW, nsfw=result) for part, result in zip(parts, scored, strict=True)]
+    captions, images = recipe.captions.model_dump(), recipe.images.model_dump()
+    config: dict[str, Any] = {"captions": captions, "images": images, "words": None}
+    if recipe.captions.word_list:
+        from .clean_caption import read_words
+
+        words = recipe.base / recipe.captions.word_list
+        read_words(words)  # refused here, before any task
+        config["words"] = sha256_of_file(words)
+        parts = [replace(part, place={**part.place, "words": str(words.resolve())}) for part in parts]
     return run_stage("judge", judge, parts, config, out / _JUDGED, workers=workers)
+
+
+def _similarity(
+    measured: list[PartResult], judged: list[PartResult], recipe: Recipe, roots: dict[str, Path], out: Path,
+    workers: int | None,
+) -> pa.ChunkedArray | None:  # fmt: skip
+    """Of every pair, null where it was not asked for; None when no model is named."""
+    if recipe.similarity.model is None:
+        return None
+    model = recipe.base / recipe.similarity.model
+    config = {"model": model_hash(model)}
+    parts = [
+        _with(_part(result, roots, out, model=str(model.resolve())), out / _JUDGED, judged=said)
+        for result, said in zip(measured, judged, strict=True)
+    ]
+    found = run_stage("similarity", similarity, parts, config, out / _SIMILARITY, workers=workers)
+    tables = [pq.read_table(out / _SIMILARITY / result.files[0]["name"]) for result in found]
+    return pa.concat_tables(tables)["similarity"]
+
+
+def _part(result: PartResult, roots: dict[str, Path], out: Path, **place: str) -> Part:
+    """What was measured of a part, as the input of a stage that follows."""
+    root = str(roots[result.summary["source"]].resolve())
+    return _with(Part(result.name, {}, {"root": root, **place}), out / _MEASURES, measures=result)
+
+
+def _with(part: Part, folder: Path, **results: PartResult) -> Part:
+    """`part` with the one file of an earlier stage's result, under a name: hashed by content, handed over as a path."""
+    files = {name: result.files[0] for name, result in results.items()}
+    identity = {name: file["sha256"] for name, file in files.items()}
+    place = {name: str((folder / file["name"]).resolve()) for name, file in files.items()}
+    return replace(part, identity={**part.identity, **identity}, place={**part.place, **place})
 
 
 def _deciding_columns(out: Path, measured: list[PartResult], judged: list[PartResult]) -> pa.Table:
@@ -128,6 +174,19 @@ def _deciding_columns(out: Path, measured: list[PartResult], judged: list[PartRe
     for name in names:
         column = said[name] if name == "caption" else said[name].dictionary_encode()
         pairs = pairs.append_column(name, column)
+    return pairs
+
+
+def _drop_unlike(pairs: pa.Table, cosines: pa.ChunkedArray | None, recipe: Recipe) -> pa.Table:
+    """Pairs whose picture and caption say different things, or, above the maximum, the same letters."""
+    if cosines is None:
+        return pairs
+    rules = recipe.similarity.resolved()
+    cosine = cosines.to_numpy()  # not a number compares as false, both ways
+    if rules.min is not None:
+        pairs = _set(pairs, cosine < rules.min, stage="pair", reason="unlike_caption")
+    if rules.max is not None:
+        pairs = _set(pairs, cosine > rules.max, stage="pair", reason="too_like_caption")
     return pairs
 
 

@@ -36,8 +36,10 @@ _COLUMNS = [
 def judge(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     captions = Captions.model_validate(config["captions"]).resolved()
     images = Images.model_validate(config["images"]).resolved()
-    rows = pq.read_table(part.place["measures"], columns=_COLUMNS).to_pylist()
-    judged = [judge_pair(row, captions, images) for row in rows]
+    table = pq.read_table(part.place["measures"], columns=_COLUMNS)
+    if "nsfw" in part.place:
+        table = table.append_column("nsfw", pq.read_table(part.place["nsfw"])["nsfw"])
+    judged = [judge_pair(row, captions, images) for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", compression="zstd")
     return {"pairs": len(judged)}
 

@@ -30,7 +30,7 @@ def measure(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
             if len(rows) >= _GROUP_ROWS:
                 count += _flush(writer, rows)
         count += _flush(writer, rows)
-    return {"pairs": count}
+    return {"source": part.identity["source"], "pairs": count}
 
 
 def _pairs(part: Part, found: Found, measured: dict[str, Any]) -> Iterator[dict[str, Any]]:
