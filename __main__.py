@@ -18,7 +18,7 @@ import typer
 
 from .manifests.errors import BadInput, CheckFailed, TuwenError
 from .manifests.manifest import FILE_NAME, Manifest, load_manifest
-from .manifests.recipe import Recipe, load_recipe
+from .manifests.recipe import Recipe, load_recipe, recorded_recipe
 
 BUG = 70  # sysexits.h: internal software error; an uncaught exception would exit with 1, which means something here
 
@@ -62,6 +62,27 @@ def corpus(
     write_report(folder, folder) if out else write_report(folder.parent)
     totals = manifest.document["totals"]
     _say(manifest, f"{totals['kept']} of {totals['pairs']} pairs kept", as_json)
+
+
+@app.command()
+def export(
+    corpus: Annotated[Path, typer.Argument(metavar="CORPUS", help="The folder of a corpus.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the tars go.")],
+    sets: Set = None,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """The kept pairs as ordinary WebDataset tars (picture, txt, json), with Croissant and a data card."""
+    from .pipeline.export import export as export_pairs
+
+    loaded = load_manifest(_corpus_folder(corpus), "corpus")
+    recipe = recorded_recipe(loaded.document["lineage"], sets)
+    _start(ray, workers)
+    made = export_pairs(loaded, recipe, out, workers)
+    totals = made.document["totals"]
+    tars = len(made.document["files"])
+    _say(made, f"{totals['pairs']} pairs of {totals['pictures']} pictures in {tars} tars", as_json)
 
 
 @app.command()
@@ -192,7 +213,7 @@ def why(
     """Every measurement, verdict and twin of one pair."""
     from .pipeline.why import explain
 
-    rows = explain(load_manifest(corpus / "corpus" if (corpus / "corpus").is_dir() else corpus, "corpus"), key)
+    rows = explain(load_manifest(_corpus_folder(corpus), "corpus"), key)
     text = "\n\n".join("\n".join(f"{name:>14}  {value}" for name, value in row.items()) for row in rows)
     _print(rows, text, as_json)
 
@@ -304,8 +325,8 @@ def quarantine(
     _say(made, f"{made.document['totals']['samples']} samples left, {stones} tombstones", as_json)
 
 
-@manifest_app.command()
-def export(
+@manifest_app.command("export")
+def export_samples_of(
     manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
     out: Annotated[Path, typer.Option("--out", help="Where the tars go.")],
     layout: Annotated[str, typer.Option("--layout", help="sample: KEY.codes.npy, KEY.txt, KEY.json.")] = "sample",
@@ -379,6 +400,11 @@ def _refresh_report(stage: Path) -> None:
 
     if (stage.parent / "corpus" / "manifest.json").is_file():
         write_report(stage.parent)
+
+
+def _corpus_folder(folder: Path) -> Path:
+    """Of the folder of a run, or of the corpus itself."""
+    return folder / "corpus" if (folder / "corpus").is_dir() else folder
 
 
 def _run_folder(recipe: Recipe) -> Path:

@@ -26,7 +26,7 @@ class Tar:
 
 @dataclass(frozen=True)
 class Member:
-    """What a sample has under one extension."""
+    """What a sample has under one extension, or under one of several: `jpg png`."""
 
     extension: str
     media_type: str
@@ -86,7 +86,7 @@ def _file_set(label: str, member: Member, tars: list[Tar]) -> Json:
         "name": f"{label}-files",
         "containedIn": [{"@id": tar.name} for tar in tars],
         "encodingFormat": member.media_type,
-        "includes": f"*.{member.extension}",
+        "includes": [f"*.{extension}" for extension in member.extension.split()],
     }
 
 

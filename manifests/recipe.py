@@ -9,6 +9,7 @@ bad values are refused with the file, the key, the value and the cure.
 
 import difflib
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -177,7 +178,7 @@ class Similarity(Section):
         return self
 
     def resolved(self) -> "Similarity":
-        return _filled(self, PRESETS[self.preset].similarity)
+        return self if self.model is None else _filled(self, PRESETS[self.preset].similarity)
 
 
 class Duplicates(Section):
@@ -230,6 +231,12 @@ class Export(Section):
     tar_pairs: Annotated[int, Field(ge=1)] = 5000
     contact: str = ""  # whom to ask for the removal of a picture; stands in the data card
 
+    @model_validator(mode="after")
+    def _scales_what_it_encodes(self) -> "Export":
+        if self.pictures == "original" and self.max_side is not None:
+            raise ValueError("original bytes cannot be scaled: say `pictures: jpeg`, webp or png")
+        return self
+
 
 class Train(Section):
     preset: Literal["tiny", "demo", "small"] = "demo"
@@ -277,6 +284,11 @@ class Recipe(Section):
         return exact(self.model_copy(update=said).model_dump(mode="json"))  # type: ignore[no-any-return]
 
 
+def recorded_recipe(lineage: dict[str, Any], overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a manifest's lineage, with some keys changed. Its relative paths mean nothing any more."""
+    return _recipe("the recipe of the manifest", deepcopy(lineage["recipe"]), overrides)
+
+
 def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
     """Raises BadInput on a missing file, broken YAML, an unknown key or a bad value."""
     path = _find(name_or_path)
@@ -288,14 +300,18 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         ) from None
     if not isinstance(document, dict):
         raise BadInput(f"{path}: not a recipe", cure="a recipe is a mapping with `name:` and `sources:`")
+    recipe = _recipe(str(path), document, overrides)
+    recipe._base = path.parent.resolve()
+    return recipe
+
+
+def _recipe(where: str, document: dict[str, Any], overrides: list[str] | None) -> Recipe:
     for override in overrides or []:
         _override(document, override)
     try:
-        recipe = Recipe.model_validate(document)
+        return Recipe.model_validate(document)
     except ValidationError as error:
-        raise _refusal(path, error) from None
-    recipe._base = path.parent.resolve()
-    return recipe
+        raise _refusal(where, error) from None
 
 
 def _find(name_or_path: str) -> Path:
@@ -327,7 +343,7 @@ def _override(document: dict[str, Any], override: str) -> None:
         raise BadInput(f"--set {override}: there is no such place in the recipe", cure="check the path") from None
 
 
-def _refusal(path: Path, error: ValidationError) -> BadInput:
+def _refusal(path: str, error: ValidationError) -> BadInput:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -98,7 +98,8 @@ def _corrupt_places(data: np.memmap[Any, Any], shard: ShardEntry) -> Iterator[st
 
 def _verify_totals(manifest: Manifest) -> Iterator[str]:
     """Counts that must agree with each other: shards against splits, every step's in against its out and dropped."""
-    samples = {shard.name: shard.samples for shard in manifest.shards}
+    samples = {entry["name"]: entry.get("rows", 0) for entry in manifest.document.get("files", [])}
+    samples |= {shard.name: shard.samples for shard in manifest.shards}
     for name, split in manifest.document.get("splits", {}).items():
         if sum(samples.get(shard, 0) for shard in split["shards"]) != split["samples"]:
             yield f"split {name}: its shards do not hold {split['samples']} samples; {_CURE}"

@@ -9,6 +9,7 @@ broken run stopped; another threshold is decided anew without decoding a picture
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
         schema={field.name: str(field.type) for field in VERDICTS},
         files=files,
         lineage={"recipe": recipe.document(), "parents": [], "steps": funnel(table)},
-        licenses=_licenses(table, sources),
+        licenses=_licenses(out, files, sources),
         totals={"pairs": len(table), "kept": int(pc.sum(table["kept"]).as_py() or 0)},
     )
     manifest = save_manifest(out, document)
@@ -113,13 +114,16 @@ def measure_sources(sources: list[OpenSource], recipe: Recipe, out: Path, worker
 
 def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Table:
     """The decision table of a corpus, all parts in order. Raises CheckFailed on a part that was altered."""
-    tables = []
+    return pa.concat_tables(verdict_parts(corpus, columns))
+
+
+def verdict_parts(corpus: Manifest, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The decision table part by part, so that it need not fit in memory."""
     for entry in corpus.document["files"]:
         path = corpus.folder / entry["name"]
         if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
             raise CheckFailed(f"{path}: missing or altered", cure="run `tuwen corpus` again")
-        tables.append(pq.read_table(path, columns=columns))
-    return pa.concat_tables(tables)
+        yield pq.read_table(path, columns=columns)
 
 
 def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[np.float32]:
@@ -135,6 +139,14 @@ def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[
     return means
 
 
+def roots_of(corpus: Manifest) -> dict[str, Path]:
+    """Where the pictures of each source lie on this machine: what was gathered moves with the corpus."""
+    path = corpus.folder / ROOTS
+    said = json.loads(path.read_bytes()) if path.is_file() else {}
+    gathered = {name: gathered_folder(corpus.folder, name) for name in said}
+    return {name: gathered[name] if gathered[name].is_dir() else Path(root) for name, root in said.items()}
+
+
 def _remember_roots(sources: list[OpenSource], out: Path) -> None:
     """Where the pictures lie on this machine: for pages that show them; no part of the manifest."""
     with whole_file(out / ROOTS) as temporary:
@@ -143,15 +155,20 @@ def _remember_roots(sources: list[OpenSource], out: Path) -> None:
         )
 
 
-def _licenses(table: pa.Table, sources: list[OpenSource]) -> list[dict[str, Any]]:
-    """Who must be named for what was kept, and for how many pairs."""
-    kept = Counter(table.filter(table["kept"])["source"].cast(pa.string()).to_pylist())
+def _licenses(out: Path, files: list[dict[str, Any]], sources: list[OpenSource]) -> list[dict[str, Any]]:
+    """Who must be named for what was kept, and for how many pairs; a source may have pictures of several licences."""
+    kept: Counter[tuple[str, str]] = Counter()
+    for file in files:
+        table = pq.read_table(out / file["name"], columns=["source", "license", "kept"])
+        counts = table.filter(table["kept"]).group_by(["source", "license"]).aggregate([([], "count_all")])
+        kept.update({(row["source"], row["license"]): row["count_all"] for row in counts.to_pylist()})
     return [
         {
             "source": source.name,
-            "license": source.license,
+            "license": words,
             "attribution": source.attribution,
-            "samples": kept[source.name],
+            "samples": kept[source.name, words],
         }
         for source in sources
+        for words in sorted({words for name, words in kept if name == source.name} or {source.license})
     ]

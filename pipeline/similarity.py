@@ -63,7 +63,8 @@ class _ChineseClip:
         from transformers import ChineseCLIPModel, ChineseCLIPProcessor
 
         torch.set_num_threads(1)  # a task has one CPU, and sums depend on the number of threads
-        self._model = ChineseCLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        self._model = ChineseCLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        self._model.train(False)
         self._processor = ChineseCLIPProcessor.from_pretrained(folder, local_files_only=True)
 
     def pixels(self, picture: Any) -> Any:

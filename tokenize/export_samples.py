@@ -19,6 +19,7 @@ import numpy as np
 
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.canonical import canonical_json
+from ..manifests.catalogue import Listed, card_head, wids_index
 from ..manifests.croissant import Member, Tar, croissant
 from ..manifests.manifest import (
     Manifest,
@@ -130,19 +131,13 @@ def _write_indices(manifest: Manifest, shards: list[ShardEntry], out: Path) -> N
     splits = {
         name: [by_name[shard] for shard in split["shards"]] for name, split in manifest.document["splits"].items()
     }
-    texts = {f"index.{split}.json": _wids_index(split, listed) for split, listed in splits.items() if listed}
+    texts = {f"index.{split}.json": wids_index(split, _listed(tars)) for split, tars in splits.items() if tars}
     texts["croissant.json"] = json.dumps(_croissant(manifest, splits), indent=1, ensure_ascii=False) + "\n"
     texts["README.md"] = _card(manifest, splits)
     texts[".nv-meta/dataset.yaml"] = _ENERGON
     for name, text in texts.items():
         with whole_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _wids_index(split: str, shards: list[ShardEntry]) -> str:
-    listed = [{"url": shard.name, "nsamples": shard.samples, "filesize": shard.bytes} for shard in shards]
-    index = {"__kind__": "wids-shard-index-v1", "wids_version": 1, "name": split, "shardlist": listed}
-    return json.dumps(index, indent=1) + "\n"
 
 
 def _croissant(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> dict[str, Any]:
@@ -161,17 +156,16 @@ def _croissant(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> dict[
     )
 
 
+def _listed(shards: list[ShardEntry]) -> list[Listed]:
+    return [Listed(shard.name, shard.samples, shard.bytes) for shard in shards]
+
+
 def _card(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> str:
-    """A README whose head Hugging Face `datasets` reads: without it neighbours named like a split are taken as data."""
-    head = ["---", "configs:", "- config_name: default", "  data_files:"]
-    for split, listed in splits.items():
-        head += [f"  - split: {split}", "    path:", *(f"    - {shard.name}" for shard in listed)] if listed else []
     sources = [
         f"* {entry['license']}: {entry['samples']} samples of {entry['source']}. {entry['attribution']}"
         for entry in manifest.document["licenses"]
     ]
     body = [
-        "---",
         "",
         f"Made from `{manifest.id}`.",
         "Of each pair `KEY.codes.npy`, `KEY.json`, `KEY.txt`. `manifest.json` has the whole lineage, `croissant.json`",
@@ -179,4 +173,5 @@ def _card(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> str:
         "",
         *sources,
     ]
+    head = card_head({split: [shard.name for shard in listed] for split, listed in splits.items()})
     return "\n".join([*head, *body]) + "\n"
