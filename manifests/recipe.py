@@ -156,7 +156,7 @@ class Images(Section):
     max_nsfw: Share | None = None  # needs the extra `safety`
     single_colour: Literal["drop", "keep"] = "drop"
     animated: Literal["first", "drop"] = "first"  # of an animation its first frame, or nothing
-    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000  # refused from the header, before decoding
+    max_pixels: Annotated[int, Field(ge=1)] = 50_000_000  # refused from the header; so many take at most 0.9 GB (WebP)
     max_seconds: Annotated[float, Field(gt=0)] = 30.0  # of CPU for one picture: more is a hang
 
     def resolved(self) -> "Images":

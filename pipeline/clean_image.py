@@ -1,6 +1,6 @@
 """Picture bytes → upright RGB pixels, or the reason why not; and the rules on what was measured.
 
-    decoded = decode(data, max_pixels=100_000_000)
+    decoded = decode(data, max_pixels=50_000_000)
     decoded.picture, decoded.format          # or: decoded.problem == "truncated"
 
 The format is told by the content, never by a name. Size is read from the header and refused there, before any pixel

@@ -1,6 +1,6 @@
 """Measure once: every picture of a part is decoded a single time; all that a later rule may ask goes into Parquet.
 
-    run_stage("measure", measure, list_parts(source), {"max_pixels": 100_000_000, "max_seconds": 30}, out=…)
+    run_stage("measure", measure, list_parts(source), {"max_pixels": 50_000_000, "max_seconds": 30}, out=…)
 
 Comes in: a part of a source. Goes out: `PART.parquet` with one row a pair (a picture with two captions is two
 pairs), by `manifests.pair.MEASURES`. A picture that cannot be read is a row too, with the problem in it.

@@ -1,6 +1,6 @@
 """All that is measured of one picture, in one decode: the columns of `manifests.pair.MEASURES` that speak of it.
 
-measure_picture(Found("cat.jpg", ["一只猫"], data), {"max_pixels": 100_000_000})
+measure_picture(Found("cat.jpg", ["一只猫"], data), {"max_pixels": 50_000_000})
 """
 
 import hashlib

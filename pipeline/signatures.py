@@ -19,6 +19,7 @@ from ..manifests.pair import THUMBNAIL_SIDE_PX
 
 _PHASH_SIDE_PX = 32
 _QUALITY_SIDE_PX = 256
+_STRIP_ROWS = 256
 _BORDER_TOLERANCE = 8  # of 255: JPEG's noise around an edge
 
 # The luminance table of the JPEG standard (Annex K.1), which libjpeg scales by quality; its order does not matter here.
@@ -32,18 +33,24 @@ _LUMINANCE_TABLE = np.array([
 
 def signatures(picture: Image.Image) -> dict[str, Any]:
     """Of an upright RGB picture: size, pixels_hash, phash64, thumbnail."""
-    digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
-    digest.update(picture.tobytes())
     # Antialiased BILINEAR: with BOX a picture scaled by 0.35 differs by 51 of 255 from itself, so by 8. The gap of 3
     # lets Pillow average whole blocks first, three times as fast, and leaves enough for the filter.
     side = (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
     return {
         "width": picture.width,
         "height": picture.height,
-        "pixels_hash": digest.hexdigest()[:32],
+        "pixels_hash": pixels_hash(picture),
         "phash64": phash64(picture),
         "thumbnail": picture.resize(side, Image.Resampling.BILINEAR, reducing_gap=3.0).tobytes(),
     }
+
+
+def pixels_hash(picture: Image.Image) -> str:
+    """32 hex digits over size and pixels; in strips, since the bytes of a large picture are as large as the picture."""
+    digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
+    for top in range(0, picture.height, _STRIP_ROWS):
+        digest.update(picture.crop((0, top, picture.width, min(top + _STRIP_ROWS, picture.height))).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def quality(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None) -> dict[str, Any]:
@@ -91,9 +98,16 @@ def _colourfulness(rgb: NDArray[np.float32]) -> float:
 
 def _border(rgb: NDArray[np.uint8]) -> float:
     """Share of the area outside of the box that has more than one colour in each of its outermost rows and columns."""
-    top, bottom = _flat_ends(np.ptp(rgb, axis=1).max(axis=1))
-    left, right = _flat_ends(np.ptp(rgb[top:bottom], axis=0).max(axis=1)) if bottom > top else (0, 0)
+    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1))  # channel by channel numpy is 30 times as fast
+    top, bottom = _flat_ends(_ranges(planes, axis=2))
+    left, right = _flat_ends(_ranges(planes[:, top:bottom], axis=1)) if bottom > top else (0, 0)
     return 1 - (bottom - top) * (right - left) / _QUALITY_SIDE_PX**2
+
+
+def _ranges(planes: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
+    """Of each row or column, the range of the channel that varies most."""
+    ranges: NDArray[np.uint8] = (planes.max(axis=axis) - planes.min(axis=axis)).max(axis=0)
+    return ranges
 
 
 def _flat_ends(ranges: NDArray[np.uint8]) -> tuple[int, int]:

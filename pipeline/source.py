@@ -14,6 +14,9 @@ from .part import Part
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "svg", "heic", "jfif"})
 
 
+MOST_BYTES = 256 * 1024**2  # of one picture's file: no picture needs more, and all of it is in memory at once
+
+
 @dataclass(frozen=True)
 class OpenSource:
     """A source whose pictures lie on disk: a folder's own, or what was gathered into tars."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ..manifests.errors import BadInput
 from .part import Part
-from .source import PICTURES, Found, OpenSource, as_text, on_disk, part_of, whole_text
+from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, on_disk, part_of, whole_text
 
 _CURE = "restore it, or take it out of the source"
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # key, ending: as webdataset's base_plus_ext, without its torch
@@ -144,9 +144,10 @@ def _found(sample: _Sample, tar_name: str) -> Iterator[Found]:
     """Each picture of a key with its captions; a key without a picture is a caption without one."""
     pictures = [ending for ending in sorted(sample.members) if ending.rpartition(".")[2] in PICTURES]
     for ending in pictures:
-        name, offset, _ = sample.members[ending]
+        name, offset, size = sample.members[ending]
         captions, about = _captions(sample, ending.rpartition(".")[0])
-        yield Found(f"{tar_name}/{name}", captions, sample.read(ending), offset, about["url"], about["license"])
+        data, problem = (sample.read(ending), None) if size <= MOST_BYTES else (None, "file_too_large")
+        yield Found(f"{tar_name}/{name}", captions, data, offset, about["url"], about["license"], problem)
     if not pictures:
         name, _, _ = next(iter(sample.members.values()))
         captions, about = _captions(sample, "")

@@ -2,7 +2,7 @@
 
     upright_rgb(image, orientation_of(image)).picture
 
-Works in strips where a step would need a copy of its own: a picture of 100 million pixels takes well under a gigabyte.
+Works in strips where a step would need a copy of its own: a picture of 50 million pixels takes under a gigabyte.
 """
 
 import io
