@@ -211,9 +211,9 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Every measurement, verdict and twin of one pair."""
-    from .pipeline.why import explain
+    from .pipeline.why import explain_pair
 
-    rows = explain(load_manifest(_corpus_folder(corpus), "corpus"), key)
+    rows = explain_pair(load_manifest(_corpus_folder(corpus), "corpus"), key)
     text = "\n\n".join("\n".join(f"{name:>14}  {value}" for name, value in row.items()) for row in rows)
     _print(rows, text, as_json)
 

@@ -8,13 +8,14 @@ bad values are refused with the file, the key, the value and the cure.
 """
 
 import difflib
+import ipaddress
 import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .canonical import exact
 from .errors import BadInput
@@ -72,6 +73,16 @@ class ParquetSource(Section):
     attribution: str = ""
 
 
+def _as_network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError("must be a network, such as 10.1.0.0/16, or one address") from None
+
+
+Network = Annotated[str, AfterValidator(_as_network)]
+
+
 class Fetch(Section):
     """How pictures are downloaded: politely, and from public addresses only."""
 
@@ -84,7 +95,7 @@ class Fetch(Section):
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     robots: Literal["obey", "ignore"] = "obey"  # robots.txt
     robots_tag: Literal["obey", "ignore"] = "obey"  # X-Robots-Tag: noai, noimageai, noindex
-    allow_addresses: list[str] = []  # networks such as 127.0.0.0/8 that are not public and may be asked all the same
+    allow_addresses: list[Network] = []  # such as 10.1.0.0/16: not public, and may be asked all the same
 
 
 class UrlsSource(Section):

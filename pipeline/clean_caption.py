@@ -1,64 +1,59 @@
 """A caption as it was found → as a model should read it, or the reason to drop it.
 
-    clean_caption("  ＡＢＣ１２３　紅色的車，很快！ ", rules)      # ("ABC123 红色的车，很快！", "")
+    cleaner = CaptionCleaner(Captions(preset="wukong").resolved())
+    cleaner("  紅色的車，加微信：abc_1990 ")       # Cleaned("红色的车，加微信：〈微信〉", "wechat", "")
 
-NFKC turns full-width ，！？ into ASCII and … into three dots; Chinese punctuation is meant, so it is kept.
-Length counts characters. The share of Han counts letters and digits only: punctuation has no language.
+Normalised first, then masked, then judged; the first rule that speaks against it is the reason, and those come first
+that tell the user most: an English caption is in a foreign language before it is too long. Tokens of masked data are
+the model's to read, but no rule on language or length counts them.
 """
 
-import re
-import unicodedata
-from functools import cache
-
-from opencc import OpenCC
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..manifests.recipe import Captions
+from .boilerplate import is_boilerplate, is_broken
+from .caption_language import han_of, language
+from .caption_text import normalise
+from .caption_words import WordList, words_and_nouns
+from .file_name import is_file_name
+from .personal_data import mask_personal_data, without_tokens
+from .repetition import repetition
 
-_KEPT_PUNCTUATION = "，。！？：；（）、《》〈〉「」『』【】“”‘’…—～·￥％＋－"
-_SEGMENTS = re.compile(f"([{_KEPT_PUNCTUATION}]+)")
-_HAN = re.compile(r"[\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-_FILE_NAME = re.compile(r"^[\w\-. ()（）]*\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
-# 000.jpg and its kin: CogView's and Wukong's authors both met captions that are nothing but a file's name.
-
-
-def clean_caption(raw: str | None, rules: Captions) -> tuple[str, str]:
-    """(caption, reason): the reason is empty when the caption stays. `rules` must be `resolved()`."""
-    if raw is None:
-        return "", "no_caption"
-    caption = normalise(raw, simplify=bool(rules.simplify))
-    return caption, caption_problem(caption, rules)
-
-
-def normalise(raw: str, simplify: bool) -> str:
-    text = "".join(
-        part if _SEGMENTS.fullmatch(part) else unicodedata.normalize("NFKC", part) for part in _SEGMENTS.split(raw)
-    )
-    text = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
-    text = "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Co", "Cs", "Cn"))
-    text = " ".join(text.split())
-    return _simplifier().convert(text) if simplify else text
-
-
-def caption_problem(caption: str, rules: Captions) -> str:
-    assert rules.min_length is not None and rules.max_length is not None and rules.min_han_share is not None
-    if not caption:
-        return "empty_caption"
-    if len(caption) < rules.min_length:
-        return "caption_too_short"
-    if len(caption) > rules.max_length:
-        return "caption_too_long"
-    if _FILE_NAME.match(caption):
-        return "file_name"
-    if han_share(caption) < rules.min_han_share:
-        return "too_little_han"
-    return ""
+# In the order in which they are tried.
+CAPTION_REASONS = {
+    "no_caption": "没有文字 · no caption",
+    "empty_caption": "文字为空 · nothing left of the caption",
+    "broken_text": "文字已损坏 · text that a wrong decoding destroyed",
+    "file_name": "只是文件名 · nothing but a file name",
+    "word_list": "含有词表中的词 · holds a word of the list",
+    "personal_data": "含有个人信息 · personal data",
+    "foreign_language": "不是所需语言 · in another language",
+    "too_little_han": "汉字比例过低 · too small a share of Han",
+    "too_few_han": "汉字太少 · too few Han characters",
+    "boilerplate": "网页套话或广告 · boilerplate or advertisement",
+    "repetitive": "反复重复 · says one thing again and again",
+    "too_many_han": "汉字太多 · too many Han characters",
+    "caption_too_short": "文字太短 · too short",
+    "caption_too_long": "文字太长 · too long",
+    "too_few_words": "词太少 · too few words",
+    "too_many_words": "词太多 · too many words",
+    "no_noun": "没有名词 · too few nouns",
+    "caption_seen_too_often": "全库重复过多 · said of too many pairs",
+}
 
 
-def han_share(caption: str) -> float:
-    letters = [char for char in caption if char.isalnum()]
-    return sum(bool(_HAN.match(char)) for char in letters) / len(letters) if letters else 0.0
+@dataclass(frozen=True)
+class Cleaned:
+    caption: str
+    masked: str = ""  # the kinds of personal data that were found: "mobile,url"
+    reason: str = ""  # one of CAPTION_REASONS; empty when it stays
 
 
-@cache
-def _simplifier() -> OpenCC:
-    return OpenCC("t2s")
+class CaptionCleaner:
+    """`rules` must be `resolved()`; `words` are those of the user's list. Made once, used for every caption of a part."""
+
+    def __init__(self, rules: Captions, words: Sequence[str] = ()) -> None:
+        self._rules = rules
+        self._words = WordList(self._normalised(word) for word in words)
+        self._counts_words = (rules.min_words or 0) > 0 or (rules.min_nouns or 0) > 0 or rules.max_words is not None

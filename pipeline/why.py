@@ -1,38 +1,59 @@
-"""`tuwen why`: every measurement, verdict and twin of one pair.
+"""`tuwen why`: every measurement, score, verdict and twin of one pair.
 
-rows = explain(load_manifest("runs/emoji/corpus"), "8a31")      # a key, or the first digits of one
+rows = explain_pair(load_manifest("runs/emoji/corpus"), "8a31")      # a key, or the first digits of one
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest
-from .corpus import read_verdicts
+from ..manifests.pair import MEASURES, VERDICTS
+from .corpus import verdict_parts
+
+_MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, "thumbnail", "problem")]
 
 
-def explain(corpus: Manifest, key: str) -> list[dict[str, Any]]:
+def explain_pair(corpus: Manifest, key: str) -> list[dict[str, Any]]:
     """The pair first, then its twins. Raises BadInput when no pair, or more than one, begins with `key`."""
-    verdicts = read_verdicts(corpus)
-    found = verdicts.filter(pc.starts_with(verdicts["key"], key.lower()))
+    begins = key.lower()
+    found = list(_rows(corpus, lambda table: pc.starts_with(table["key"], begins)))
     if len(found) != 1:
-        problem = "no such pair" if not len(found) else f"{len(found)} pairs begin so"
+        problem = "no such pair" if not found else f"{len(found)} pairs begin so"
         raise BadInput(
             f"{key}: {problem} in {corpus.folder}", cure="give a key of the decision table, or more of its digits"
         )
-    pair = found.to_pylist()[0]
-    related = pc.or_(pc.equal(verdicts["cluster"], pair["cluster"]), pc.equal(verdicts["key"], pair["keeper"] or ""))
-    twins = verdicts.filter(pc.and_(related, pc.not_equal(verdicts["key"], pair["key"])))
-    return [_readable(pair), *(_readable(twin) for twin in _sorted(twins))]
+    pair = found[0]
+    twins = _rows(corpus, lambda table: pc.equal(table["cluster"], pair["cluster"]))
+    keeper = _rows(corpus, lambda table: pc.equal(table["key"], pair["keeper"] or ""))
+    related = {row["key"]: row for row in (*twins, *keeper) if row["key"] != pair["key"]}
+    return [pair, *sorted(related.values(), key=lambda row: (not row["kept"], row["key"]))]
 
 
-def _sorted(twins: pa.Table) -> list[dict[str, Any]]:
-    return sorted(twins.to_pylist(), key=lambda twin: (not twin["kept"], twin["key"]))
+def _rows(corpus: Manifest, asked: Any) -> Iterator[dict[str, Any]]:
+    """The rows of the decision table for which `asked(table)` is true, with what was measured of them."""
+    for entry, table in zip(corpus.document["files"], verdict_parts(corpus), strict=True):
+        places = pc.indices_nonzero(asked(table)).to_pylist()
+        if places:
+            yield from _readable(corpus, Path(entry["name"]).name, table, places)
 
 
-def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    verdict = "kept" if row["kept"] else f"dropped at {row['stage']}: {row['reason']}"
-    row["phash64"] = None if row["phash64"] is None else f"{row['phash64']:016x}"
-    return {"verdict": verdict, **row}
+def _readable(corpus: Manifest, file: str, table: pa.Table, places: list[int]) -> Iterator[dict[str, Any]]:
+    measured = pq.read_table(corpus.folder / "measures" / file, columns=_MEASURED).take(places).to_pylist()
+    scores = {name: pq.read_table(corpus.folder / name / file)[name] for name in _scores(corpus)}
+    for place, row, more in zip(places, table.take(places).to_pylist(), measured, strict=True):
+        verdict = "kept" if row["kept"] else f"dropped at {row['stage']}: {row['reason']}"
+        row["phash64"] = None if row["phash64"] is None else f"{row['phash64']:016x}"
+        yield {"verdict": verdict, **row, **more, **{name: scores[name][place].as_py() for name in scores}}
+
+
+def _scores(corpus: Manifest) -> list[str]:
+    """Those that this corpus was decided by: others may lie there from an earlier recipe."""
+    recipe = corpus.document["lineage"]["recipe"]
+    asked = {"nsfw": recipe["images"]["max_nsfw"], "similarity": recipe["similarity"]["model"]}
+    return [name for name, rule in asked.items() if rule is not None]

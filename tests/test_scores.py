@@ -9,6 +9,7 @@ from PIL import Image
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.why import explain_pair
 
 from .conftest import write_recipe
 from .hostile import picture, saved
@@ -135,3 +136,13 @@ def test_pairs_outside_of_the_cosines_that_are_asked_for_are_dropped_at_pair(
 def test_a_score_that_cannot_be_had_is_refused_with_the_cure(pictures: Path, similarity: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         build_corpus(load_recipe(str(write_recipe(pictures, similarity=similarity))), pictures / "corpus")
+
+
+def test_why_says_every_measurement_and_score_of_a_pair(pictures: Path, chinese_clip: Path) -> None:
+    recipe = str(write_recipe(pictures, similarity=f"{{model: '{chinese_clip}'}}", images="{max_nsfw: 1}"))
+    corpus = build_corpus(load_recipe(recipe), pictures / "corpus")
+    rows = {row["origin"]: row for row in read_verdicts(corpus).to_pylist()}
+    said = explain_pair(corpus, rows["2.jpg"]["key"])[0]
+    assert said["nsfw"] == scores_of(pictures / "corpus", "nsfw")[3]
+    assert said["similarity"] == scores_of(pictures / "corpus", "similarity")[3]
+    assert said["verdict"] == "kept" and said["entropy"] > 4 and said["jpeg_quality"] == 75

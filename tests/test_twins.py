@@ -14,7 +14,7 @@ from tuwen.manifests.pair import VERDICTS
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
 from tuwen.pipeline.report import write_report
-from tuwen.pipeline.why import explain
+from tuwen.pipeline.why import explain_pair
 
 from .conftest import draw, encoded, png, write_pictures, write_recipe
 
@@ -101,12 +101,12 @@ def test_every_dropped_twin_names_a_keeper_that_was_kept(twins: tuple[Path, dict
 
 def test_why_explains_a_pair_and_its_twins(twins: tuple[Path, dict[str, dict[str, Any]]]) -> None:
     corpus = load_manifest(twins[0])
-    pair, *others = explain(corpus, twins[1]["jpeg.jpg"]["key"][:12])
+    pair, *others = explain_pair(corpus, twins[1]["jpeg.jpg"]["key"][:12])
     assert pair["verdict"] == "dropped at near: near_picture"
     assert {other["origin"] for other in others} == {"larger.png", "circle.png", "copy.png", "same-pixels.bmp"}
     assert others[0]["verdict"] == "kept"
     with pytest.raises(BadInput, match="no such pair"):
-        explain(corpus, "zz")
+        explain_pair(corpus, "zz")
 
 
 def test_the_order_of_files_changes_no_verdict(tmp_path: Path) -> None:
