@@ -49,13 +49,18 @@ def corpus(
     sets: Set = None,
     workers: Workers = None,
     ray: RayAddress = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what the recipe will do, and do nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Sources → judged, deduplicated pairs, manifest, report."""
     from .pipeline.corpus import build_corpus
+    from .pipeline.explain import explain as explain_recipe
     from .pipeline.report import write_report
 
     loaded = load_recipe(recipe, sets)
+    if explain:
+        _print(loaded.document(), explain_recipe(loaded), as_json)
+        return
     _start(ray, workers)
     folder = out or _run_folder(loaded) / "corpus"
     manifest = build_corpus(loaded, folder, workers)

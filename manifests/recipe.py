@@ -139,6 +139,7 @@ class Captions(Section):
     max_words: Annotated[int, Field(ge=1)] | None = None
     min_nouns: Annotated[int, Field(ge=0)] | None = None
     min_han: Annotated[int, Field(ge=0)] | None = None  # Han characters
+    max_han: Annotated[int, Field(ge=1)] | None = None
     min_han_share: Share | None = None  # of the letters and digits
     languages: list[Literal["zh", "ja", "ko", "other"]] | None = None  # those that stay; empty: all
     boilerplate: Literal["drop", "keep"] | None = None  # file names, 点击查看大图, advertisements
@@ -146,6 +147,15 @@ class Captions(Section):
     max_count: Annotated[int, Field(ge=1)] | None = None  # a caption seen more often than this in the corpus is dropped
     personal: Literal["mask", "drop", "keep"] = "mask"  # mobile, ID card, bank card, e-mail, QQ, WeChat, URL, IP
     word_list: str | None = None  # a file of words, one a line; a caption that holds one is dropped
+
+    @model_validator(mode="after")
+    def _some_caption_can_pass(self) -> "Captions":
+        rules = self.resolved()
+        for what in ("length", "words", "han"):
+            least, most = getattr(rules, f"min_{what}"), getattr(rules, f"max_{what}")
+            if least > most:
+                raise ValueError(f"min_{what} {least} is above max_{what} {most}, so no caption could pass")
+        return self
 
     def resolved(self) -> "Captions":
         """Every rule that is left open taken from the preset, else from what holds without one."""

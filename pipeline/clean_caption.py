@@ -20,27 +20,13 @@ from .file_name import is_file_name
 from .personal_data import mask_personal_data, without_tokens
 from .repetition import repetition
 
-# In the order in which they are tried.
-CAPTION_REASONS = {
-    "no_caption": "没有文字 · no caption",
-    "empty_caption": "文字为空 · nothing left of the caption",
-    "broken_text": "文字已损坏 · text that a wrong decoding destroyed",
-    "file_name": "只是文件名 · nothing but a file name",
-    "word_list": "含有词表中的词 · holds a word of the list",
-    "personal_data": "含有个人信息 · personal data",
-    "foreign_language": "不是所需语言 · in another language",
-    "too_little_han": "汉字比例过低 · too small a share of Han",
-    "too_few_han": "汉字太少 · too few Han characters",
-    "boilerplate": "网页套话或广告 · boilerplate or advertisement",
-    "repetitive": "反复重复 · says one thing again and again",
-    "too_many_han": "汉字太多 · too many Han characters",
-    "caption_too_short": "文字太短 · too short",
-    "caption_too_long": "文字太长 · too long",
-    "too_few_words": "词太少 · too few words",
-    "too_many_words": "词太多 · too many words",
-    "no_noun": "没有名词 · too few nouns",
-    "caption_seen_too_often": "全库重复过多 · said of too many pairs",
-}
+# In the order in which they are tried; `reasons` has their titles.
+CAPTION_REASONS = (
+    "no_caption", "word_list", "empty_caption", "broken_text", "file_name", "personal_data", "foreign_language",
+    "too_little_han", "too_few_han", "boilerplate", "repetitive", "too_many_han", "caption_too_short",
+    "caption_too_long", "too_few_words", "too_many_words", "no_noun",
+)  # fmt: skip
+_READ_AT_MOST = 20_000  # characters, or four times captions.max_length; more is a page, and is not looked at
 
 
 @dataclass(frozen=True)
@@ -51,9 +37,78 @@ class Cleaned:
 
 
 class CaptionCleaner:
-    """`rules` must be `resolved()`; `words` are those of the user's list. Made once, used for every caption of a part."""
+    """`rules` must be `resolved()`; `words` are those of the user's list. Made once, called for every caption."""
 
     def __init__(self, rules: Captions, words: Sequence[str] = ()) -> None:
         self._rules = rules
-        self._words = WordList(self._normalised(word) for word in words)
-        self._counts_words = (rules.min_words or 0) > 0 or (rules.min_nouns or 0) > 0 or rules.max_words is not None
+        self._simplify, self._emoji = bool(rules.simplify), rules.emoji or "keep"
+        self._read_at_most = max(_READ_AT_MOST, 4 * (rules.max_length or 0))
+        self._words = WordList(normalise(word, self._simplify, self._emoji) for word in words)
+
+    def __call__(self, raw: str | None) -> Cleaned:
+        if raw is None:
+            return Cleaned("", reason="no_caption")
+        if len(raw) > self._read_at_most:
+            return Cleaned("", reason="caption_too_long")
+        text = normalise(raw, self._simplify, self._emoji)
+        caption, kinds = (text, "") if self._rules.personal == "keep" else mask_personal_data(text)
+        reason = "word_list" if self._words.holds(text) else self._problem(caption, kinds)
+        return Cleaned(caption, kinds, reason)
+
+    def _problem(self, caption: str, kinds: str) -> str:
+        rules = self._rules
+        if not caption:
+            return "empty_caption"
+        if rules.boilerplate == "drop" and is_broken(caption):
+            return "broken_text"
+        if rules.boilerplate == "drop" and is_file_name(caption):
+            return "file_name"
+        words = without_tokens(caption)
+        if (kinds and rules.personal == "drop") or (words != caption and not any(map(str.isalnum, words))):
+            return "personal_data"
+        return _in_wrong_language(words, rules) or _says_nothing(caption, rules) or _in_wrong_measure(words, rules)
+
+
+def _in_wrong_language(text: str, rules: Captions) -> str:
+    if rules.languages and language(text) not in (*rules.languages, "none"):
+        return "foreign_language"
+    if rules.min_han_share and han_share(text) < rules.min_han_share:
+        return "too_little_han"
+    if rules.min_han and len(han_of(text)) < rules.min_han:
+        return "too_few_han"
+    return ""
+
+
+def _says_nothing(caption: str, rules: Captions) -> str:
+    assert rules.max_repetition is not None
+    if rules.boilerplate == "drop" and is_boilerplate(caption):
+        return "boilerplate"
+    if rules.max_repetition < 1 and repetition(caption, rules.max_repetition) > rules.max_repetition:
+        return "repetitive"
+    return ""
+
+
+def _in_wrong_measure(text: str, rules: Captions) -> str:
+    assert rules.min_length is not None and rules.max_length is not None and rules.max_han is not None
+    if len(text) > rules.max_han and len(han_of(text)) > rules.max_han:
+        return "too_many_han"
+    if len(text) < rules.min_length:
+        return "caption_too_short"
+    if len(text) > rules.max_length:
+        return "caption_too_long"
+    assert rules.min_words is not None and rules.max_words is not None and rules.min_nouns is not None
+    if rules.min_words or rules.min_nouns or len(text) > rules.max_words:  # cutting words takes 2 µs
+        words, nouns = words_and_nouns(text)
+        if words < rules.min_words:
+            return "too_few_words"
+        if words > rules.max_words:
+            return "too_many_words"
+        if nouns < rules.min_nouns:
+            return "no_noun"
+    return ""
+
+
+def han_share(caption: str) -> float:
+    """Of the letters and digits: punctuation has no language."""
+    letters = sum(map(str.isalnum, caption))
+    return len(han_of(caption)) / letters if letters else 0.0

@@ -24,6 +24,7 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.pair import VERDICTS
 from ..manifests.recipe import Recipe
+from .caption_words import read_words
 from .judge import judge
 from .match import DECIDING, match
 from .nsfw_score import check_installed, nsfw
@@ -121,8 +122,6 @@ def _judge(
     captions, images = recipe.captions.model_dump(), recipe.images.model_dump()
     config: dict[str, Any] = {"captions": captions, "images": images, "words": None}
     if recipe.captions.word_list:
-        from .clean_caption import read_words
-
         words = recipe.base / recipe.captions.word_list
         read_words(words)  # refused here, before any task
         config["words"] = sha256_of_file(words)

@@ -1,9 +1,9 @@
-"""Decide what can be decided of a pair alone: was it read, is the picture fit, is the caption fit.
+"""Decide what can be decided of a pair alone: was it fetched, was it read, is the picture fit, is the caption fit.
 
-    run_stage("judge", judge, parts, recipe.document(), out=work / "judged")
+    run_stage("judge", judge, parts, {"captions": …, "images": …, "words": None}, out=work / "judged")
 
-Comes in: a part's measures. Goes out: `PART.parquet` with `key, caption, stage, reason` in the same order. No
-picture is decoded: another threshold costs a second read of the tables, nothing more.
+Comes in: a part's measures, and its NSFW scores where a rule asks. Goes out: `PART.parquet` with `key, caption, masked,
+stage, reason` in the same order. No picture is decoded: another threshold costs a second read of the tables.
 """
 
 from pathlib import Path
@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..manifests.recipe import Captions, Images
-from .clean_caption import clean_caption
+from .caption_words import read_words
+from .clean_caption import CaptionCleaner
 from .clean_image import picture_problem
+from .fetch_problems import FETCH_PROBLEMS
 from .part import Part
 
 JUDGED = pa.schema(
@@ -28,30 +30,32 @@ JUDGED = pa.schema(
 )
 
 _COLUMNS = [
-    "key", "caption_raw", "bytes", "width", "height", "format", "frames", "std", "entropy", "sharpness", "border",
-    "jpeg_quality", "problem",
+    "key", "caption_raw", "bytes", "image_sha256", "width", "height", "format", "frames", "std", "entropy", "sharpness",
+    "border", "jpeg_quality", "problem",
 ]  # fmt: skip
 
 
 def judge(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    captions = Captions.model_validate(config["captions"]).resolved()
+    words = read_words(Path(part.place["words"])) if "words" in part.place else []
+    cleaner = CaptionCleaner(Captions.model_validate(config["captions"]).resolved(), words)
     images = Images.model_validate(config["images"]).resolved()
     table = pq.read_table(part.place["measures"], columns=_COLUMNS)
     if "nsfw" in part.place:
         table = table.append_column("nsfw", pq.read_table(part.place["nsfw"])["nsfw"])
-    judged = [judge_pair(row, captions, images) for row in table.to_pylist()]
+    judged = [judge_pair(row, cleaner, images) for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", compression="zstd")
     return {"pairs": len(judged)}
 
 
-def judge_pair(row: dict[str, Any], captions: Captions, images: Images) -> dict[str, str]:
+def judge_pair(row: dict[str, Any], cleaner: CaptionCleaner, images: Images) -> dict[str, str]:
     """The first rule that speaks against the pair names its stage and its reason."""
-    caption, caption_reason = clean_caption(row["caption_raw"], captions)
-    verdict = {"key": row["key"], "caption": caption, "masked": "", "stage": "", "reason": ""}
-    if row["problem"]:
-        return verdict | {"stage": "read", "reason": row["problem"]}
+    cleaned = cleaner(row["caption_raw"])
+    verdict = {"key": row["key"], "caption": cleaned.caption, "masked": cleaned.masked, "stage": "", "reason": ""}
+    if problem := row["problem"]:
+        fetching = row["image_sha256"] is None and (problem in FETCH_PROBLEMS or problem.startswith("http_"))
+        return verdict | {"stage": "fetch" if fetching else "read", "reason": problem}
     if reason := picture_problem(row, images):
         return verdict | {"stage": "picture", "reason": reason}
-    if caption_reason:
-        return verdict | {"stage": "caption", "reason": caption_reason}
+    if cleaned.reason:
+        return verdict | {"stage": "caption", "reason": cleaned.reason}
     return verdict

@@ -1,6 +1,6 @@
-"""A training's losses as an SVG that needs no script.
+"""A training's losses as a chart that needs no script.
 
-    svg = loss_curve([{"step": 0, "codes": 6.9, "text": 7.1}, …])
+    chart = loss_curve([{"step": 0, "codes": 6.9, "text": 7.1}, …])
 
 Text and codes are drawn apart, in nats a token; behind each smoothed line stand the raw values, faintly.
 """
@@ -10,40 +10,37 @@ from typing import Any
 
 from markupsafe import Markup
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 860, 300, 46, 34, 14, 90
+from .report_charts import Chart
+
 _POINTS = 240
-_LINES = (("codes", "画 codes"), ("text", "文 text"))
+_LINES = {"codes": "画 codes", "text": "文 text"}
 
 
-def loss_curve(losses: list[dict[str, Any]]) -> Markup:
+def loss_curve(losses: list[dict[str, Any]]) -> Chart:
     steps: int = losses[-1]["step"] + 1
-    top: float = max(
-        1.0, math.ceil(max(entry[name] for entry in losses for name, _ in _LINES if math.isfinite(entry[name])))
-    )
+    finite = [entry[name] for entry in losses for name in _LINES if math.isfinite(entry[name])]
+    top = max(1.0, math.ceil(max(finite, default=1.0)))
 
-    def x(step: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * step / max(1, steps - 1)
+    def place(step: float, loss: float) -> str:
+        return f"{100 * step / max(1, steps - 1):.2f},{100 * (1 - min(loss, top) / top):.2f}"
 
-    def y(loss: float) -> float:
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - loss / top)
-
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" class="curve" role="img" aria-label="loss by step">']
-    for loss in _ticks(top):
-        parts.append(f'<path d="M{_LEFT} {y(loss):.1f}H{_WIDTH - _RIGHT}" class="grid"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y(loss) + 4:.1f}" text-anchor="end">{loss:g}</text>')
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        place = f'x="{x(share * (steps - 1)):.1f}" y="{_HEIGHT - 10}"'
-        parts.append(f'<text {place} text-anchor="middle">{round(share * steps):,}</text>')
-    for name, label in _LINES:
+    parts = ['<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">']
+    words = []
+    for name, label in _LINES.items():
         smooth, raw = _smoothed(losses, name)
         for kind, points in (("raw", raw), ("smooth", smooth)):
-            path = " ".join(f"{x(step):.1f},{y(min(loss, top)):.1f}" for step, loss in points)
+            path = " ".join(place(step, loss) for step, loss in points)
             parts.append(f'<polyline points="{path}" class="{kind} {name}"/>')
-        end = smooth[-1][1]
-        parts.append(
-            f'<text x="{_WIDTH - _RIGHT + 8}" y="{y(end) + 4:.1f}" class="label {name}">{label} {end:.2f}</text>'
-        )
-    return Markup("".join([*parts, "</svg>"]))
+        words.append(f"{label} {smooth[-1][1]:.2f}")
+    return Chart(
+        title="",
+        words=words,
+        svg=Markup("".join([*parts, "</svg>"])),
+        across=[(100 * share, f"{round(share * steps):,}") for share in (0, 0.25, 0.5, 0.75, 1)],
+        up=[(100 * loss / top, f"{loss:g}") for loss in _ticks(top)],
+        marks=[],
+        unit="steps",
+    )
 
 
 def _smoothed(losses: list[dict[str, Any]], name: str) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:

@@ -2,218 +2,203 @@
 
     write_report(Path("runs/emoji"))
 
-Reads only what the stages left on disk (manifests, decision table, losses, paintings), so it can be written after
-any of them and shows what is there. Galleries are samples in the order of the keys, which are hashes: the same
-pictures each time, and as quick for a million pairs as for a thousand.
+Reads only what the stages left on disk (manifests, decision table, measures, losses, paintings), so it can be written
+after any of them and shows what is there. Counts and histograms are exact and read part by part; pictures are a
+sample in the order of the keys, which are hashes: the same ones each time.
 """
 
-import base64
-import io
-import json
-from collections import Counter
+import unicodedata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jinja2
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from PIL import Image
 
 from ..manifests.atomic import whole_file
-from ..manifests.errors import BadInput
-from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
-from ..manifests.recipe import Recipe
-from .clean_image import decode
-from .corpus import ROOTS, read_thumbnails, read_verdicts
+from ..manifests.manifest import Manifest, load_manifest
+from ..manifests.recipe import Recipe, recorded_recipe
 from .decide import STAGES
-from .loss_curve import loss_curve
-from .sources import read_picture
+from .reasons import STAGES as STAGE_CHARACTERS
+from .reasons import title_of
+from .report_evidence import measured_of, rule_of
+from .report_fetching import fetching_chart
+from .report_numbers import Numbers
+from .report_parts import Row, corpus_parts
+from .report_pictures import SmallPictures
+from .report_plots import caption_charts, picture_charts
+from .report_samples import Samples, worst_twins
+from .report_training import proofs, read_json, shards_section, training_section
 
-_KEPT_SHOWN = 36
-_DROPPED_SHOWN = 9  # of each reason
-_TWINS_SHOWN = 18
-_PICTURE_PX = 72
-
-REASONS = {
-    "missing_picture": "有文无图 · a caption without its picture",
-    "empty_file": "空文件 · an empty file",
-    "svg": "SVG · not a raster picture",
-    "not_a_picture": "不是图片 · not a picture",
-    "broken_header": "文件头损坏 · a broken header",
-    "broken_pixels": "数据损坏 · broken pixel data",
-    "truncated": "文件不完整 · a truncated file",
-    "too_many_pixels": "像素过多 · too many pixels",
-    "too_small": "太小 · too small",
-    "too_long": "太窄长 · too long and narrow",
-    "single_colour": "单色 · of a single colour",
-    "no_caption": "无描述 · no caption",
-    "empty_caption": "描述为空 · an empty caption",
-    "caption_too_short": "描述太短 · a caption too short",
-    "caption_too_long": "描述太长 · a caption too long",
-    "file_name": "只是文件名 · nothing but a file name",
-    "too_little_han": "汉字太少 · too little Chinese",
-    "caption_seen_too_often": "套话 · boilerplate, seen too often",
-    "same_caption": "描述相同 · the same caption",
-    "same_bytes": "字节相同 · the same bytes",
-    "same_pixels": "像素相同 · the same pixels",
-    "near_picture": "近似 · nearly the same picture",
-}
+_CAPTIONS_SHOWN = 10  # of those said most often
+_REASONS_SHOWN = 3  # of a source, in its line of the table
+_FORMATS_SHOWN = 6
+_OPEN = 8  # reasons whose examples are seen without a click
+_WHOLE_CHARACTERS = 1000  # of a caption, when it is pointed at
 
 
 def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
     """Into `run`, the folder that holds corpus/ (or `corpus_folder` does), and shards/ and train/ if they are there."""
     corpus = load_manifest(corpus_folder or run / "corpus", "corpus")
-    recipe = Recipe.model_validate(corpus.document["lineage"]["recipe"])
-    verdicts = read_verdicts(corpus).sort_by("key")
+    recipe = recorded_recipe(corpus.document["lineage"])
+    numbers, samples = Numbers(), Samples()
+    for part in corpus_parts(corpus):
+        numbers.add(part)
+        samples.add(part)
     page = _template().render(
         name=recipe.name,
         totals=corpus.document["totals"],
-        funnel=_funnel(corpus),
-        sources=corpus.document["licenses"],
-        kept=_gallery(corpus, verdicts.filter(verdicts["kept"]), _KEPT_SHOWN),
-        dropped=_dropped(corpus, verdicts),
-        twins=_twins(corpus, verdicts),
-        shards=_shards(run / "shards"),
-        training=_training(run / "train"),
-        proofs=_proofs(run),
-        environment=corpus.document["lineage"]["environment"],
-        tool=corpus.document["lineage"]["tool"],
-        times=_json(run / "times.json") or [],
+        lineage=corpus.document["lineage"],
+        contact=recipe.export.contact,
+        **_counted(corpus, recipe, numbers),
+        **_shown(corpus, recipe, numbers, samples),
+        shards=shards_section(run / "shards"),
+        training=training_section(run / "train"),
+        proofs=proofs(run, corpus),
+        times=read_json(run / "times.json") or [],
     )
     path = run / "report.html"
     with whole_file(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_bytes(page.encode("utf-8", "replace"))
     return path
 
 
-def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(
-        "report.html"
-    )
+def _counted(corpus: Manifest, recipe: Recipe, numbers: Numbers) -> dict[str, Any]:
+    """What the page says in numbers and charts."""
+    fetching = fetching_chart(corpus)
+    return {
+        "funnel": _funnel(corpus),
+        "stages": [stage for stage in STAGES if any(about.stages[stage] for about in numbers.sources.values())],
+        "sources": _sources(corpus, numbers),
+        "licenses": _licenses(corpus),
+        "charts": [*picture_charts(numbers, recipe), *([fetching] if fetching else [])],
+        "formats": _formats(numbers),
+        "caption_charts": caption_charts(numbers, recipe),
+        "distinct_captions": numbers.captions.distinct(),
+        "most_said": [
+            (_plain(said["caption"])[:_WHOLE_CHARACTERS], said["dropped"], said["kept"])
+            for said in numbers.captions.most_said(corpus, _CAPTIONS_SHOWN)
+        ],
+    }
+
+
+def _shown(corpus: Manifest, recipe: Recipe, numbers: Numbers, samples: Samples) -> dict[str, Any]:
+    """What the page shows in pictures."""
+    twins = worst_twins(corpus, samples)
+    pictures = SmallPictures(corpus)
+    groups = [
+        (reason, count, samples.of(reason))
+        for reason, count in sorted(numbers.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    ]
+    pictures.add([*samples.of(""), *(row for _, _, rows in groups for row in rows)])
+    pictures.add([row for row, keeper, _ in twins for row in (row, keeper)])
+    return {
+        "kept": [_tile(row, pictures) for row in samples.of("")],
+        "dropped": [
+            {
+                "reason": reason, "title": title_of(reason), "count": count, "rule": rule_of(reason, recipe),
+                "open": place < _OPEN,
+                "examples": [_tile(row, pictures, numbers) for row in rows],
+            }
+            for place, (reason, count, rows) in enumerate(groups)
+        ],
+        "twins": [
+            {"dropped": _tile(row, pictures), "keeper": _tile(keeper, pictures), "difference": difference}
+            for row, keeper, difference in twins
+        ],
+    }  # fmt: skip
 
 
 def _funnel(corpus: Manifest) -> list[dict[str, Any]]:
-    """Of every stage what came out, as a share of all pairs, and what fell by reason."""
-    pairs = corpus.document["totals"]["pairs"]
+    """Of every stage what went in and came out, as shares of all pairs, and what fell by reason."""
+    pairs = corpus.document["totals"]["pairs"] or 1
     return [
         {
             **step,
+            "character": STAGE_CHARACTERS.get(step["name"], ""),
+            "fell": step["in"] - step["out"],
             "share": 100 * step["out"] / pairs,
-            "reasons": [(REASONS.get(reason, reason), count) for reason, count in step["dropped"].items()],
+            "fell_share": 100 * (step["in"] - step["out"]) / pairs,
+            "reasons": sorted(
+                ((title_of(reason), count) for reason, count in step["dropped"].items()),
+                key=lambda entry: (-entry[1], entry[0]),
+            ),
         }
         for step in corpus.document["lineage"]["steps"]
         if step["name"] in STAGES
     ]
 
 
-def _gallery(corpus: Manifest, rows: pa.Table, most: int) -> list[dict[str, Any]]:
-    return [{**row, "picture": _picture(corpus, row)} for row in rows.slice(0, most).to_pylist()]
-
-
-def _dropped(corpus: Manifest, verdicts: pa.Table) -> list[dict[str, Any]]:
-    counts = Counter(verdicts.filter(pc.invert(verdicts["kept"]))["reason"].to_pylist())
-    return [
-        {
-            "reason": reason,
-            "title": REASONS.get(reason, reason),
-            "count": count,
-            "examples": _gallery(corpus, verdicts.filter(pc.equal(verdicts["reason"], reason)), _DROPPED_SHOWN),
-        }
-        for reason, count in counts.most_common()
-    ]
-
-
-def _twins(corpus: Manifest, verdicts: pa.Table) -> list[dict[str, Any]]:
-    """Dropped beside kept, the least alike first, so that a person can judge the threshold."""
-    twins = verdicts.filter(pc.is_valid(verdicts["keeper"]))
-    keepers = verdicts.filter(pc.is_in(verdicts["key"], twins["keeper"].combine_chunks()))
-    by_key = {row["key"]: row for row in keepers.to_pylist()}
-    pairs = [(row, by_key[row["keeper"]]) for row in twins.to_pylist() if row["keeper"] in by_key]
-    if not pairs:  # none, or all of an evaluation set, which the table does not hold
-        return []
-    left = read_thumbnails(corpus, [row["key"] for row, _ in pairs], 32)
-    right = read_thumbnails(corpus, [keeper["key"] for _, keeper in pairs], 32)
-    difference = np.abs(left - right).reshape(len(pairs), -1).max(axis=1)
-    worst = np.argsort(-difference, kind="stable")[:_TWINS_SHOWN]
-    return [
-        {
-            "dropped": {**pairs[place][0], "picture": _picture(corpus, pairs[place][0])},
-            "keeper": {**pairs[place][1], "picture": _picture(corpus, pairs[place][1])},
-            "difference": int(difference[place]),
-        }
-        for place in worst.tolist()
-    ]
-
-
-def _shards(folder: Path) -> dict[str, Any] | None:
-    if not (folder / FILE_NAME).is_file():
-        return None
-    document = load_manifest(folder, "shards").document
-    return {
-        "totals": document["totals"],
-        "splits": document["splits"],
-        "leakage": document["leakage"],
-        "tokenizer": document["lineage"]["image_tokenizer"],
-        "measured": _json(folder / "reconstruction.json"),
-        "sheet": _file(folder / "reconstruction.png"),
-    }
-
-
-def _training(folder: Path) -> dict[str, Any] | None:
-    if not (folder / FILE_NAME).is_file():
-        return None
-    losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-    paintings = _json(folder / "paintings" / "paintings.json") or []
-    return {
-        "run": _json(folder / "run.json"),
-        "last": losses[-1],
-        "curve": loss_curve(losses),
-        "paintings": [{**each, "picture": _file(folder / "paintings" / each["file"])} for each in paintings],
-        "nearest": _json(folder / "nearest.json") or [],
-    }
-
-
-def _proofs(run: Path) -> list[dict[str, Any]]:
+def _sources(corpus: Manifest, numbers: Numbers) -> list[dict[str, Any]]:
+    listed = corpus.document["licenses"]
     found = []
-    for stage in ("corpus", "tokenizer", "shards", "train"):
-        if (run / stage / FILE_NAME).is_file():
-            document = load_manifest(run / stage).document
-            files = [*document.get("shards", []), *document.get("files", [])]
-            found.append({
-                "stage": stage, "id": document["id"], "seal": document["seal"], "created": document["created"],
-                "parents": document["lineage"].get("parents", []), "digest": document.get("totals", {}).get("digest"),
-                "files": len(files), "bytes": sum(file["bytes"] for file in files), "listed": files[:12],
-            })  # fmt: skip
+    for name in dict.fromkeys([entry["source"] for entry in listed] + sorted(numbers.sources)):
+        if (about := numbers.sources.get(name)) is None:
+            continue
+        main = sorted(about.reasons.items(), key=lambda entry: (-entry[1], entry[0]))[:_REASONS_SHOWN]
+        mine = [entry for entry in listed if entry["source"] == name]
+        found.append({
+            "name": name, "about": about, "side": about.sides.quantile(0.5),
+            "reasons": [(title_of(reason), count) for reason, count in main],
+            "licenses": [entry["license"] for entry in mine],
+            "attributions": list(dict.fromkeys(entry["attribution"] for entry in mine if entry["attribution"])),
+        })  # fmt: skip
     return found
 
 
-def _picture(corpus: Manifest, row: dict[str, Any]) -> str:
-    """A small WebP of a pair as a data URI; empty when there is no picture to show."""
-    if not row["image_sha256"] or not row["width"]:
-        return ""
-    root = Path((_json(corpus.folder / ROOTS) or {}).get(row["source"], ""))
+def _formats(numbers: Numbers) -> list[tuple[str, int, int]]:
+    """Format, dropped, kept; the rare ones together."""
+    found = [(name, dropped, kept) for name, (dropped, kept) in numbers.formats.items()]
+    found.sort(key=lambda entry: (-entry[1] - entry[2], entry[0]))
+    rare = found[_FORMATS_SHOWN:]
+    others = (f"{len(rare)} others", sum(dropped for _, dropped, _ in rare), sum(kept for _, _, kept in rare))
+    return [*found[:_FORMATS_SHOWN], others] if rare else found
+
+
+def _licenses(corpus: Manifest) -> list[dict[str, Any]]:
+    """By licence, with the sources that are under it; the most pairs first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in corpus.document["licenses"]:
+        found.setdefault(entry["license"], []).append(entry)
+    listed = [
+        {"license": words, "samples": sum(entry["samples"] for entry in entries), "sources": entries}
+        for words, entries in found.items()
+    ]
+    return sorted(listed, key=lambda entry: (-entry["samples"], entry["license"]))
+
+
+def _tile(row: Row, pictures: SmallPictures, numbers: Numbers | None = None) -> dict[str, Any]:
+    """A pair as a gallery shows it. What was dropped for personal data keeps its caption to itself."""
+    caption = "" if row["reason"] == "personal_data" else _plain(row["caption"] or "")
+    if numbers and row["reason"] == "caption_seen_too_often":
+        row = {**row, "said_of": numbers.captions.count_of(row["caption"])}
+    return {
+        **{name: row[name] for name in ("key", "source", "reason", "distance", "bytes", "format")},
+        "picture": pictures.of(row),
+        "caption": caption[:_WHOLE_CHARACTERS] + ("…" if len(caption) > _WHOLE_CHARACTERS else ""),
+        "withheld": row["reason"] == "personal_data",
+        "place": _address(row["url"]) or _plain(row["origin"]),
+        "measured": measured_of(row),
+    }
+
+
+def _address(url: str | None) -> str:
+    """Without user, query and fragment, where passwords and tokens stand."""
     try:
-        data = read_picture(root, row["origin"], row["offset"], row["bytes"])
-    except (OSError, BadInput):  # the sources may have moved since: the page shows what it can
+        parts = urlsplit(_plain(url or ""))
+    except ValueError:
         return ""
-    decoded = decode(data, max_pixels=1 << 40)
-    if decoded.picture is None:
-        return ""
-    decoded.picture.thumbnail((2 * _PICTURE_PX, 2 * _PICTURE_PX), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    decoded.picture.save(buffer, "WEBP", quality=80)
-    return _data_uri(buffer.getvalue(), "webp")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else ""
 
 
-def _file(path: Path) -> str:
-    return _data_uri(path.read_bytes(), path.suffix[1:]) if path.is_file() else ""
+def _plain(text: str) -> str:
+    """Without what is not seen but works: controls, zero-width characters, turns of the direction of writing."""
+    return "".join(char if unicodedata.category(char)[0] != "C" else " " * (char in "\t\r\n") for char in text)
 
 
-def _data_uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_bytes()) if path.is_file() else None
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    pages = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    pages.filters["n"] = "{:,}".format
+    pages.filters["plain"] = _plain
+    pages.filters["percent"] = lambda share: f"{share:.1f}%" if share == 0 or share >= 0.1 else "< 0.1%"
+    return pages.get_template("report.html")

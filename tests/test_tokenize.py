@@ -11,6 +11,7 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe import CompactVQTraining, Recipe, load_recipe
 from tuwen.manifests.split_reader import SplitReader
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.decide import STAGES
 from tuwen.pipeline.split import split_of
 from tuwen.tokenize.caption_ids import CaptionIds, train_sentencepiece
 from tuwen.tokenize.compact_codes import CompactCodes, open_compact_vq, save_compact_vq
@@ -239,15 +240,7 @@ def test_the_manifest_of_shards_tells_their_whole_descent(shapes: tuple[Recipe, 
     corpus, shards = (load_manifest(shapes[1] / stage).document for stage in ("corpus", "shards"))
     lineage = shards["lineage"]
     assert lineage["parents"] == [corpus["id"]]
-    assert [step["name"] for step in lineage["steps"]] == [
-        "read",
-        "picture",
-        "caption",
-        "evaluation",
-        "exact",
-        "near",
-        "tokenize",
-    ]
+    assert [step["name"] for step in lineage["steps"]] == [*STAGES, "tokenize"]
     assert lineage["recipe"]["tokenize"]["block_rows"] == 16
     assert lineage["image_tokenizer"]["codebook"] == 1024
     assert shards["leakage"]["cluster_in_both"] == shards["leakage"]["pixels_hash_in_both"] == 0

@@ -1,0 +1,121 @@
+"""How long the report of a large corpus takes, how much memory, and how large the page is.
+
+    python tests/bench/bench_report.py --pairs 1000000
+
+The corpus is drawn at random by the schemas of `manifests/pair.py`, in parts of 10,000 pairs; its pictures do not exist,
+so every thumbnail comes from the measures, which is the slow way. One core.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tuwen.manifests.manifest import file_entry, new_manifest, save_manifest
+from tuwen.manifests.pair import MEASURES, VERDICTS
+from tuwen.manifests.recipe import Recipe
+from tuwen.pipeline.decide import funnel
+from tuwen.pipeline.report import write_report
+
+PART = 10_000
+SHARES = {
+    ("", ""): 0.55, ("fetch", "http_404"): 0.12, ("fetch", "timed_out"): 0.03, ("read", "truncated"): 0.02,
+    ("picture", "too_small"): 0.1, ("picture", "blurred"): 0.02, ("caption", "too_little_han"): 0.04,
+    ("caption", "caption_seen_too_often"): 0.04, ("exact", "same_bytes"): 0.05, ("near", "near_picture"): 0.03,
+}  # fmt: skip
+RECIPE = {
+    "name": "large",
+    "sources": [{"name": f"s{number}", "kind": "folder", "path": "nowhere"} for number in range(4)],
+    "images": {"min_side": 200, "max_ratio": 3, "min_sharpness": 50},
+    "captions": {"max_count": 10},
+}
+
+
+def make_corpus(folder: Path, pairs: int) -> None:
+    generator = np.random.default_rng(0)
+    files, decided, kept_keys = [], [], []
+    for name in ("verdicts", "measures"):
+        (folder / name).mkdir(parents=True)
+    for number, start in enumerate(range(0, pairs, PART)):
+        columns = _part(generator, number, min(PART, pairs - start), kept_keys)
+        for name, schema in (("verdicts", VERDICTS), ("measures", MEASURES)):
+            table = pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+            path = folder / name / f"p{number:05d}.parquet"
+            pq.write_table(table, path, compression="zstd", row_group_size=PART if name == "verdicts" else 2048)
+            decided += [table.select(["stage", "reason", "kept", "source"])] if name == "verdicts" else []
+        files.append(file_entry(folder, f"verdicts/p{number:05d}.parquet", rows=len(columns["key"])))
+    table = pa.concat_tables(decided)
+    kept = Counter(table.filter(table["kept"])["source"].to_pylist())
+    document = new_manifest(
+        "corpus",
+        schema={field.name: str(field.type) for field in VERDICTS},
+        files=files,
+        lineage={"recipe": Recipe.model_validate(RECIPE).document(), "parents": [], "steps": funnel(table)},
+        licenses=[
+            {"source": name, "license": "CC-BY-4.0", "attribution": f"those of {name}", "samples": count}
+            for name, count in sorted(kept.items())
+        ],
+        totals={"pairs": len(table), "kept": kept.total()},
+    )
+    save_manifest(folder, document)
+
+
+def _part(generator: np.random.Generator, number: int, size: int, kept_keys: list[str]) -> dict[str, Any]:
+    keys = [generator.bytes(16).hex() for _ in range(size)]
+    verdict = generator.choice(len(SHARES), size, p=list(SHARES.values()))
+    stages, reasons = zip(*[list(SHARES)[place] for place in verdict], strict=True)
+    seen = np.array([stage not in ("fetch", "read") for stage in stages])
+    kept_keys.extend(key for key, reason in zip(keys[:20], reasons[:20], strict=True) if not reason)
+    of_a_twin = np.array([stage in ("exact", "near") for stage in stages])
+    side = np.exp(generator.normal(6, 0.6, size)).astype(int) + 40
+
+    def where(mask: Any, values: Any) -> list[Any]:
+        return [value if here else None for here, value in zip(mask, values, strict=True)]
+
+    captions = [f"第{place}号的图片{'，很好看' * (place % 5)}" for place in generator.zipf(1.3, size) % 10**9]
+    return {
+        "key": keys, "source": [f"s{number % 4}"] * size, "origin": [f"{number:05d}.tar/{place}.jpg" for place in range(size)],
+        "offset": [0] * size, "bytes": generator.integers(2_000, 900_000, size), "license": ["CC-BY-4.0"] * size,
+        "url": [f"https://example.org/pictures/{key[:12]}.jpg" for key in keys], "caption_raw": captions,
+        "image_sha256": where(seen, (key * 2 for key in keys)), "pixels_hash": where(seen, keys),
+        "phash64": generator.integers(0, 2**63, size), "width": where(seen, (side * generator.uniform(0.6, 2.5, size)).astype(int)),
+        "height": where(seen, side), "format": where(seen, generator.choice(["JPEG", "PNG", "WEBP"], size, p=[0.9, 0.07, 0.03])),
+        "mode": ["RGB"] * size, "std": generator.uniform(5, 90, size), "caption": captions, "masked": [""] * size,
+        "kept": [not reason for reason in reasons], "stage": stages, "reason": reasons,
+        "keeper": where(of_a_twin, generator.choice(kept_keys or keys, size)), "distance": where(of_a_twin, generator.integers(0, 5, size)),
+        "cluster": keys, "thumbnail": [generator.bytes(64) * 48] * size, "orientation": [1] * size,
+        "alpha": [False] * size, "icc": [False] * size, "frames": [1] * size, "entropy": where(seen, generator.normal(7, 0.5, size)),
+        "sharpness": where(seen, np.exp(generator.normal(6, 1.5, size))), "colour": generator.uniform(0, 80, size),
+        "border": generator.uniform(0, 0.3, size), "jpeg_quality": where(seen, generator.integers(40, 100, size)),
+        "problem": [""] * size,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pairs", type=int, default=1_000_000)
+    parser.add_argument("--corpus", type=Path, help="a folder that an earlier call made, or makes now")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.corpus or Path(scratch) / "corpus"
+        if not folder.exists():
+            make_corpus(folder, arguments.pairs)
+            print(f"made {folder}", flush=True)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        page = write_report(folder.parent, folder)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(
+            f"{seconds:.1f} s, {peak / 1024:.0f} MB at most ({before / 1024:.0f} before), {page.stat().st_size:,} bytes"
+        )
+
+
+if __name__ == "__main__":
+    main()

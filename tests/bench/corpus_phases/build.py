@@ -1,0 +1,113 @@
+"""One corpus built, timed step by step, on a cluster that is warm; prints one JSON line. A process of its own.
+
+    python build.py SOURCE OUT --workers 2 --captions 5
+
+SOURCE is a folder of tars, or a recipe. Starting Ray and its workers (a corpus of two pictures is built for that first) is
+`start_seconds`; `seconds` is the whole of `build_corpus`; `steps` are the parts of it that take time, some of which lie
+inside others. Everything is measured anew: OUT must not be there.
+"""
+
+import argparse
+import importlib
+import io
+import json
+import random
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tuwen.manifests.recipe import Recipe, load_recipe
+from tuwen.pipeline.cluster import start_cluster
+from tuwen.pipeline.corpus import build_corpus
+
+STEPS = {
+    "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
+    "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "match"),
+    "tuwen.pipeline.match": ("keep_best", "_near_edges", "_thumbnails", "_with_twins"),
+    "tuwen.pipeline.near_images": ("hamming_pairs", "_verified"),
+    "tuwen.pipeline.keep_best": ("_ranks", "_equal", "_codes", "_clusters"),
+}
+
+
+def timed_steps() -> dict[str, float]:
+    """Seconds by step, filled while the steps run: each is replaced, in the module that calls it, by one with a clock."""
+    spent: dict[str, float] = {}
+
+    def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(step)
+        def run(*arguments: Any, **settings: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return step(*arguments, **settings)
+            finally:
+                spent[name] = spent.get(name, 0.0) + time.perf_counter() - began
+
+        return run
+
+    for module_name, names in STEPS.items():
+        module = importlib.import_module(module_name)
+        for name in names:
+            setattr(module, name, timed(f"{module_name.rpartition('.')[2]}.{name}", getattr(module, name)))
+    return spent
+
+
+def recipe_of(source: Path) -> Recipe:
+    if source.suffix == ".yaml":
+        return load_recipe(str(source))
+    return Recipe.model_validate(
+        {"name": "bench", "sources": [{"name": "bench", "kind": "webdataset", "path": str(source.resolve())}]}
+    )
+
+
+def warm_up(folder: Path, workers: int) -> None:
+    """So many tars that every worker gets one: it imports what measuring takes, and starts the process that decodes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "tars").mkdir(parents=True)
+    rng = random.Random(0)
+    for number in range(2 * workers):
+        data = io.BytesIO()
+        Image.frombytes("RGB", (128, 128), rng.randbytes(128 * 128 * 3)).save(data, "JPEG")
+        with tarfile.open(folder / "tars" / f"{number}.tar", "w") as tar:
+            for name, content in ((f"{number}.jpg", data.getvalue()), (f"{number}.txt", "一张图".encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    build_corpus(recipe_of(folder / "tars"), folder / "corpus", workers)
+    shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args()
+    shutil.rmtree(asked.out, ignore_errors=True)
+    began = time.perf_counter()
+    start_cluster("local", asked.workers)
+    warm_up(asked.out.with_name(f"{asked.out.name}-warm"), asked.workers)
+    started = time.perf_counter()
+    spent = timed_steps()
+    manifest = build_corpus(recipe_of(asked.source), asked.out, asked.workers)
+    totals = manifest.document["totals"]
+    print(
+        json.dumps(
+            {
+                "count": totals["pairs"],
+                "kept": totals["kept"],
+                "seconds": round(time.perf_counter() - started, 3),
+                "start_seconds": round(started - began, 3),
+                "steps": {name: round(seconds, 3) for name, seconds in spent.items()},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
