@@ -43,7 +43,7 @@ def is_boilerplate(caption: str) -> bool:
     if len(caption) <= _WHOLE_AT_MOST and patterns.whole.fullmatch(_SIGNS.sub("", caption)):
         return True
     numbers: set[int] = set()
-    for _, found in patterns.cues.iter(caption.lower()):  # 0.5 µs, where all patterns would take 60
+    for _, found in patterns.cues.iter(caption.lower()):  # 3 µs, where all patterns take 21
         numbers.update(found)
     if -1 in numbers and _advertises(caption, patterns):
         return True

@@ -34,14 +34,14 @@ def han_of(text: str) -> str:
 
 
 def is_japanese(text: str) -> bool:
-    """By its kana: no Han beside them, hiragana in running text, の with another, or more katakana than Han."""
+    """By its kana: no Han beside them, hiragana in running text, の with katakana, or katakana that outweigh Han."""
     if not _KANA.search(text):
         return False
     han = len(han_of(_TOKEN.sub("", text)))
     if not han or len(_HIRAGANA_IN_TEXT.findall(text)) * 12 > han or text.count("の") > 1:
         return True
     katakana = sum(map(len, _KATAKANA_IN_TEXT.findall(text)))
-    return katakana > han or (katakana > 0 and "の" in text)
+    return 2 * katakana > han or (katakana > 0 and "の" in text)
 
 
 def language(text: str) -> Language:

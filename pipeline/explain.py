@@ -43,15 +43,13 @@ def explained_rules(section: BaseModel, defaults: Rules, name: str) -> dict[str,
         said = {"preset": preset, "source": PRESETS[preset].source, "not_done": PRESETS[preset].not_done}
     rules, off = [], []
     for rule, field in type(section).model_fields.items():
-        value = getattr(section, rule)
-        default = defaults.get(rule, field.default)
-        origin = f"preset {preset}" if published.get(rule) == value != default else "default"
-        origin = origin if value in (default, published.get(rule, default)) else "recipe"
+        value, default = getattr(section, rule), defaults.get(rule, field.default)
         if rule == "preset":
             continue
         if value == default and _is_off(rule, value):
             off.append(rule)
         else:
+            origin = "default" if value == default else f"preset {preset}" if published.get(rule) == value else "recipe"
             rules.append({"rule": rule, "value": value, "from": origin})
     return {**said, "rules": rules, "off": off}
 

@@ -126,7 +126,7 @@ def _write_tar(path: Path, rows: list[ListRow], ledger: list[LedgerRow], spool: 
 
 
 def _body(said: LedgerRow, spool: Spool, earlier: Earlier) -> bytes:
-    for data in (spool.body(said.row), earlier.body(said)):
+    for data in (spool.body(said.row), earlier.body(said)):  # of both there may be one of another run
         if data is not None and hashlib.sha256(data).hexdigest() == said.sha256:
             return data
     raise OSError(f"row {said.row} was altered on the disk while its tar was written")

@@ -46,8 +46,10 @@ class Earlier:
         said = self._rows.get(row)
         return said if said and said.url == url and said.retriable else None
 
-    def body(self, row: LedgerRow) -> bytes:
-        start, size = self._places.get(member_name(row), (0, 0))
+    def body(self, row: LedgerRow) -> bytes | None:
+        if member_name(row) not in self._places:
+            return None
+        start, size = self._places[member_name(row)]
         with self._tar.open("rb") as file:
             file.seek(start)
             return file.read(size)
@@ -68,9 +70,10 @@ class Earlier:
         return self._is_whole and self.facts["tar"] == sha256
 
     def _has(self, said: LedgerRow) -> bool:
-        if member_name(said) not in self._places:
-            return False
-        return self._is_whole or hashlib.sha256(self.body(said)).hexdigest() == said.sha256
+        if self._is_whole:
+            return member_name(said) in self._places
+        data = self.body(said)
+        return data is not None and hashlib.sha256(data).hexdigest() == said.sha256
 
 
 def member_name(row: LedgerRow) -> str:

@@ -2,20 +2,17 @@
 
     repetition("连衣裙连衣裙连衣裙女")        # 0.9: three times 连衣裙 cover nine letters of ten
 
-Only letters count, and a number as one of them (13000000000 repeats nothing). A piece must stand there three times
-(高高兴兴 and 谢谢 are Chinese), one of four letters or more twice, side by side (一个男人背着另一个男人 is a picture).
+Only letters count: a number repeats nothing. A piece must stand there three times (高高兴兴 and 谢谢 are Chinese),
+one of four letters or more twice, side by side (一个男人背着另一个男人 is a picture).
 """
 
-import re
-
 _LONGEST_PIECE = 30
-_NUMBER = re.compile(r"\d+")
 _READ = 240  # letters: who repeats, repeats from the start
 
 
 def repetition(caption: str, threshold: float = 0.0) -> float:
     """Share of the letters that the copies of one piece cover, 0 … 1; what cannot exceed `threshold` may be 0.0."""
-    letters = "".join(filter(str.isalnum, _NUMBER.sub("0", caption[:_READ])))
+    letters = "".join(filter(str.isalpha, caption[:_READ]))
     count = len(letters)
     # Copies that cover a share s leave at most (1 − s) + s / 2 of the letters distinct: most captions end here.
     if not count or len(set(letters)) > count * (1 - threshold / 2):

@@ -192,13 +192,17 @@ def _address(url: str | None) -> str:
 
 def _plain(text: str) -> str:
     """Without what is not seen but works: controls, zero-width characters, turns of the direction of writing."""
+    if text.isprintable():
+        return text
     return "".join(char if unicodedata.category(char)[0] != "C" else " " * (char in "\t\r\n") for char in text)
 
 
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    pages = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    pages = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: _plain(value) if type(value) is str else value,  # what is Markup was made here
+    )  # fmt: skip
     pages.filters["n"] = "{:,}".format
-    pages.filters["plain"] = _plain
     pages.filters["percent"] = lambda share: f"{share:.1f}%" if share == 0 or share >= 0.1 else "< 0.1%"
     return pages.get_template("report.html")

@@ -1,7 +1,7 @@
 """How often each caption is said: counted over the whole corpus, exactly, without holding the captions.
 
     captions = CaptionCounts()
-    captions.add(part)                  # part by part: 28 bytes for each caption of a part
+    captions.add(part)                  # part by part: 32 bytes for each caption that a part holds
     captions.tally()                    # pairs by how often their caption is said
     captions.most_said(corpus, 10)      # [{"caption": "你好", "count": 120}, …]
 

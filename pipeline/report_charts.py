@@ -7,7 +7,7 @@ as text of its own size. Dropped pairs stand on the kept ones; each bar says its
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -22,8 +22,7 @@ Ticks = list[tuple[float, str]]  # per cent, label
 
 _BARS = 40
 _TAIL = 0.001  # of the pairs at either end stand in the outermost bars
-_MOST_TICKS = 6
-_APART = 17  # per cent of the width between two labels
+_CHARACTER, _SPACE = 3.4, 4.0  # per cent of the width that a character of a label takes, and that two keep apart
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ def histogram(
     values, counts = tally.counted()
     if not counts.sum():
         return None
-    edges = _edges(tally, axis, rules)
+    is_whole = axis != "symmetric" and bool(np.all(values == np.round(values)))
+    edges = _edges(tally, axis, rules, is_whole)
     scale = (lambda value: value) if axis == "linear" else np.log
     first, last = scale(edges[0]), scale(edges[-1])
 
@@ -86,14 +86,8 @@ def histogram(
     return Chart(
         title=title,
         words=_words(tally, rules, shown, unit),
-        svg=_bars(
-            heights, [across(edge) for edge in edges], _names(edges, _is_whole(values), shown), ("dropped", "kept")
-        ),
-        across=[
-            (across(tick), compact(tick) if shown is number and tick >= 1000 else shown(tick))
-            for tick in _ticks(edges, axis)
-            if tick >= 1 or not _is_whole(values)
-        ],
+        svg=_bars(heights, [across(edge) for edge in edges], _names(edges, is_whole, shown), ("dropped", "kept")),
+        across=_ticks(edges, axis, is_whole, across, shown),
         up=_up(int(heights.sum(axis=1).max())),
         marks=[(across(rule.value), rule.label) for rule in rules if edges[0] <= rule.value <= edges[-1]],
         unit=unit,
@@ -125,12 +119,11 @@ def _words(tally: Tally, rules: list[Rule], shown: Callable[[float], str], unit:
     return words + ([f"rule: {', '.join(rule.label for rule in rules)}"] if rules else [])
 
 
-def _edges(tally: Tally, axis: Axis, rules: list[Rule]) -> Floats:
+def _edges(tally: Tally, axis: Axis, rules: list[Rule], is_whole: bool) -> Floats:
     """The edges of the bars, wide enough for a rule that lies near what was measured."""
     values, _ = tally.counted()
     low, high = tally.quantile(_TAIL), tally.quantile(1 - _TAIL)
     assert low is not None and high is not None
-    is_whole = _is_whole(values)
     if axis == "symmetric":
         most = max(high, 1 / low)
         most = 1.1 * max([2.0, most, *(rule.value for rule in rules if rule.value < 3 * most)])
@@ -154,10 +147,6 @@ def _edges(tally: Tally, axis: Axis, rules: list[Rule]) -> Floats:
     return steps * step - shift
 
 
-def _is_whole(values: Floats) -> bool:
-    return bool(np.all(values == np.round(values)))
-
-
 def _names(edges: Floats, is_whole: bool, shown: Callable[[float], str]) -> list[str]:
     """What each bar holds, in words."""
     if not is_whole:
@@ -168,22 +157,32 @@ def _names(edges: Floats, is_whole: bool, shown: Callable[[float], str]) -> list
     ]
 
 
-def _ticks(edges: Floats, axis: Axis) -> list[float]:
-    low, high = float(edges[0]), float(edges[-1])
+def _ticks(
+    edges: Floats, axis: Axis, is_whole: bool, across: Callable[[float], float], shown: Callable[[float], str]
+) -> Ticks:
+    """The most labels that do not touch one another."""
+    label = (lambda value: compact(value) if value >= 1000 else number(value)) if shown is number else shown
+    for values in _tick_values(float(edges[0]), float(edges[-1]), axis):
+        within = [value for value in values if edges[0] <= value <= edges[-1] and (value >= 1 or not is_whole)]
+        ticks = [(across(value), label(value)) for value in within]
+        if all(b[0] - a[0] > _SPACE + _CHARACTER * (len(a[1]) + len(b[1])) / 2 for a, b in pairwise(ticks)):
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / 4)]
+
+
+def _tick_values(low: float, high: float, axis: Axis) -> Iterator[list[float]]:
+    """Many, fewer, few."""
     if axis == "symmetric":
-        far = next((value for value in (2.0, 5.0, 20.0) if high < 3 * value), 100.0)
-        return [1 / far, 1.0, far]
-    if axis == "linear":
-        step = nice((high - low) / _MOST_TICKS)
-        return [float(tick) for tick in np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step]
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for steps, factor in (((1, 2, 5), 2.0), ((1, 3), 3.0), ((1,), 10.0)):
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if 100 * math.log(factor) > _APART * math.log(high / low):
-            break
-    return ticks[:: math.ceil(len(ticks) / _MOST_TICKS) or 1]
+        yield from ([1 / far, 1.0, far] for far in (2.0, 5.0, 20.0, 100.0))
+    elif axis == "linear":
+        for count in (8, 5, 3):
+            step = nice((high - low) / count)
+            yield [float(place * step) for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    else:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for steps in ((1, 2, 5), (1, 3), (1,)):
+            yield [step * 10.0**decade for decade in decades for step in steps]
+        yield [10.0**decade for decade in decades if decade % 2 == 0]
 
 
 def _up(most: int) -> Ticks:

@@ -37,7 +37,10 @@ def fetching_chart(corpus: Manifest) -> Chart | None:
         f"{datetime.fromtimestamp(3600 * (first + place * span), UTC):%m-%d %H:00}" for place in range(len(heights))
     ]
     fetched, asked = int(heights[:, 1].sum()), int(heights.sum())
-    words = [f"{fetched:,} of {asked:,} fetched", "by the hour" if span == 1 else f"bars of {span} hours"]
+    words = [
+        f"{fetched:,} of {asked:,} fetched, the others in orange",
+        "by the hour" if span == 1 else f"bars of {span} hours",
+    ]
     return timeline(heights, names, "时 · time of fetching", words)
 
 

@@ -48,6 +48,7 @@ class SmallPictures:
         return self._found.get(row["key"], "")
 
     def _decoded(self, row: Row) -> Image.Image | None:
+        """Already small: hundreds are held until those that lack are read from the measures."""
         if row["width"] * row["height"] > _MOST_PIXELS or row["source"] not in self._roots:
             return None
         try:
@@ -56,7 +57,10 @@ class SmallPictures:
             return None
         if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
             return None
-        return decode(data, _MOST_PIXELS).picture
+        picture = decode(data, _MOST_PIXELS).picture
+        if picture is not None:
+            picture.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
+        return picture
 
 
 def file_uri(path: Path) -> str:

@@ -1,6 +1,6 @@
 """How often each value occurs, among kept and among dropped pairs: what histograms and medians are made of.
 
-    tally = Tally(digits=3)
+    tally = Tally(digits=4)
     tally.add(sharpness, kept)          # part by part; NaN is nothing measured
     tally.quantile(0.5)
 

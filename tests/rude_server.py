@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 HOSTS = 6
 Robots = str | int  # the text, or a status
+_BOMB = gzip.compress(b"\xff\xd8\xff" + b"\0" * 50_000_000)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class RudeServer:
         self.robots: dict[int, Robots] = {}
         self.seen: list[Seen] = []
         self.most_at_once: Counter[int] = Counter()  # requests in flight, by host
-        self.down: set[str] = set()  # paths that answer 503 until they are taken out
+        self.down: dict[str, int] = {}  # paths of /ok that answer with this status instead
         self._at_once: Counter[int] = Counter()
         self._asked: dict[str, int] = defaultdict(int)
         self._loop = asyncio.new_event_loop()
@@ -145,7 +146,8 @@ async def _ok(request: _Request) -> None:
     """/ok, /ok/0.05 takes so many seconds, /ok/anything."""
     seconds = request.rest.partition("/")[0]
     await asyncio.sleep(float(seconds) if seconds.replace(".", "").isdigit() else 0)
-    await (request.send(503, b"") if request.path in request.server.down else request.send())
+    status = request.server.down.get(request.path, 200)
+    await request.send(status, b"" if status != 200 else None)
 
 
 async def _status(request: _Request) -> None:
@@ -226,8 +228,7 @@ async def _gzip(request: _Request) -> None:
 
 
 async def _bomb(request: _Request) -> None:
-    packed = gzip.compress(request.server.picture + b"\0" * 50_000_000)
-    await request.send(body=packed, Content_Encoding="gzip")
+    await request.send(body=_BOMB, Content_Encoding="gzip")
 
 
 async def _brotli(request: _Request) -> None:

@@ -1,4 +1,4 @@
-"""What is made of one picture and one caption: decoded, normalised, measured, or refused with the reason."""
+"""What is made of one picture: decoded, measured, or refused with the reason."""
 
 import struct
 import zlib
@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tuwen.manifests.recipe import Captions
-from tuwen.pipeline.clean_caption import clean_caption, normalise
 from tuwen.pipeline.clean_image import decode
 from tuwen.pipeline.near_images import hamming_pairs, near_edges
 from tuwen.pipeline.signatures import phash64, signatures
@@ -75,37 +73,6 @@ def test_every_mode_becomes_rgb_and_keeps_its_brightness(mode: str) -> None:
     assert found is not None
     assert found.mode == "RGB"
     assert abs(np.asarray(found).mean() - 127.5) < 4
-
-
-@pytest.mark.parametrize(
-    ("raw", "clean"),
-    [
-        ("  ＡＢＣ１２３　紅色的車，很快！ ", "ABC123 红色的车，很快！"),
-        ("你好……世界——完", "你好……世界——完"),
-        ("價格￥１２８（含稅）", "价格￥128（含税）"),
-        ("一\u200b只\ufeff猫\x00", "一只猫"),
-        ("ｶﾞ㌔", "ガキロ"),
-    ],
-)
-def test_captions_are_normalised_and_chinese_punctuation_is_kept(raw: str, clean: str) -> None:
-    assert normalise(raw, simplify=True) == clean
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (None, "no_caption"),
-        ("   ", "empty_caption"),
-        ("IMG_2031.JPG", "file_name"),
-        ("照片 (3).png", "file_name"),
-        ("a photo of a red car on a street", "too_little_han"),
-        ("红" * 33, "caption_too_long"),
-        ("穿红色连衣裙的女孩在海边散步", ""),
-        ("iPhone手机壳透明软壳", ""),
-    ],
-)
-def test_the_wukong_preset_keeps_chinese_and_names_what_it_drops(raw: str | None, reason: str) -> None:
-    assert clean_caption(raw, Captions(preset="wukong").resolved())[1] == reason
 
 
 def test_phash_is_that_of_imagehash() -> None:

@@ -208,11 +208,12 @@ def test_a_json_array_is_read_as_a_stream() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(json_values), st.sampled_from([None, 1]), st.integers(1, 40))
 def test_streamed_elements_are_those_of_the_whole(values: list[Any], indent: int | None, chunk: int) -> None:
     class Pieces(io.StringIO):

@@ -4,6 +4,8 @@ from tuwen.manifests.recipe import Captions
 
 RULES = Captions(preset="wukong", emoji="remove", max_repetition=0.6, min_length=2)
 
+_LONG = "一只猫坐在窗前看着外面的雨，而街上的行人撑着各色的伞匆匆走过湿漉漉的路口"
+
 HOSTILE: dict[str, tuple[str | None, str, str]] = {
     # repaired and kept
     "full_width": ("  ＡＢＣ１２３　红色的车，很快！ ", "", "ABC123 红色的车，很快！"),
@@ -14,7 +16,7 @@ HOSTILE: dict[str, tuple[str | None, str, str]] = {
     "less_than": ("三个数 3<5 而 a < b", "", "三个数 3<5 而 a < b"),
     "utf8_read_as_latin": ("红色的车".encode().decode("latin-1"), "", "红色的车"),
     "utf8_read_as_windows": ("ä¸\xadæ–‡çš„è·¯ç‰Œ", "", "中文的路牌"),
-    "utf8_read_as_gbk": ("红色的车，蓝天".encode().decode("gb18030", "replace"), "", "红色的车，蓝天"),
+    "utf8_read_as_gbk": ("海边日落".encode().decode("gb18030"), "", "海边日落"),
     "zero_width": ("一\u200b只\ufeff黑\u2060猫\x00", "", "一只黑猫"),
     "bidi": ("\u202e一只黑猫\u202c", "", "一只黑猫"),
     "kangxi_radicals": ("⼀只⽝", "", "一只犬"),
@@ -38,13 +40,14 @@ HOSTILE: dict[str, tuple[str | None, str, str]] = {
     "blank": (" \u200b\u3000\n", "empty_caption", ""),
     "only_emoji": ("😀😀", "empty_caption", ""),
     "replacement_characters": ("一\ufffd猫\ufffd沙发", "broken_text", "一\ufffd猫\ufffd沙发"),
+    "utf8_read_as_gbk_with_losses": ("涓�鍙尗鍦ㄦ捣杈�", "broken_text", "涓�鍙尗鍦ㄦ捣杈�"),
     "destroyed": ("锟斤拷锟斤拷", "broken_text", "锟斤拷锟斤拷"),
     "camera_name": ("IMG_2031.JPG", "file_name", "IMG_2031.JPG"),
     "chat_name": ("微信图片_20210301093015", "file_name", "微信图片_20210301093015"),
     "hash": ("d41d8cd98f00b204e9800998ecf8427e", "file_name", "d41d8cd98f00b204e9800998ecf8427e"),
     "only_a_mobile": ("138-1234-5678", "personal_data", "〈手机〉"),
     "english": ("a photo of a red car on a street", "foreign_language", "a photo of a red car on a street"),
-    "english_with_a_name": ("Jack Ma (马云) at the World Economic Forum", "foreign_language", "Jack Ma (马云) at the World Economic Forum"),
+    "english_with_a_name": ("Jack Ma (马云) at the Forum", "foreign_language", "Jack Ma (马云) at the Forum"),
     "japanese": ("東京の夜景を見る", "foreign_language", "東京の夜景を見る"),
     "korean": ("서울의 야경", "foreign_language", "서울의 야경"),
     "no_letter": ("2021-03-01", "too_few_han", "2021-03-01"),
@@ -54,6 +57,6 @@ HOSTILE: dict[str, tuple[str | None, str, str]] = {
     "stock_site": ("蓝色背景素材免费下载", "boilerplate", "蓝色背景素材免费下载"),
     "one_character_again": ("哈哈哈哈哈哈", "repetitive", "哈哈哈哈哈哈"),
     "phrase_again": ("红色连衣裙红色连衣裙", "repetitive", "红色连衣裙红色连衣裙"),
-    "long": ("一只猫坐在窗前看着外面的雨" * 1 + "，而街上的行人撑着各色的伞匆匆走过湿漉漉的路口", "too_many_han", "一只猫坐在窗前看着外面的雨，而街上的行人撑着各色的伞匆匆走过湿漉漉的路口"),
+    "long": (_LONG, "too_many_han", _LONG),
     "one_character": ("猫", "caption_too_short", "猫"),
 }  # fmt: skip

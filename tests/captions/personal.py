@@ -3,6 +3,8 @@
 import random
 from datetime import date, timedelta
 
+_OPERATORS = ("134", "138", "139", "147", "150", "158", "166", "173", "180", "186", "189", "191", "198", "199")
+_REGIONS = ("110105", "310101", "440305", "510104", "330106", "650102")
 SENTENCES = ("红色连衣裙女孩，{}", "{}", "全新自行车转让 {} 非诚勿扰", "海边日落（{}）", "老北京布鞋{}")
 
 
@@ -17,11 +19,18 @@ def digits(rng: random.Random, count: int) -> str:
 
 
 def mobile(rng: random.Random) -> str:
-    number = rng.choice("134 138 139 147 150 158 166 173 180 186 189 191 198 199".split()) + digits(rng, 8)
+    number = rng.choice(_OPERATORS) + digits(rng, 8)
     first, second, third = number[:3], number[3:7], number[7:]
-    written = [number, f"{first}-{second}-{third}", f"{first} {second} {third}", f"+86{number}", f"+86 {first} {second} {third}",
-               f"86-{number}", f"0086{number}", f"电话：{number}", f"手机{number}", number.translate(_FULL_WIDTH)]  # fmt: skip
-    return rng.choice(written)
+    spaced = f"{first} {second} {third}"
+    plain = [
+        number,
+        f"电话：{number}",
+        f"手机{number}",
+        number.translate(_FULL_WIDTH),
+        f"{first}-{second}-{third}",
+        spaced,
+    ]
+    return rng.choice([*plain, f"+86{number}", f"+86 {spaced}", f"86-{number}", f"0086{number}"])
 
 
 _FULL_WIDTH = {ord(digit): ord(digit) + 0xFEE0 for digit in "0123456789"}
@@ -29,7 +38,7 @@ _FULL_WIDTH = {ord(digit): ord(digit) + 0xFEE0 for digit in "0123456789"}
 
 def id_card(rng: random.Random) -> str:
     born = date(1940, 1, 1) + timedelta(days=rng.randrange(27_000))
-    body = rng.choice("110105 310101 440305 510104 330106 650102".split()) + born.strftime("%Y%m%d") + digits(rng, 3)
+    body = rng.choice(_REGIONS) + born.strftime("%Y%m%d") + digits(rng, 3)
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)  # as GB 11643 prints them
     return body + "10X98765432"[sum(int(a) * b for a, b in zip(body, weights, strict=True)) % 11]
 
@@ -55,7 +64,9 @@ def qq(rng: random.Random) -> str:
 
 def wechat(rng: random.Random) -> str:
     name = rng.choice(["abc_1990", "xiaoli2020", "wxid_8k2j3h4g5f6", "Lily-0571", "kefu88888"])
-    return rng.choice(["微信：", "微信号:", "VX：", "vx ", "wx:", "加微信", "威信：", "薇信 ", "加V：", "WeChat: "]) + name
+    return (
+        rng.choice(["微信：", "微信号:", "VX：", "vx ", "wx:", "加微信", "威信：", "薇信 ", "加V：", "WeChat: "]) + name
+    )
 
 
 def url(rng: random.Random) -> str:
@@ -70,9 +81,15 @@ def ip(rng: random.Random) -> str:
 
 
 _MAKERS = {
-    "mobile": mobile, "id_card": id_card, "bank_card": bank_card, "email": email, "qq": qq, "wechat": wechat, "url": url,
+    "mobile": mobile,
+    "id_card": id_card,
+    "bank_card": bank_card,
+    "email": email,
+    "qq": qq,
+    "wechat": wechat,
+    "url": url,
     "ip": ip,
-}  # fmt: skip
+}
 KINDS = tuple(_MAKERS)
 
 

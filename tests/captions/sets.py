@@ -28,5 +28,7 @@ def cldr_names(language: str) -> list[str]:
 
     emoji.config.load_language(language)
     named = [(char, names[language]) for char, names in emoji.EMOJI_DATA.items() if language in names]
-    plain = {name.strip(":").replace("_", " ") for char, name in named if not re.search("[\U0001f3fb-\U0001f3ff]", char)}
+    plain = {
+        name.strip(":").replace("_", " ") for char, name in named if not re.search("[\U0001f3fb-\U0001f3ff]", char)
+    }
     return sorted(plain)

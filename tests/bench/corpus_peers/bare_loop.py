@@ -1,4 +1,4 @@
-"""The least that measuring a picture can be, written as one would at a desk: read, hash the bytes, decode, resize, hash.
+"""The least that measuring a picture can be: read, hash the bytes, decode, resize, hash.
 
     python bare_loop.py TARS --processes 1        # prints one JSON line
 

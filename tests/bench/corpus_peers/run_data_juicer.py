@@ -117,7 +117,11 @@ def main() -> None:
     asked.out.mkdir(parents=True)
     without_the_network_of_imagededup()
     with_a_language_model(asked.out / "models")
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(asked.out / "hub"), "HF_DATASETS_CACHE": str(asked.out / "hub")}
+    os.environ |= {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(asked.out / "hub"),
+        "HF_DATASETS_CACHE": str(asked.out / "hub"),
+    }
     with contextlib.redirect_stdout(sys.stderr):
         result = run(OPERATORS[asked.what], asked.pairs, asked.out, asked.processes)
     print(json.dumps(result))

@@ -1,10 +1,10 @@
 """One corpus built, timed step by step, on a cluster that is warm; prints one JSON line. A process of its own.
 
-    python build.py SOURCE OUT --workers 2 --captions 5
+    python build.py SOURCE OUT --workers 2
 
-SOURCE is a folder of tars, or a recipe. Starting Ray and its workers (a corpus of two pictures is built for that first) is
-`start_seconds`; `seconds` is the whole of `build_corpus`; `steps` are the parts of it that take time, some of which lie
-inside others. Everything is measured anew: OUT must not be there.
+SOURCE is a folder of tars, whose captions are judged by the preset wukong, or a recipe. `seconds` is the whole of
+`build_corpus`; starting Ray and its workers (a tiny corpus is built for that first) is `start_seconds`; `steps` are the
+parts of it that take time, some of which lie inside others. Everything is measured anew: OUT is removed before.
 """
 
 import argparse
@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.cluster import start_cluster
-from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.corpus import build_corpus, open_source
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
@@ -36,7 +35,7 @@ STEPS = {
 
 
 def timed_steps() -> dict[str, float]:
-    """Seconds by step, filled while the steps run: each is replaced, in the module that calls it, by one with a clock."""
+    """Seconds by step, filled while they run: each is replaced, in the module that calls it, by one with a clock."""
     spent: dict[str, float] = {}
 
     def timed(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +60,11 @@ def recipe_of(source: Path) -> Recipe:
     if source.suffix == ".yaml":
         return load_recipe(str(source))
     return Recipe.model_validate(
-        {"name": "bench", "sources": [{"name": "bench", "kind": "webdataset", "path": str(source.resolve())}]}
+        {
+            "name": "bench",
+            "sources": [{"name": "bench", "kind": "webdataset", "path": str(source.resolve())}],
+            "captions": {"preset": "wukong"},
+        }
     )
 
 
@@ -82,11 +85,17 @@ def warm_up(folder: Path, workers: int) -> None:
     shutil.rmtree(folder)
 
 
+def _pictures_in(tar: Path) -> int:
+    with tarfile.open(tar) as file:
+        return sum(name.endswith(".jpg") for name in file.getnames())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only-fetch", action="store_true", help="of a recipe, gather the first source's pictures")
     asked = parser.parse_args()
     shutil.rmtree(asked.out, ignore_errors=True)
     began = time.perf_counter()
@@ -94,14 +103,21 @@ def main() -> None:
     warm_up(asked.out.with_name(f"{asked.out.name}-warm"), asked.workers)
     started = time.perf_counter()
     spent = timed_steps()
-    manifest = build_corpus(recipe_of(asked.source), asked.out, asked.workers)
-    totals = manifest.document["totals"]
+    recipe = recipe_of(asked.source)
+    if asked.only_fetch:
+        opened = open_source(recipe.sources[0], recipe, asked.out, asked.workers)
+        ended = time.perf_counter()
+        pictures = sum(map(_pictures_in, opened.root.glob("*.tar")))
+        totals = {"pairs": pictures, "kept": pictures}
+    else:
+        totals = build_corpus(recipe, asked.out, asked.workers).document["totals"]
+        ended = time.perf_counter()
     print(
         json.dumps(
             {
                 "count": totals["pairs"],
                 "kept": totals["kept"],
-                "seconds": round(time.perf_counter() - started, 3),
+                "seconds": round(ended - started, 3),
                 "start_seconds": round(started - began, 3),
                 "steps": {name: round(seconds, 3) for name, seconds in spent.items()},
             }

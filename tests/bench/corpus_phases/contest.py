@@ -76,23 +76,30 @@ def record(folder: Path, phase: str, row: Row) -> None:
         file.write(json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%S"), **row}, ensure_ascii=False) + "\n")
 
 
-def table(rows: list[Row], unit: str, limits: dict[int, float]) -> str:
-    """Markdown; `limits` is the rate that others are held against, for each number of CPUs."""
+def table(rows: list[Row], unit: str, first: str) -> str:
+    """Markdown; `first` names the contender that the others are held against, for each number of CPUs."""
     lines = [
-        f"| contender | CPUs | {unit}/s | rounds | of the bare loop | {unit}/s, whole command | start s | peak MB |",
+        f"| contender | CPUs | {unit}/s | rounds | of {first} | {unit}/s, whole command | start s | peak MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    limits = rates_of(rows, first)
     for row in rows:
-        limit = limits.get(row["cpus"])
-        share = f"{100 * row['rate'] / limit:.0f}%" if limit else "–"
         lines.append(
             f"| {row['name']} | {row['cpus']} | {row['rate']:,.0f} | {row['slowest']:,.0f} to {row['fastest']:,.0f} "
-            f"| {share} | {row['whole_rate']:,.0f} | {row.get('start_seconds', 0):.1f} | {row['peak_mb']:,.0f} |"
+            f"| {100 * row['rate'] / limits[row['cpus']]:.0f}% | {row['whole_rate']:,.0f} "
+            f"| {row.get('start_seconds', 0):.1f} | {row['peak_mb']:,.0f} |"
         )
     works = {row["name"]: row["work"] for row in rows}
     loads = [row["load_before"] for row in rows]
     lines += ["", *(f"* **{name}**: {work}" for name, work in works.items())]
-    return "\n".join([*lines, "", f"Load before each run: {min(loads):.2f} to {max(loads):.2f} (medians of the rounds)."])
+    return "\n".join(
+        [*lines, "", f"Load before each run: {min(loads):.2f} to {max(loads):.2f} (medians of the rounds)."]
+    )
+
+
+def rates_of(rows: list[Row], name: str) -> dict[int, float]:
+    """Of one contender, for each number of CPUs."""
+    return {row["cpus"]: row["rate"] for row in rows if row["name"] == name}
 
 
 def _title(contender: Contender) -> str:

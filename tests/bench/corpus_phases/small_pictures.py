@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from tuwen.pipeline.emoji_corpus import chinese_names
 
 PICTURES_A_TAR = 500
