@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := $(VENV)/peers
+CORPUS_PEERS := $(VENV)/corpus-peers
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-peers interop soak clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-peers interop soak soak-corpus clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of the
 
 interop: $(VENV)/.dev bench-peers  ## webdataset, datasets, energon, wids and mlcroissant read an export
 	$(BIN)/python tests/bench/interop.py --peers-python $(PEERS)/bin/python
+
+soak-corpus: $(VENV)/.dev  ## corpus and export killed with 9 at random moments: the same bytes (KILLS=20)
+	$(BIN)/python tests/bench/soak_kills.py --kills $(or $(KILLS),20)
 
 soak: $(VENV)/.dev  ## ten minutes of reading while shards are spoiled and restored at random (SECONDS=600)
 	$(BIN)/python tests/bench/soak_faults.py --seconds $(or $(SECONDS),600)

@@ -3,20 +3,19 @@
     is_boilerplate("点击查看大图")                      # True
     is_boilerplate("市民免费领取口罩，用手机下载应用")      # False: 免费 and 下载 describe
 
-The patterns are in boilerplate.txt. One that may also describe (头像, 加载中) counts only as the whole caption; one
-that never does counts anywhere; words that shops share with pictures of shops (特价, 清仓) count together.
+The patterns are in `boilerplate_patterns`. One that may also describe (头像, 加载中) counts only as the whole
+caption; one that never does counts anywhere; words that shops share with pictures of shops (特价, 清仓) count together.
 """
 
 import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import ahocorasick
 
+from .boilerplate_patterns import PATTERNS
 from .caption_language import HAN
 
-_FILE = Path(__file__).with_name("boilerplate.txt")
 _PLACES = {
     "<open>": r"(?:^|[\s，。！？：；、|~—_\-【】\[\]()（）…→↓>])",
     "<close>": r"(?:$|[\s，。！？：；、|~—_\-【】\[\]()（）…])",
@@ -84,7 +83,7 @@ def _patterns() -> _Patterns:
 def _read() -> dict[str, list[str]]:
     """Section → its lines, without comments."""
     sections: dict[str, list[str]] = {}
-    for line in _FILE.read_text(encoding="utf-8").splitlines():
+    for line in PATTERNS.splitlines():
         if heading := re.match(r"\[(\w+)\]", line):
             sections[heading[1]] = []
         elif line and not line.startswith("#"):

@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from playwright.sync_api import Browser
 from tuwen.manifests.errors import CheckFailed
@@ -24,15 +21,10 @@ from tuwen.manifests.pair import VERDICTS
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
 from tuwen.pipeline.decide import funnel
-from tuwen.pipeline.loss_curve import loss_curve
 from tuwen.pipeline.reasons import REASONS, title_of
 from tuwen.pipeline.report import write_report
-from tuwen.pipeline.report_captions import CaptionCounts
-from tuwen.pipeline.report_charts import Rule, histogram
 from tuwen.pipeline.report_parts import corpus_parts
 from tuwen.pipeline.report_pictures import SmallPictures
-from tuwen.pipeline.report_samples import DROPPED_SHOWN, KEPT_SHOWN, Samples
-from tuwen.pipeline.report_tally import Tally
 
 from .browser import chromium, open_page
 from .conftest import encoded, write_recipe
@@ -282,115 +274,6 @@ def test_an_unsafe_picture_is_veiled(run: tuple[Path, Manifest, str]) -> None:
         pictures = SmallPictures(run[1])
         pictures.add([{**row, "reason": reason}])
         assert least <= max(shown(pictures.of(row)).size) <= most
-
-
-# Counting and sampling part by part.
-
-cuts = st.lists(st.integers(0, 60), max_size=5)
-
-
-def in_parts(table: pa.Table, places: list[int]) -> list[pa.Table]:
-    edges = [0, *sorted(min(place, len(table)) for place in places), len(table)]
-    return [table.slice(low, high - low) for low, high in pairwise(edges)]
-
-
-@given(st.lists(st.tuples(st.integers(-50, 5000), st.booleans()), min_size=1, max_size=60), cuts)
-@settings(max_examples=60, deadline=None)
-def test_a_tally_counts_exactly_however_the_values_are_cut(pairs: list[tuple[int, bool]], places: list[int]) -> None:
-    tally = Tally()
-    edges = [0, *sorted(min(place, len(pairs)) for place in places), len(pairs)]
-    for low, high in pairwise(edges):
-        values = np.array([value for value, _ in pairs[low:high]], np.float64)
-        tally.add(values, np.array([kept for _, kept in pairs[low:high]], bool))
-    values, counts = tally.counted()
-    expected = Counter(pairs)
-    assert [(value, *row) for value, row in zip(values.tolist(), counts.tolist(), strict=True)] == [
-        (value, expected[value, False], expected[value, True]) for value in sorted({value for value, _ in pairs})
-    ]
-    ordered = sorted(value for value, _ in pairs)
-    assert tally.quantile(0.5) == ordered[(len(ordered) - 1) // 2]
-
-
-verdict_rows = st.lists(
-    st.tuples(
-        st.sampled_from("甲乙丙丁"), st.sampled_from(["", "too_small", "near_picture", "caption_seen_too_often"])
-    ),
-    min_size=1,
-    max_size=60,
-)
-STAGE_OF = {"": "", "too_small": "picture", "near_picture": "near", "caption_seen_too_often": "caption"}
-
-
-def table_of(rows: list[tuple[str, str]]) -> pa.Table:
-    generator = np.random.default_rng(len(rows))
-    return pa.table({
-        "key": [generator.bytes(16).hex() for _ in rows],
-        "caption": [caption for caption, _ in rows],
-        "reason": [reason for _, reason in rows],
-        "stage": [STAGE_OF[reason] for _, reason in rows],
-        "kept": [not reason for _, reason in rows],
-        "distance": pa.array(generator.integers(0, 5, len(rows)), pa.int32()),
-        "part": [0] * len(rows),
-    })  # fmt: skip
-
-
-@given(verdict_rows, cuts)
-@settings(max_examples=60, deadline=None)
-def test_captions_are_counted_over_the_pairs_that_reach_the_rule(
-    rows: list[tuple[str, str]], places: list[int]
-) -> None:
-    captions = CaptionCounts()
-    for part in in_parts(table_of(rows), places):
-        captions.add(part)
-    expected = Counter(caption for caption, reason in rows if reason != "too_small")
-    assert {caption: captions.count_of(caption) for caption in "甲乙丙丁"} == {c: expected[c] for c in "甲乙丙丁"}
-    assert captions.distinct() == len(expected)
-    values, counts = captions.tally().counted()
-    by_count: Counter[int] = Counter()
-    for count in expected.values():
-        by_count[count] += count
-    assert dict(zip(values.tolist(), counts.sum(axis=1).tolist(), strict=True)) == by_count
-
-
-@given(verdict_rows, cuts)
-@settings(max_examples=40, deadline=None)
-def test_the_sample_is_the_smallest_keys_of_each_reason_however_the_corpus_is_cut(
-    rows: list[tuple[str, str]], places: list[int]
-) -> None:
-    table = table_of(rows)
-    samples = Samples()
-    for part in in_parts(table, places):
-        samples.add(part)
-    for reason in STAGE_OF:
-        most = DROPPED_SHOWN if reason else KEPT_SHOWN
-        expected = sorted(row["key"] for row in table.to_pylist() if row["reason"] == reason)[:most]
-        assert [row["key"] for row in samples.of(reason)] == expected
-
-
-@pytest.mark.parametrize("axis", ["log", "linear", "symmetric"])
-@pytest.mark.parametrize("values", [[1], [5, 5, 5], [0.25, 4], [1, 1e9], [3, 200, 201]])
-def test_a_histogram_draws_every_pair_of_any_values(axis: Any, values: list[float]) -> None:
-    tally = Tally()
-    tally.add(np.array(values, np.float64), np.arange(len(values)) % 2 == 0)
-    chart = histogram(tally, "title", "px", axis, [Rule(200, "≥ 200")])
-    assert chart is not None
-    kept, dropped = (
-        sum(int(count) for count in re.findall(rf"(\d+) {name}", chart.svg)) for name in ("kept", "dropped")
-    )
-    assert (kept, dropped) == ((len(values) + 1) // 2, len(values) // 2)
-    numbers = [float(number) for number in re.findall(r'(?:x|y|width|height)="([-\d.]+)"', chart.svg)]
-    assert all(0 <= number <= 100 for number in numbers)
-
-
-def test_a_histogram_of_nothing_is_none() -> None:
-    tally = Tally()
-    tally.add(np.array([np.nan]), np.array([True]))
-    assert histogram(tally, "title", "px", "log", []) is None
-
-
-def test_the_loss_curve_survives_losses_that_are_no_numbers() -> None:
-    losses = [{"step": step, "codes": value, "text": 2.0} for step, value in enumerate((3.0, float("nan"), 1.0))]
-    assert "nan" not in loss_curve(losses).svg
 
 
 def test_every_reason_of_the_readme_has_a_title() -> None:

@@ -16,8 +16,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,19 +30,45 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.conftest import tar_of
 from tests.hostile import picture, saved, write_hostile_corpus
 
+WEB_PICTURES = 100
 RECIPE = """
 name: soak
 sources:
   - {name: hostile, kind: folder, path: hostile}
   - {name: tars, kind: webdataset, path: tars}
   - {name: parquet, kind: parquet, path: parquet}
+  - {name: web, kind: urls, path: list.csv, fetch: {contact: soak@example.org, allow_addresses: [127.0.0.0/8]}}
 images: {min_side: 64}
 split: {validation: 0.1}
 export: {tar_pairs: 40}
 """
 
 
-def write_sources(folder: Path) -> None:
+class UnsteadyServer(ThreadingHTTPServer):
+    """Pictures on loopback: every fifth is answered 503 when it is first asked for, every eleventh is not there."""
+
+    daemon_threads = True
+    asked: ClassVar[set[str]] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.removeprefix("/").removesuffix(".jpg")
+            again, number = name in UnsteadyServer.asked, int(name) if name.isdigit() else -1
+            UnsteadyServer.asked.add(name)
+            status = 404 if number < 0 or number % 11 == 0 else 503 if number % 5 == 0 and not again else 200
+            body = saved(picture(5000 + number, 300, 300), "JPEG") if status == 200 else b""
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words: object) -> None:
+            """Thousands of lines that nobody reads."""
+
+
+def write_sources(folder: Path, port: int) -> None:
+    rows = [f"http://127.0.0.1:{port}/{number}.jpg,网上的第{number}张" for number in range(WEB_PICTURES)]
+    (folder / "list.csv").write_text("\n".join(["url,caption", *rows]), encoding="utf-8")
     write_hostile_corpus(folder / "hostile")
     (folder / "parquet").mkdir()
     for number in range(8):
@@ -81,7 +110,9 @@ def result(folder: Path, out: str) -> dict[str, bytes]:
 
 
 def soak(folder: Path, kills: int, seed: int) -> dict[str, object]:
-    write_sources(folder)
+    server = UnsteadyServer(("127.0.0.1", 0), UnsteadyServer.Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    write_sources(folder, server.server_port)
     seconds = finish(folder, "undisturbed")
     expected = result(folder, "undisturbed")
     generator = random.Random(seed)

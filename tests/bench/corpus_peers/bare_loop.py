@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import resource
 import tarfile
 import time
 from functools import partial
@@ -55,15 +56,19 @@ def main() -> None:
     tars = sorted(asked.tars.glob("*.tar"))
     work = partial(measure_tar, of=asked.hash)
     if asked.processes == 1:
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         count = sum(map(work, tars))
-        seconds = time.perf_counter() - began
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - spent
     else:
         with multiprocessing.Pool(asked.processes) as pool:
             began = time.perf_counter()
             count = sum(pool.imap_unordered(work, tars))
             seconds = time.perf_counter() - began
-    print(json.dumps({"count": count, "seconds": round(seconds, 3)}))
+            pool.close()
+            pool.join()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_seconds = used.ru_utime + used.ru_stime
+    print(json.dumps({"count": count, "seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}))
 
 
 if __name__ == "__main__":

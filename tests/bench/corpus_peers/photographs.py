@@ -74,6 +74,7 @@ def _crop(photograph: Image.Image, rng: random.Random) -> Image.Image:
 
 
 def write(out: Path, count: int) -> None:
+    """`whole` is there when all is."""
     (out / "tars").mkdir(parents=True)
     (out / "files").mkdir()
     tar: tarfile.TarFile | None = None
@@ -93,6 +94,7 @@ def write(out: Path, count: int) -> None:
             pairs.write(json.dumps({"text": caption, "images": [str(path)]}, ensure_ascii=False) + "\n")
     if tar is not None:
         tar.close()
+    (out / "whole").touch()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import resource
 import shutil
 import sys
 import time
@@ -79,23 +80,29 @@ def run(operators: list[dict[str, Any]], pairs: Path, out: Path, processes: int)
     }  # fmt: skip
     recipe = out / "recipe.yaml"
     recipe.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-    spent: list[float] = []
+    spent: list[tuple[float, float]] = []
     process = NestedDataset.process
 
     def timed(*arguments: Any, **settings: Any) -> Any:
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), _cpu_seconds()
         result = process(*arguments, **settings)
-        spent.append(time.perf_counter() - started)
+        spent.append((time.perf_counter() - started, _cpu_seconds() - cpu_started))
         return result
 
     NestedDataset.process = timed
     DefaultExecutor(init_configs(["--config", str(recipe)])).run(skip_return=True)
     whole = time.perf_counter() - began
-    (seconds,) = spent
+    ((seconds, cpu_seconds),) = spent
     return {
         "count": _lines(pairs), "kept": _lines(out / "kept.jsonl"),
-        "seconds": round(seconds, 3), "start_seconds": round(whole - seconds, 3),
+        "seconds": round(seconds, 3), "start_seconds": round(whole - seconds, 3), "cpu_seconds": round(cpu_seconds, 3),
     }  # fmt: skip
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those below it that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _lines(path: Path) -> int:

@@ -33,10 +33,8 @@ def main() -> None:
         **({"resize_mode": "center_crop", "image_size": 256} if asked.decode
            else {"resize_mode": "no", "disable_all_reencoding": True}),
     }  # fmt: skip
-    command = [
-        str(Path(sys.executable).with_name("img2dataset")),
-        *(f"--{key}={value}" for key, value in settings.items()),
-    ]
+    program = str(Path(sys.executable).with_name("img2dataset"))
+    command = [program, *(f"--{key}={value}" for key, value in settings.items())]
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=sys.stderr)
     whole = time.perf_counter() - began

@@ -8,6 +8,7 @@ parts of it that take time, some of which lie inside others. Everything is measu
 """
 
 import argparse
+import contextlib
 import importlib
 import io
 import json
@@ -20,6 +21,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import psutil
 from PIL import Image
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.cluster import start_cluster
@@ -85,6 +87,17 @@ def warm_up(folder: Path, workers: int) -> None:
     shutil.rmtree(folder)
 
 
+def cpu_seconds() -> float:
+    """Of this process and all that now live below it: the workers and their decoders are there from the warm-up on."""
+    this = psutil.Process()
+    spent = 0.0
+    for process in [this, *this.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            spent += times.user + times.system
+    return spent
+
+
 def _pictures_in(tar: Path) -> int:
     with tarfile.open(tar) as file:
         return sum(name.endswith(".jpg") for name in file.getnames())
@@ -101,23 +114,24 @@ def main() -> None:
     began = time.perf_counter()
     start_cluster("local", asked.workers)
     warm_up(asked.out.with_name(f"{asked.out.name}-warm"), asked.workers)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), cpu_seconds()
     spent = timed_steps()
     recipe = recipe_of(asked.source)
     if asked.only_fetch:
         opened = open_source(recipe.sources[0], recipe, asked.out, asked.workers)
-        ended = time.perf_counter()
+        ended, cpu_ended = time.perf_counter(), cpu_seconds()
         pictures = sum(map(_pictures_in, opened.root.glob("*.tar")))
         totals = {"pairs": pictures, "kept": pictures}
     else:
         totals = build_corpus(recipe, asked.out, asked.workers).document["totals"]
-        ended = time.perf_counter()
+        ended, cpu_ended = time.perf_counter(), cpu_seconds()
     print(
         json.dumps(
             {
                 "count": totals["pairs"],
                 "kept": totals["kept"],
                 "seconds": round(ended - started, 3),
+                "cpu_seconds": round(cpu_ended - cpu_started, 3),
                 "start_seconds": round(started - began, 3),
                 "steps": {name: round(seconds, 3) for name, seconds in spent.items()},
             }

@@ -20,15 +20,16 @@ def main() -> None:
     captions = [json.loads(line)["text"] for line in asked.lines.read_text(encoding="utf-8").splitlines()]
     cleaner = CaptionCleaner(Captions(preset="wukong").resolved())
     cleaner(captions[0])
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     kept = sum(not cleaner(caption).reason for caption in captions)
-    ended = time.perf_counter()
+    ended, cpu_ended = time.perf_counter(), time.process_time()
     print(
         json.dumps(
             {
                 "count": len(captions),
                 "kept": kept,
                 "seconds": round(ended - started, 3),
+                "cpu_seconds": round(cpu_ended - cpu_started, 3),
                 "start_seconds": round(started - began, 3),
             }
         )

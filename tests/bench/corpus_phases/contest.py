@@ -3,9 +3,10 @@
     contenders = [Contender("bare loop", 1, [sys.executable, "bare_loop.py", …], "decode, resize, hash")]
     rows = contest("pictures", contenders, rounds=3, folder=Path("runs/bench-corpus"))
 
-A contender's last line on standard output is JSON with `count` and `seconds` (what it is compared by, starting left
-out). Added here: `whole_seconds` of the process from the shell's view, and `peak_mb`, its proportional set size with
-all processes below it. One CPU means pinned to one: a helper process on another core would be help that is not counted.
+A contender's last line on standard output is JSON with `count`, with `seconds`, what it is compared by, starting left
+out, and with `cpu_seconds` of the same stretch where it can tell: they hardly grow when others use the machine. Added
+here: `whole_seconds` as the shell sees them, and `peak_mb`, the proportional set size with all processes below. One CPU
+means pinned to one: a helper process on another core would be help that is not counted.
 """
 
 import json
@@ -52,8 +53,9 @@ def measured(contender: Contender) -> Row:
     row = {"name": contender.name, "cpus": contender.cpus, "work": contender.work, **json.loads(said)}
     row |= {"whole_seconds": round(whole, 2), "peak_mb": footprint.peak_mb, "load_before": round(load, 2)}
     row["rate"] = round(row["count"] / row["seconds"], 1)
+    row["cpu_ms"] = round(1000 * row["cpu_seconds"] / row["count"], 3) if "cpu_seconds" in row else None
     row["whole_rate"] = round(row["count"] / whole, 1)
-    print(json.dumps(row, ensure_ascii=False), file=sys.stderr, flush=True)
+    print(json.dumps({**row, "work": "…", "steps": "…"}, ensure_ascii=False), file=sys.stderr, flush=True)
     return row
 
 
@@ -79,14 +81,15 @@ def record(folder: Path, phase: str, row: Row) -> None:
 def table(rows: list[Row], unit: str, first: str) -> str:
     """Markdown; `first` names the contender that the others are held against, for each number of CPUs."""
     lines = [
-        f"| contender | CPUs | {unit}/s | rounds | of {first} | {unit}/s, whole command | start s | peak MB |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| contender | CPUs | {unit}/s | rounds | of {first} | CPU ms each | {unit}/s, whole command | start s "
+        "| peak MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     limits = rates_of(rows, first)
     for row in rows:
         lines.append(
             f"| {row['name']} | {row['cpus']} | {row['rate']:,.0f} | {row['slowest']:,.0f} to {row['fastest']:,.0f} "
-            f"| {100 * row['rate'] / limits[row['cpus']]:.0f}% | {row['whole_rate']:,.0f} "
+            f"| {100 * row['rate'] / limits[row['cpus']]:.0f}% | {row['cpu_ms'] or '–'} | {row['whole_rate']:,.0f} "
             f"| {row.get('start_seconds', 0):.1f} | {row['peak_mb']:,.0f} |"
         )
     works = {row["name"]: row["work"] for row in rows}

@@ -26,9 +26,9 @@ FETCH = {"contact": "mailto:bench@example.org", "allow_addresses": ["127.0.0.0/8
 WORK = {
     "tuwen, fetch": "robots.txt asked, only allowed addresses connected to, the body capped, its end checked; sha256; "
     "tars as sources are, a ledger with one row an address",
-    "img2dataset, fetch": "bytes unchanged (disable_all_reencoding), sha256, no EXIF; WebDataset tars, Parquet and JSON",
+    "img2dataset, fetch": "bytes unchanged (disable_all_reencoding), sha256, no EXIF; WebDataset tars, Parquet, JSON",
     "tuwen, fetch to verdict": "that, and then all of `tuwen corpus` (see `pictures`)",
-    "img2dataset, fetch and resize": "that, decoded by OpenCV, centre crop of 256 px, encoded again as JPEG 95; no verdict",
+    "img2dataset, fetch and resize": "decoded by OpenCV, centre crop of 256 px, encoded again as JPEG 95; no verdict",
 }
 
 
@@ -48,25 +48,21 @@ def fetching(folder: Path, count: int, rounds: int, peers: Path) -> str:
 
 def contenders(folder: Path, peers: Path) -> list[Contender]:
     found = []
+    build = [sys.executable, str(HERE / "build.py"), str(folder / "recipe.yaml"), str(folder / "corpus")]
+    program = [str(peers / "img2dataset" / "bin" / "python"), str(PEERS_PY / "run_img2dataset.py")]
     for cpus in (1, 2):
-        ours = [sys.executable, str(HERE / "build.py"), str(folder / "recipe.yaml"), str(folder / "corpus"), "--workers",
-                str(cpus)]  # fmt: skip
-        theirs = [str(peers / "img2dataset" / "bin" / "python"), str(PEERS_PY / "run_img2dataset.py"),
-                  str(folder / "list.parquet"), str(folder / "img2dataset"), "--processes", str(cpus)]  # fmt: skip
-        for name, command in (
-            ("tuwen, fetch", [*ours, "--only-fetch"]),
-            ("img2dataset, fetch", theirs),
-            ("tuwen, fetch to verdict", ours),
-            ("img2dataset, fetch and resize", [*theirs, "--decode"]),
-        ):
-            if name.startswith("tuwen"):
-                found.append(Contender(name, cpus, command, WORK[name]))
-                continue
-            for threads in THREADS:
-                found.append(
-                    Contender(_with_threads(name, threads), cpus, [*command, "--threads", str(threads)], WORK[name])
-                )
+        ours = [*build, "--workers", str(cpus)]
+        theirs = [*program, str(folder / "list.parquet"), str(folder / "img2dataset"), "--processes", str(cpus)]
+        fetch, resize = "img2dataset, fetch", "img2dataset, fetch and resize"
+        found.append(Contender("tuwen, fetch", cpus, [*ours, "--only-fetch"], WORK["tuwen, fetch"]))
+        found += [_theirs(fetch, cpus, theirs, threads) for threads in THREADS]
+        found.append(Contender("tuwen, fetch to verdict", cpus, ours, WORK["tuwen, fetch to verdict"]))
+        found += [_theirs(resize, cpus, [*theirs, "--decode"], threads) for threads in THREADS]
     return found
+
+
+def _theirs(name: str, cpus: int, command: list[str], threads: int) -> Contender:
+    return Contender(_with_threads(name, threads), cpus, [*command, "--threads", str(threads)], WORK[name])
 
 
 def _with_threads(name: str, threads: int) -> str:
@@ -74,7 +70,7 @@ def _with_threads(name: str, threads: int) -> str:
 
 
 def _write_lists(source: Path, folder: Path, address: str) -> None:
-    """One list for img2dataset, which cuts it itself, and the same cut for Tuwen, whose unit is 5,000 rows of a file."""
+    """One list for img2dataset, which cuts it itself; the same cut for Tuwen, which cuts at 5,000 rows of a file."""
     pairs = [json.loads(line) for line in (source / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
     urls = [f"{address}/{Path(pair['images'][0]).name}" for pair in pairs]
     rows = pa.table({"url": urls, "caption": [pair["text"] for pair in pairs]})

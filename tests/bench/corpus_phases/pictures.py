@@ -29,6 +29,9 @@ THEIRS = (
 def pictures(folder: Path, count: int, rounds: int, peers: Path) -> str:
     source = photographs(folder, count, peers)
     rows = contest("pictures", contenders(folder, source, peers), rounds, folder)
+    for row in rows:
+        if row.get("kept", row["count"]) < 0.9 * count:  # a contender that finds no picture is fast
+            raise SystemExit(f"{row['name']} kept {row['kept']} of {count} pictures: it did not do its work")
     limits, theirs = rates_of(rows, "bare loop"), rates_of(rows, "data-juicer")
     said = []
     for row in rows:
@@ -44,13 +47,11 @@ def pictures(folder: Path, count: int, rounds: int, peers: Path) -> str:
 
 def photographs(folder: Path, count: int, peers: Path) -> Path:
     source = folder / f"photographs-{count}"
-    if not source.is_dir():
+    if not (source / "whole").is_file():
         print(f"writing {count:,} photographs", file=sys.stderr)
-        half = source.with_suffix(".half")
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(source, ignore_errors=True)
         python = str(peers / "data-juicer" / "bin" / "python")
-        subprocess.run([python, str(PEERS_PY / "photographs.py"), str(half), "--count", str(count)], check=True)
-        half.rename(source)
+        subprocess.run([python, str(PEERS_PY / "photographs.py"), str(source), "--count", str(count)], check=True)
     return source
 
 

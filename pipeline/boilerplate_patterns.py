@@ -1,10 +1,13 @@
-# What pages, stock sites and advertisers write where a caption should stand. Read by boilerplate.py; patterns are
-# Python's, case does not matter. A pattern belongs here only if it never describes a picture: 免费 and 下载 may,
-# 免费下载 at the end of a caption does not.
-#
-# <open>   the beginning, a space or a sign      <close>  the end, a space or a sign
-# <few>    up to six characters of one clause    <stock>  what stock sites sell    <han>  a Han character
+"""What pages, stock sites and advertisers write where a caption should stand; read by `boilerplate`.
 
+A pattern belongs here only if it never describes a picture: 免费 and 下载 may, 免费下载 at a caption's end does not.
+Patterns are Python's, case does not matter; a line that begins with # is a comment.
+
+    <open>   the beginning, a space or a sign      <close>  the end, a space or a sign
+    <few>    up to six characters of one clause    <stock>  what stock sites sell    <han>  a Han character
+"""
+
+PATTERNS = r"""
 [whole]
 # the whole caption, but for spaces and signs
 (?:点击|单击|双击|轻触|点此|点我|戳图?|请|登录后?|打开app|下载app|进入app)+(?:图片|此处|这里)?(?:可|看|查看|观看|浏览|阅读|播放|收听|下载|放大|缩小|展开|进入|刷新|重试|登录)*(?:全部|完整|高清|所有|更多)*(?:图片|大图|原图|图集|全文|原文|视频|详情|评论|内容|精彩|网页)?
@@ -83,3 +86,4 @@ found forbidden javascript available = 404 ?not ?found|403 ?forbidden|enable jav
 [together]
 # two of them side by side, or three in one caption
 特价 促销 热卖 热销 清仓 抢购 秒杀 优惠 折扣 直销 代购 批发 团购 爆款 拼团 甩卖 特惠 立减 包邮
+"""  # noqa: E501
