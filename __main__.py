@@ -55,11 +55,12 @@ def corpus(
     """Sources → judged, deduplicated pairs, manifest, report."""
     from .pipeline.corpus import build_corpus
     from .pipeline.explain import explain as explain_recipe
+    from .pipeline.explain import explained
     from .pipeline.report import write_report
 
     loaded = load_recipe(recipe, sets)
     if explain:
-        _print(loaded.document(), explain_recipe(loaded), as_json)
+        _print(explained(loaded), explain_recipe(loaded), as_json)
         return
     _start(ray, workers)
     folder = out or _run_folder(loaded) / "corpus"

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 _LIBRARIES = (
     "torch", "ray", "numpy", "pyarrow", "pillow", "sentencepiece", "opencc", "webdataset", "faiss-cpu",
-    "vector-quantize-pytorch",
+    "vector-quantize-pytorch", "ftfy", "py3langid", "rjieba", "pyahocorasick", "simplejpeg",
 )  # fmt: skip
 
 

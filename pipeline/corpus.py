@@ -84,7 +84,7 @@ def open_source(source: Source, recipe: Recipe, out: Path, workers: int | None =
         from .fetch import gather_urls
 
         gather_urls(source, recipe.base / source.path, folder, workers)
-        return OpenSource(source.name, "webdataset", folder, source.license, source.attribution)
+        return OpenSource(source.name, "fetched", folder, source.license, source.attribution)
     opened = OpenSource(source.name, source.kind, recipe.base / source.path, source.license, source.attribution)
     if isinstance(source, FolderSource):
         return replace(opened, captions=source.captions)

@@ -10,14 +10,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..manifests.errors import BadInput
 from .part import Part
-from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, on_disk, part_of, whole_text
+from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, hash64, on_disk, part_of, whole_text
 
-_PART_PICTURES = 1000
+_PART_PICTURES = 1000  # in the mean
 _NUMBERED = re.compile(r"^(?P<stem>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")  # 1000268201_693b08cb0e#zhc#0 小女孩…
 
 Captions = dict[str, list[str]]  # by origin
@@ -36,11 +37,10 @@ def list_parts(source: OpenSource) -> list[Part]:
         )
     captions = _caption_files(source, pictures)
     origins = sorted(set(pictures) | set(captions))
-    parts = []
-    for start in range(0, len(origins), _PART_PICTURES):
-        items = [_item(source.root, origin, captions) for origin in origins[start : start + _PART_PICTURES]]
-        parts.append(part_of(source, f"{source.name}-{start // _PART_PICTURES:05d}", {"items": items}))
-    return parts
+    return [
+        part_of(source, origins[start], {"items": [_item(source.root, one, captions) for one in origins[start:stop]]})
+        for start, stop in pairwise(_edges(origins))
+    ]
 
 
 def read_part(part: Part) -> Iterator[Found]:
@@ -49,6 +49,12 @@ def read_part(part: Part) -> Iterator[Found]:
         too_large = path.is_file() and path.stat().st_size > MOST_BYTES
         data = path.read_bytes() if path.is_file() and not too_large else None
         yield Found(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
+
+
+def _edges(origins: list[str]) -> list[int]:
+    """Where parts begin, and the end. Hashes of names choose: a picture that is added, or goes, changes one part."""
+    chosen = [place for place, origin in enumerate(origins) if place and hash64(origin) % _PART_PICTURES == 0]
+    return [0, *chosen, len(origins)]
 
 
 def _walk(root: Path) -> Iterator[str]:

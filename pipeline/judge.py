@@ -16,7 +16,7 @@ from ..manifests.recipe import Captions, Images
 from .caption_words import read_words
 from .clean_caption import CaptionCleaner
 from .clean_image import picture_problem
-from .fetch_problems import FETCH_PROBLEMS
+from .fetch_problems import is_of_fetching
 from .part import Part
 
 JUDGED = pa.schema(
@@ -52,7 +52,7 @@ def judge_pair(row: dict[str, Any], cleaner: CaptionCleaner, images: Images) -> 
     cleaned = cleaner(row["caption_raw"])
     verdict = {"key": row["key"], "caption": cleaned.caption, "masked": cleaned.masked, "stage": "", "reason": ""}
     if problem := row["problem"]:
-        fetching = row["image_sha256"] is None and (problem in FETCH_PROBLEMS or problem.startswith("http_"))
+        fetching = row["image_sha256"] is None and is_of_fetching(problem)
         return verdict | {"stage": "fetch" if fetching else "read", "reason": problem}
     if reason := picture_problem(row, images):
         return verdict | {"stage": "picture", "reason": reason}

@@ -37,7 +37,7 @@ def _pairs(part: Part, found: Found, measured: dict[str, Any]) -> Iterator[dict[
     captions: list[str | None] = [*found.captions] or [None]
     for number, caption in enumerate(captions):
         yield {
-            "key": pair_key(part.identity["source"], found.origin, number),
+            "key": pair_key(part.identity["source"], found.place or found.origin, number),
             "source": part.identity["source"],
             "origin": found.origin,
             "license": found.license or part.identity["license"],

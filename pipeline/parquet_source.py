@@ -33,7 +33,7 @@ def list_parts(source: OpenSource) -> list[Part]:
             f"source {source.name}: no Parquet below {source.root}", cure="name a folder with .parquet files, or one"
         )
     parts = []
-    for number, file in enumerate(files):
+    for file in files:
         relative = file.name if file == source.root else file.relative_to(source.root).as_posix()
         columns, group_rows = _columns(source, file)
         start = 0
@@ -41,7 +41,7 @@ def list_parts(source: OpenSource) -> list[Part]:
             stat = file.stat()
             identity = {"parquet": as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
                         "group": group, "first_row": start, "columns": columns}  # fmt: skip
-            parts.append(part_of(source, f"{source.name}-{number:05d}-{group:04d}", identity, file=as_text(str(file))))
+            parts.append(part_of(source, f"{as_text(relative)}#{start}", identity, file=as_text(str(file))))
             start += rows
     return parts
 

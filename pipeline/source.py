@@ -4,6 +4,7 @@ OpenSource("photos", "folder", Path("data/photos"), "CC0-1.0", "")
 Found("2021/cat.jpg", ["一只猫"], data)
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ class OpenSource:
     """A source whose pictures lie on disk: a folder's own, or what was gathered into tars."""
 
     name: str
-    kind: str  # folder | webdataset | parquet
+    kind: str  # folder | webdataset | parquet | fetched
     root: Path
     license: str
     attribution: str
@@ -41,11 +42,18 @@ class Found:
     url: str | None = None
     license: str | None = None  # where each picture has one of its own
     problem: str | None = None  # why there is no picture; None: it is just missing
+    place: str | None = None  # what the key is made of, where that is not the origin
 
 
-def part_of(source: OpenSource, name: str, identity: dict[str, Any], **place: str) -> Part:
+def part_of(source: OpenSource, begins: str, identity: dict[str, Any], **place: str) -> Part:
+    """Named by what it begins with, not by a count: what is added to a source renames nothing else."""
     about = {"source": source.name, "kind": source.kind, "license": source.license}
+    name = f"{source.name}-{hash64(begins):016x}"
     return Part(name, {**about, **identity}, {"root": str(source.root), **place})
+
+
+def hash64(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def as_text(name: str) -> str:

@@ -19,11 +19,13 @@ from .source import Found, OpenSource, on_disk
 _LIST = {
     "folder": folder_source.list_parts,
     "webdataset": tar_source.list_parts,
+    "fetched": tar_source.list_parts,
     "parquet": parquet_source.list_parts,
 }
 _READ = {
     "folder": folder_source.read_part,
     "webdataset": tar_source.read_part,
+    "fetched": tar_source.read_part,
     "parquet": parquet_source.read_part,
 }
 

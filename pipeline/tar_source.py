@@ -13,7 +13,7 @@ import re
 import tarfile
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,11 @@ def list_parts(source: OpenSource) -> list[Part]:
             f"source {source.name}: no tars below {source.root}", cure="name a folder with .tar files, or one tar"
         )
     parts = []
-    for number, tar in enumerate(tars):
+    for tar in tars:
         relative = tar.name if tar == source.root else tar.relative_to(source.root).as_posix()
         stat = tar.stat()
         identity = {"tar": as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        parts.append(part_of(source, f"{source.name}-{number:05d}", identity, tar=as_text(str(tar))))
+        parts.append(part_of(source, as_text(relative), identity, tar=as_text(str(tar))))
     return parts
 
 
@@ -67,7 +67,10 @@ def read_part(part: Part) -> Iterator[Found]:
         raise BadInput(f"{path}: not a whole tar ({error})", cure=_CURE) from None
     with path.open("rb") as file:
         for members in index.samples():
-            yield from _found(_Sample(file.fileno(), members), part.identity["tar"])
+            for found in _found(_Sample(file.fileno(), members), part.identity["tar"]):
+                # What was fetched has one picture a row, if any: its key must not change when it is had at last.
+                by_row = found.origin.rpartition(".")[0] if part.identity["kind"] == "fetched" else None
+                yield replace(found, place=by_row)
 
 
 @dataclass(frozen=True)

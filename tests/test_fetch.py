@@ -9,8 +9,9 @@ from itertools import pairwise
 
 import pytest
 from tuwen.pipeline.answer_headers import forbids, retry_after
-from tuwen.pipeline.fetch_problems import FETCH_PROBLEMS, problem_title
+from tuwen.pipeline.fetch_problems import FETCH_PROBLEMS, is_of_fetching
 from tuwen.pipeline.polite_http import Answer
+from tuwen.pipeline.reasons import REASONS, title_of
 
 from .fetching import PICTURE, fetch
 from .rude_server import RudeServer
@@ -83,7 +84,7 @@ def test_each_misbehaviour_has_its_word(rude_answers: dict[str, Answer], path: s
     answer = rude_answers[path]
     assert answer.problem + " may pass" * answer.retriable in RUDE[path].split(" or ")
     assert answer.attempts == 1 and answer.seconds < 2.5  # the deadline is 1
-    assert answer.ending == "jpg" if not answer.problem else problem_title(answer.problem) != answer.problem
+    assert answer.ending == "jpg" if not answer.problem else title_of(answer.problem) != answer.problem
 
 
 def test_a_bomb_is_not_unpacked_into_memory(server: RudeServer) -> None:
@@ -98,7 +99,8 @@ def test_a_bomb_is_not_unpacked_into_memory(server: RudeServer) -> None:
 
 def test_the_words_are_a_closed_set() -> None:
     said = {word.removesuffix(" may pass") for words in RUDE.values() for word in words.split(" or ")} - {""}
-    assert {"http_*" if word.startswith("http_") else word for word in said} <= set(FETCH_PROBLEMS)
+    assert all(is_of_fetching(word) for word in said)
+    assert set(REASONS) >= FETCH_PROBLEMS, "each has its title"
 
 
 def test_an_answer_that_comes_right_is_taken_at_the_second_try(server: RudeServer) -> None:

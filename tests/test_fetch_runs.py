@@ -278,3 +278,16 @@ def test_the_shares_of_a_host_never_add_up_to_more_than_was_promised() -> None:
         manners = fetching._manners(fetch_, tasks)
         assert 1 <= manners["per_host_in_flight"] * tasks <= 4
         assert manners["per_host_per_second"] * tasks == pytest.approx(10)
+
+
+def test_a_pair_keeps_its_key_when_its_picture_is_had_at_last(tmp_path: Path, server: RudeServer) -> None:
+    write_list(tmp_path, [server.url("/ok/x1"), server.url("/ok/x2")])
+    server.down["/ok/x2"] = 503
+    document = source().model_dump(mode="json", exclude_none=True)
+    recipe = load_recipe(str(write_recipe(tmp_path, sources=json.dumps([document]), images="{min_side: 1}")))
+    before = read_verdicts(build_corpus(recipe, tmp_path / "corpus")).to_pylist()
+    server.down.clear()
+    after = read_verdicts(build_corpus(recipe, tmp_path / "corpus")).to_pylist()
+    assert [row["reason"] for row in before] == ["", "http_503"]
+    assert after[1]["image_sha256"] and before[1]["stage"] == "fetch"
+    assert [row["key"] for row in before] == [row["key"] for row in after]

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
+from tuwen.pipeline import folder_source
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
 from tuwen.pipeline.sources import read_picture
 
 from .conftest import draw, encoded, png, tar_of, write_recipe
+from .hostile import picture, saved
 
 
 def test_a_webdataset_source_gives_the_same_pictures_as_its_folder(tmp_path: Path) -> None:
@@ -239,8 +241,40 @@ def test_another_source_is_measured_alone(tmp_path: Path) -> None:
         (tmp_path / name / "1.txt").write_text(f"{colour}色的圆", encoding="utf-8")
     first = "{name: a, kind: folder, path: a}"
     rows_of(tmp_path, f"[{first}]")
-    measured = tmp_path / "corpus" / "measures" / "a-00000.parquet"
+    (measured,) = (tmp_path / "corpus" / "measures").glob("a-*.parquet")
     before = measured.stat().st_mtime_ns
     rows = rows_of(tmp_path, f"[{first}, {{name: b, kind: folder, path: b}}]")
     assert [row["caption"] for row in rows] == ["红色的圆", "蓝色的圆"]
     assert measured.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "tars", "parquet"])
+def test_what_is_added_to_a_source_is_measured_with_few_others(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Added in front of all, where parts that are counted would all get another name."""
+    monkeypatch.setattr(folder_source, "_PART_PICTURES", 4)
+
+    def add(name: str, number: int) -> None:
+        data = saved(picture(number), "JPEG")
+        if kind == "folder":
+            (tmp_path / "data" / f"{name}.jpg").write_bytes(data)
+            (tmp_path / "data" / f"{name}.txt").write_text(f"第{name}张", encoding="utf-8")
+        elif kind == "tars":
+            tar_of(tmp_path / "data" / f"{name}.tar", {"0.jpg": data, "0.txt": f"第{name}张".encode()})
+        else:
+            pq.write_table(
+                pa.table({"image": [data], "caption": [f"第{name}张"]}), tmp_path / "data" / f"{name}.parquet"
+            )
+
+    (tmp_path / "data").mkdir()
+    for number in range(16):
+        add(f"m{number:02d}", number)
+    source = f"[{{name: s, kind: {'webdataset' if kind == 'tars' else kind}, path: data}}]"
+    rows_of(tmp_path, source)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "measures").glob("*.parquet")}
+    assert len(before) > 2
+    add("a", 99)
+    assert len(rows_of(tmp_path, source)) == 17
+    kept = [path for path, time in before.items() if path.is_file() and path.stat().st_mtime_ns == time]
+    assert len(kept) >= len(before) - 1
