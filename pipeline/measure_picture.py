@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 from .clean_image import decode
-from .signatures import quality, signatures
+from .signatures import signatures
 from .source import Found
 
 
@@ -28,4 +28,4 @@ def measure_picture(found: Found, config: dict[str, Any]) -> dict[str, Any]:
     if decoded.picture is None or decoded.upright is None:
         return measured
     upright = {"orientation": decoded.upright.orientation, "alpha": decoded.upright.alpha, "icc": decoded.upright.icc}
-    return measured | upright | signatures(decoded.picture) | quality(decoded.picture, decoded.jpeg_tables)
+    return measured | upright | signatures(decoded.picture, decoded.jpeg_tables)
