@@ -46,11 +46,11 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     }
     for name, data in files.items():
         (pictures / name).write_bytes(data)
-    captions = {name: f"图片{number}" for number, name in enumerate(files) if name not in ("mute.png",)}
+    captions = {name: f"第{number}张彩色的图" for number, name in enumerate(files) if name not in ("mute.png",)}
     captions |= {"spam.png": "buy now", "name.png": "000.jpg", "nowhere.png": "没有图片的描述"}
     lines = [json.dumps({"file": name, "caption": caption}, ensure_ascii=False) for name, caption in captions.items()]
     (pictures / "captions.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    recipe = load_recipe(str(write_recipe(folder, captions="{min_han_share: 0.5}")))
+    recipe = load_recipe(str(write_recipe(folder, captions="{min_han_share: 0.5, boilerplate: drop}")))
     corpus = build_corpus(recipe, folder / "corpus")
     return folder / "corpus", {row["origin"]: row for row in read_verdicts(corpus).to_pylist()}
 
