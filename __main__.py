@@ -56,7 +56,7 @@ def corpus(
     from .pipeline.corpus import build_corpus
     from .pipeline.explain import explain as explain_recipe
     from .pipeline.explain import explained
-    from .pipeline.report import write_report
+    from .pipeline.report.report import write_report
 
     loaded = load_recipe(recipe, sets)
     if explain:
@@ -402,7 +402,7 @@ def _start(address: str | None, workers: int | None) -> None:
 
 def _refresh_report(stage: Path) -> None:
     """When a stage lies beside its corpus, their common page shows it too."""
-    from .pipeline.report import write_report
+    from .pipeline.report.report import write_report
 
     if (stage.parent / "corpus" / "manifest.json").is_file():
         write_report(stage.parent)

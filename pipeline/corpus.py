@@ -26,12 +26,12 @@ from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
 from ..manifests.recipe import EmojiSource, FolderSource, ParquetSource, Recipe, Source, UrlsSource
-from . import emoji_corpus
 from .decide import decide, funnel, write_verdicts
 from .measure import measure
 from .part import PartResult
-from .source import OpenSource
-from .sources import list_parts
+from .sources import emoji_corpus
+from .sources.kinds import list_parts
+from .sources.source import OpenSource
 from .stage import run_stage
 
 ROOTS = ".work/roots.json"
@@ -81,7 +81,7 @@ def open_source(source: Source, recipe: Recipe, out: Path, workers: int | None =
         run_stage(f"draw {source.name}", emoji_corpus.gather, parts, {}, folder, workers=workers)
         return OpenSource(source.name, "webdataset", folder, *emoji_corpus.LICENSES[source.artwork])
     if isinstance(source, UrlsSource):
-        from .fetch import gather_urls
+        from .fetch.gather import gather_urls
 
         gather_urls(source, recipe.base / source.path, folder, workers)
         return OpenSource(source.name, "fetched", folder, source.license, source.attribution)

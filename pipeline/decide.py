@@ -24,13 +24,13 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.pair import VERDICTS
 from ..manifests.recipe import Recipe
-from .caption_words import read_words
+from .captions.words import read_words
 from .judge import judge
-from .match import DECIDING, match
-from .nsfw_score import check_installed, nsfw
 from .part import Part, PartResult
+from .pictures.nsfw_score import check_installed, nsfw
 from .similarity import model_hash, similarity
 from .stage import run_stage
+from .twins.match import DECIDING, match
 
 STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "exact", "near")
 DECIDED = ("kept", "stage", "reason", "keeper", "distance", "cluster")

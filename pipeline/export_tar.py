@@ -20,9 +20,9 @@ from PIL import Image
 
 from ..manifests.canonical import canonical_json
 from ..manifests.shard import add_member
-from .clean_image import decode
-from .measured_pictures import read_unchanged
 from .part import Part
+from .pictures.clean_image import decode
+from .pictures.measured_pictures import read_unchanged
 
 EXPORTED = [
     "key", "source", "origin", "offset", "bytes", "license", "url", "caption", "masked", "image_sha256", "width",

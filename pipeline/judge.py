@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..manifests.recipe import Captions, Images
-from .caption_words import read_words
-from .clean_caption import CaptionCleaner
-from .clean_image import picture_problem
-from .fetch_problems import is_of_fetching
+from .captions.clean_caption import CaptionCleaner
+from .captions.words import read_words
+from .fetch.problems import is_of_fetching
 from .part import Part
+from .pictures.clean_image import picture_problem
 
 JUDGED = pa.schema(
     [

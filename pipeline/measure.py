@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..manifests.pair import MEASURES, pair_key
-from .measured_apart import measured_apart
 from .part import Part
-from .source import Found
+from .pictures.measured_apart import measured_apart
+from .sources.source import Found
 
 _GROUP_ROWS = 2048  # rows held in memory at a time
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from ..manifests.canonical import sha256_of, sha256_of_file
 from ..manifests.errors import BadInput
-from .measured_pictures import PLACE_COLUMNS, in_batches, measured_pictures
 from .part import Part
+from .pictures.measured_pictures import PLACE_COLUMNS, in_batches, measured_pictures
 
 SIMILARITY = pa.schema([("similarity", pa.float32())])
 _BATCH = 16

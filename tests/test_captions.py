@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import Captions
-from tuwen.pipeline.caption_language import language
-from tuwen.pipeline.caption_text import normalise
-from tuwen.pipeline.caption_words import WordList, read_words, words_and_nouns
-from tuwen.pipeline.clean_caption import CAPTION_REASONS, CaptionCleaner
-from tuwen.pipeline.file_name import is_file_name
-from tuwen.pipeline.personal_data import TOKENS, mask_personal_data, without_tokens
-from tuwen.pipeline.repetition import repetition
+from tuwen.pipeline.captions.clean_caption import CAPTION_REASONS, CaptionCleaner
+from tuwen.pipeline.captions.file_name import is_file_name
+from tuwen.pipeline.captions.language import language
+from tuwen.pipeline.captions.personal_data import TOKENS, mask_personal_data, without_tokens
+from tuwen.pipeline.captions.repetition import repetition
+from tuwen.pipeline.captions.text import normalise
+from tuwen.pipeline.captions.words import WordList, read_words, words_and_nouns
 
 from .captions import personal
 from .captions.hostile import HOSTILE, RULES

@@ -8,9 +8,9 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
-from tuwen.pipeline.answer_headers import forbids, retry_after
-from tuwen.pipeline.fetch_problems import FETCH_PROBLEMS, is_of_fetching
-from tuwen.pipeline.polite_http import Answer
+from tuwen.pipeline.fetch.answer_headers import forbids, retry_after
+from tuwen.pipeline.fetch.polite_http import Answer
+from tuwen.pipeline.fetch.problems import FETCH_PROBLEMS, is_of_fetching
 from tuwen.pipeline.reasons import REASONS, title_of
 
 from .fetching import PICTURE, fetch

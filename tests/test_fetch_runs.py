@@ -14,15 +14,15 @@ import aiohttp
 import pytest
 from tuwen.manifests.canonical import sha256_of_file
 from tuwen.manifests.recipe import UrlsSource, load_recipe
-from tuwen.pipeline import fetch as fetching
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
-from tuwen.pipeline.fetch import gather_urls
-from tuwen.pipeline.fetch_ledger import read_ledger
-from tuwen.pipeline.fetch_slice import fetch_slice
+from tuwen.pipeline.fetch import gather as fetching
+from tuwen.pipeline.fetch.gather import gather_urls
+from tuwen.pipeline.fetch.ledger import read_ledger
+from tuwen.pipeline.fetch.slices import fetch_slice
+from tuwen.pipeline.fetch.url_lists import cut_list, list_files
 from tuwen.pipeline.part import Part
-from tuwen.pipeline.source import Found, OpenSource
-from tuwen.pipeline.sources import list_parts, read_part
-from tuwen.pipeline.url_lists import cut_list, list_files
+from tuwen.pipeline.sources.kinds import list_parts, read_part
+from tuwen.pipeline.sources.source import Found, OpenSource
 
 from .conftest import write_recipe
 from .fetching import LOOPBACK, PICTURE, Names
@@ -179,7 +179,7 @@ def slice_part(folder: Path, urls: list[str]) -> Part:
 _IN_A_PROCESS = """
 import json, sys
 from pathlib import Path
-from tuwen.pipeline.fetch_slice import fetch_slice
+from tuwen.pipeline.fetch.slices import fetch_slice
 from tuwen.pipeline.part import Part
 name, identity, place, config, folder = json.loads(sys.argv[1])
 fetch_slice(Part(name, identity, place), config, Path(folder))

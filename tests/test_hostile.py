@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline import measured_apart as apart
-from tuwen.pipeline.clean_image import decode
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
-from tuwen.pipeline.source import OpenSource
-from tuwen.pipeline.sources import list_parts
+from tuwen.pipeline.pictures import measured_apart as apart
+from tuwen.pipeline.pictures.clean_image import decode
+from tuwen.pipeline.sources.kinds import list_parts
+from tuwen.pipeline.sources.source import OpenSource
 
 from .conftest import encoded, write_recipe
 from .hostile import PICTURES, picture, saved, write_hostile_corpus

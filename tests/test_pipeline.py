@@ -13,7 +13,7 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
 from tuwen.pipeline.part import Part
-from tuwen.pipeline.report import write_report
+from tuwen.pipeline.report.report import write_report
 from tuwen.pipeline.split import split_of
 from tuwen.pipeline.stage import run_stage
 

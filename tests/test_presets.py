@@ -8,7 +8,7 @@ import pytest
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.presets import CAPTIONS, IMAGES, PRESETS
 from tuwen.manifests.recipe import Captions, Images, PresetName, Recipe, Similarity, load_recipe
-from tuwen.pipeline.clean_caption import CaptionCleaner
+from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 from tuwen.pipeline.explain import explain, explained, explained_rules
 
 from .conftest import write_recipe

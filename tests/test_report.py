@@ -22,9 +22,9 @@ from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
 from tuwen.pipeline.decide import funnel
 from tuwen.pipeline.reasons import REASONS, title_of
-from tuwen.pipeline.report import write_report
-from tuwen.pipeline.report_parts import corpus_parts
-from tuwen.pipeline.report_pictures import SmallPictures
+from tuwen.pipeline.report.parts import corpus_parts
+from tuwen.pipeline.report.report import write_report
+from tuwen.pipeline.report.thumbnails import SmallPictures
 
 from .browser import chromium, open_page
 from .conftest import encoded, write_recipe
@@ -258,7 +258,7 @@ def test_a_picture_that_changed_since_it_was_measured_is_not_decoded(
     path = run[0].parent / "pictures" / "39.png"
     before = path.read_bytes()
     path.write_bytes(before[:-1] + b"?")
-    monkeypatch.setattr("tuwen.pipeline.report_pictures.decode", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("tuwen.pipeline.report.thumbnails.decode", lambda *_: pytest.fail("decoded"))
     small = SmallPictures(run[1])
     small.add([row])
     path.write_bytes(before)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tuwen.pipeline.loss_curve import loss_curve
-from tuwen.pipeline.report_captions import CaptionCounts
-from tuwen.pipeline.report_charts import Rule, histogram
-from tuwen.pipeline.report_samples import DROPPED_SHOWN, KEPT_SHOWN, Samples
-from tuwen.pipeline.report_tally import Tally
+from tuwen.pipeline.report.captions import CaptionCounts
+from tuwen.pipeline.report.charts import Rule, histogram
+from tuwen.pipeline.report.loss_curve import loss_curve
+from tuwen.pipeline.report.samples import DROPPED_SHOWN, KEPT_SHOWN, Samples
+from tuwen.pipeline.report.tally import Tally
 
 cuts = st.lists(st.integers(0, 60), max_size=5)
 

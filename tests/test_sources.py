@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline import folder_source
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
-from tuwen.pipeline.sources import read_picture
+from tuwen.pipeline.sources import folder as folder_source
+from tuwen.pipeline.sources.kinds import read_picture
 
 from .conftest import draw, encoded, png, tar_of, write_recipe
 from .hostile import picture, saved

@@ -13,7 +13,7 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.pair import VERDICTS
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.corpus import build_corpus, read_verdicts
-from tuwen.pipeline.report import write_report
+from tuwen.pipeline.report.report import write_report
 from tuwen.pipeline.why import explain_pair
 
 from .conftest import draw, encoded, png, write_pictures, write_recipe

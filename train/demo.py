@@ -20,7 +20,7 @@ from ..manifests.verify import verify_manifest
 from ..pipeline.cluster import stop_cluster
 from ..pipeline.corpus import build_corpus, read_verdicts
 from ..pipeline.footprint import Footprint
-from ..pipeline.report import write_report
+from ..pipeline.report.report import write_report
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers
 from ..tokenize.write_shards import TEXT_MODEL, write_shards

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..manifests.atomic import whole_file
 from ..manifests.errors import BadInput
-from ..pipeline.caption_text import normalise
+from ..pipeline.captions.text import normalise
 from ..pipeline.progress import progress
 from ..tokenize.image_codes import Pictures
 from ..tokenize.reconstruction import decode_in_batches

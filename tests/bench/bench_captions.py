@@ -12,7 +12,7 @@ from pathlib import Path
 from time import process_time
 
 from tuwen.manifests.recipe import Captions
-from tuwen.pipeline.clean_caption import CaptionCleaner
+from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 
 LENGTH = ("too_many_han", "caption_too_short", "caption_too_long")
 

@@ -21,7 +21,7 @@ from tuwen.manifests.manifest import file_entry, new_manifest, save_manifest
 from tuwen.manifests.pair import MEASURES, VERDICTS
 from tuwen.manifests.recipe import Recipe
 from tuwen.pipeline.decide import funnel
-from tuwen.pipeline.report import write_report
+from tuwen.pipeline.report.report import write_report
 
 PART = 10_000
 SHARES = {

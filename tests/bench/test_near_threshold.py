@@ -16,11 +16,11 @@ from PIL import Image
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.pair import THUMBNAIL_SIDE_PX
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.clean_image import decode
 from tuwen.pipeline.corpus import picture_roots, read_thumbnails, read_verdicts
-from tuwen.pipeline.near_images import MAX_CELL_DIFFERENCE, RADIUS, hamming_pairs
-from tuwen.pipeline.signatures import phash64, signatures
-from tuwen.pipeline.sources import read_picture
+from tuwen.pipeline.pictures.clean_image import decode
+from tuwen.pipeline.pictures.signatures import phash64, signatures
+from tuwen.pipeline.sources.kinds import read_picture
+from tuwen.pipeline.twins.near_images import MAX_CELL_DIFFERENCE, RADIUS, hamming_pairs
 
 CORPUS = Path("runs/emoji/corpus")
 COLOUR = re.compile("较浅肤色|中等浅肤色|中等肤色|中等深肤色|较深肤色|[红橙黄绿蓝紫棕黑白灰粉]色?[心方圆]")

@@ -30,9 +30,9 @@ from tuwen.pipeline.corpus import build_corpus, open_source
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
     "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "match"),
-    "tuwen.pipeline.match": ("keep_best", "_near_edges", "_thumbnails", "_with_twins"),
-    "tuwen.pipeline.near_images": ("hamming_pairs", "_verified"),
-    "tuwen.pipeline.keep_best": ("_ranks", "_equal", "_codes", "_clusters"),
+    "tuwen.pipeline.twins.match": ("keep_best", "_near_edges", "_thumbnails", "_with_twins"),
+    "tuwen.pipeline.twins.near_images": ("hamming_pairs", "_verified"),
+    "tuwen.pipeline.twins.keep_best": ("_ranks", "_equal", "_codes", "_clusters"),
 }
 
 

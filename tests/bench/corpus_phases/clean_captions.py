@@ -15,7 +15,7 @@ def main() -> None:
     asked = parser.parse_args()
     began = time.perf_counter()
     from tuwen.manifests.recipe import Captions
-    from tuwen.pipeline.clean_caption import CaptionCleaner
+    from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 
     captions = [json.loads(line)["text"] for line in asked.lines.read_text(encoding="utf-8").splitlines()]
     cleaner = CaptionCleaner(Captions(preset="wukong").resolved())

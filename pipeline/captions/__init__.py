@@ -1,0 +1,1 @@
+"""A caption as it was found → as a model should read it, or why not."""

@@ -1,0 +1,87 @@
+"""The ledger of a fetched part: one row an address, with what came of it; `PART.parquet` beside `PART.tar`.
+
+    write_ledger(path, rows, {"slice": …, "tar": …, "run": 2, "rules": {…}})
+    read_ledger(path)          # → rows, facts
+    ledger_facts(path)         # the facts alone, from the footer
+
+`problem` is the verdict and stands in the tar too; `latest` is what the latest attempt met. They differ when a problem
+that may pass is now another one: the verdict, and so the tar, stay as they are until a retry brings something final.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...manifests.atomic import whole_file
+
+LEDGER = pa.schema(
+    [
+        ("row", pa.int64()),  # in the list
+        ("url", pa.string()),
+        ("problem", pa.string()),  # of FETCH_PROBLEMS; empty: the picture is in the tar
+        ("latest", pa.string()),
+        ("retriable", pa.bool_()),
+        ("status", pa.int16()),  # HTTP's, of the latest answer
+        ("ending", pa.string()),  # jpg, png, …, by content
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("final_url", pa.string()),  # after all redirects
+        ("attempts", pa.int32()),  # in all runs
+        ("time", pa.timestamp("ms", "UTC")),  # of the latest attempt
+        ("seconds", pa.float32()),  # that its requests took
+        ("detail", pa.string()),  # for people: the error's own text
+    ]
+)
+_FACTS = b"tuwen.fetch"
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    row: int
+    url: str | None
+    problem: str
+    latest: str
+    retriable: bool
+    status: int | None
+    ending: str
+    bytes: int
+    sha256: str
+    final_url: str
+    attempts: int
+    time: datetime
+    seconds: float
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "time": self.time.isoformat()}
+
+
+def from_json(document: dict[str, Any]) -> LedgerRow:
+    return LedgerRow(**{**document, "time": datetime.fromisoformat(document["time"])})
+
+
+def write_ledger(path: Path, rows: list[LedgerRow], facts: dict[str, Any]) -> None:
+    table = pa.Table.from_pylist([vars(row) for row in rows], schema=LEDGER)
+    table = table.replace_schema_metadata({_FACTS: json.dumps(facts, sort_keys=True)})
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def ledger_facts(path: Path) -> dict[str, Any] | None:
+    """None when there is no ledger, or none that can be read: its part is then fetched anew."""
+    try:
+        found = (pq.read_metadata(path).metadata or {}).get(_FACTS)
+    except (OSError, pa.ArrowException):
+        return None
+    return json.loads(found) if found else None
+
+
+def read_ledger(path: Path) -> list[LedgerRow]:
+    table = pq.read_table(path)
+    columns = [table[field.name].to_pylist() for field in fields(LedgerRow)]
+    return [LedgerRow(*values) for values in zip(*columns, strict=True)]

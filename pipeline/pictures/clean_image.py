@@ -1,0 +1,98 @@
+"""Picture bytes → upright RGB pixels, or the reason why not; and the rules on what was measured.
+
+    decoded = decode(data, max_pixels=50_000_000)
+    decoded.picture, decoded.format          # or: decoded.problem == "truncated"
+
+The format is told by the content, never by a name. Size is read from the header and refused there, before any pixel
+is decoded. A truncated file is a problem, never a half-grey picture. Of an animation the first frame is taken.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from ...manifests.recipe import Images
+from .broken_files import has_broken_checksum, is_cut, is_known, other_format, was_cut_and_closed
+from .upright_rgb import Upright, orientation_of, upright_rgb
+
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, an MPO has views
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+Image.MAX_IMAGE_PIXELS = None  # our own check comes first and counts as a verdict, not as an exception in mid-decode
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@dataclass(frozen=True)
+class Decoded:
+    picture: Image.Image | None  # RGB, upright
+    format: str | None = None
+    mode: str | None = None  # before conversion
+    problem: str | None = None
+    frames: int | None = None
+    upright: Upright | None = None  # what had to be done to make it upright RGB
+    jpeg_tables: dict[int, list[int]] | None = None
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Never raises for what is in `data`: every failure becomes a `problem`."""
+    if not data:
+        return Decoded(None, problem="empty_file")
+    if other := other_format(data):
+        return Decoded(None, format=other, problem="svg" if other == "SVG" else "unsupported_format")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except Exception as error:  # Pillow's parsers raise nearly anything on hostile bytes
+            unknown = isinstance(error, UnidentifiedImageError) and not is_known(data)
+            reason = "not_a_picture" if unknown else "truncated" if is_cut(data) else "broken_header"
+            return Decoded(None, problem=reason)
+        mode = image.mode
+        if image.width * image.height > max_pixels:
+            return Decoded(None, image.format, mode, problem="too_many_pixels")
+        try:
+            frames = getattr(image, "n_frames", 1)
+            orientation = orientation_of(image)
+            image.load()
+            if image.format in ("JPEG", "MPO") and was_cut_and_closed(image, data):
+                return Decoded(None, image.format, mode, problem="truncated")
+            if image.format == "PNG" and has_broken_checksum(data):
+                return Decoded(None, image.format, mode, problem="broken_pixels")
+            upright = upright_rgb(image, orientation)
+            return Decoded(
+                upright.picture, image.format, mode, None, frames, upright, getattr(image, "quantization", None)
+            )
+        except MemoryError:
+            return Decoded(None, image.format, mode, problem="too_much_memory")
+        except Exception as error:
+            truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
+            return Decoded(None, image.format, mode, problem="truncated" if truncated else "broken_pixels")
+
+
+def picture_problem(row: dict[str, Any], rules: Images) -> str:
+    """The reason to drop a measured picture, or an empty string. `rules` must be `resolved()`."""
+    short, long = sorted((row["width"], row["height"]))
+    return next((reason for reason, broken in _checks(row, rules, short, long) if broken), "")
+
+
+SINGLE_COLOUR_STD = 2.0  # of 255; DanQing's threshold. An 8 px dot on a 256 px field has 8
+
+
+def _checks(row: dict[str, Any], rules: Images, short: int, long: int) -> tuple[tuple[str, bool], ...]:
+    quality = row["jpeg_quality"]
+    return (
+        ("too_small", short < (rules.min_side or 0)),
+        ("too_long", long > (rules.max_ratio or 0) * short),
+        ("few_bytes", row["bytes"] < (rules.min_bytes or 0)),
+        ("animated", rules.animated == "drop" and row["frames"] > 1 and row["format"] in _ANIMATED),
+        ("single_colour", rules.single_colour == "drop" and row["std"] < SINGLE_COLOUR_STD),
+        ("low_std", row["std"] < (rules.min_std or 0)),
+        ("low_entropy", row["entropy"] < (rules.min_entropy or 0)),
+        ("blurred", row["sharpness"] < (rules.min_sharpness or 0)),
+        ("wide_border", row["border"] > (1 if rules.max_border is None else rules.max_border)),
+        ("low_jpeg_quality", quality is not None and quality < (rules.min_jpeg_quality or 1)),
+        ("unsafe", rules.max_nsfw is not None and row["nsfw"] > rules.max_nsfw),
+    )

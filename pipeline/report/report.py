@@ -1,0 +1,208 @@
+"""`report.html`: one self-contained page that shows a run and what proves it.
+
+    write_report(Path("runs/emoji"))
+
+Reads only what the stages left on disk (manifests, decision table, measures, losses, paintings), so it can be written
+after any of them and shows what is there. Counts and histograms are exact and read part by part; pictures are a
+sample in the order of the keys, which are hashes: the same ones each time.
+"""
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jinja2
+
+from ...manifests.atomic import whole_file
+from ...manifests.manifest import Manifest, load_manifest
+from ...manifests.recipe import Recipe, recorded_recipe
+from ..decide import STAGES
+from ..reasons import STAGES as STAGE_CHARACTERS
+from ..reasons import title_of
+from .evidence import measured_of, rule_of
+from .fetching import fetching_chart
+from .figures import Numbers
+from .parts import Row, corpus_parts
+from .plots import caption_charts, picture_charts
+from .samples import Samples, worst_twins
+from .thumbnails import SmallPictures
+from .training import proofs, read_json, shards_section, training_section
+
+_CAPTIONS_SHOWN = 10  # of those said most often
+_REASONS_SHOWN = 3  # of a source, in its line of the table
+_FORMATS_SHOWN = 6
+_OPEN = 8  # reasons whose examples are seen without a click
+_WHOLE_CHARACTERS = 1000  # of a caption, when it is pointed at
+
+
+def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
+    """Into `run`, the folder that holds corpus/ (or `corpus_folder` does), and shards/ and train/ if they are there."""
+    corpus = load_manifest(corpus_folder or run / "corpus", "corpus")
+    recipe = recorded_recipe(corpus.document["lineage"])
+    numbers, samples = Numbers(), Samples()
+    for part in corpus_parts(corpus):
+        numbers.add(part)
+        samples.add(part)
+    page = _template().render(
+        name=recipe.name,
+        totals=corpus.document["totals"],
+        lineage=corpus.document["lineage"],
+        contact=recipe.export.contact,
+        **_counted(corpus, recipe, numbers),
+        **_shown(corpus, recipe, numbers, samples),
+        shards=shards_section(run / "shards"),
+        training=training_section(run / "train"),
+        proofs=proofs(run, corpus),
+        times=read_json(run / "times.json") or [],
+    )
+    path = run / "report.html"
+    with whole_file(path) as temporary:
+        temporary.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def _counted(corpus: Manifest, recipe: Recipe, numbers: Numbers) -> dict[str, Any]:
+    """What the page says in numbers and charts."""
+    fetching = fetching_chart(corpus)
+    return {
+        "funnel": _funnel(corpus),
+        "stages": [stage for stage in STAGES if any(about.stages[stage] for about in numbers.sources.values())],
+        "sources": _sources(corpus, numbers),
+        "licenses": _licenses(corpus),
+        "charts": [*picture_charts(numbers, recipe), *([fetching] if fetching else [])],
+        "formats": _formats(numbers),
+        "caption_charts": caption_charts(numbers, recipe),
+        "distinct_captions": numbers.captions.distinct(),
+        "most_said": [
+            (_plain(said["caption"])[:_WHOLE_CHARACTERS], said["dropped"], said["kept"])
+            for said in numbers.captions.most_said(corpus, _CAPTIONS_SHOWN)
+        ],
+    }
+
+
+def _shown(corpus: Manifest, recipe: Recipe, numbers: Numbers, samples: Samples) -> dict[str, Any]:
+    """What the page shows in pictures."""
+    twins = worst_twins(corpus, samples)
+    pictures = SmallPictures(corpus)
+    groups = [
+        (reason, count, samples.of(reason))
+        for reason, count in sorted(numbers.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    ]
+    pictures.add([*samples.of(""), *(row for _, _, rows in groups for row in rows)])
+    pictures.add([row for row, keeper, _ in twins for row in (row, keeper)])
+    return {
+        "kept": [_tile(row, pictures) for row in samples.of("")],
+        "dropped": [
+            {
+                "reason": reason, "title": title_of(reason), "count": count, "rule": rule_of(reason, recipe),
+                "open": place < _OPEN,
+                "examples": [_tile(row, pictures, numbers) for row in rows],
+            }
+            for place, (reason, count, rows) in enumerate(groups)
+        ],
+        "twins": [
+            {"dropped": _tile(row, pictures), "keeper": _tile(keeper, pictures), "difference": difference}
+            for row, keeper, difference in twins
+        ],
+    }  # fmt: skip
+
+
+def _funnel(corpus: Manifest) -> list[dict[str, Any]]:
+    """Of every stage what went in and came out, as shares of all pairs, and what fell by reason."""
+    pairs = corpus.document["totals"]["pairs"] or 1
+    return [
+        {
+            **step,
+            "character": STAGE_CHARACTERS.get(step["name"], ""),
+            "fell": step["in"] - step["out"],
+            "share": 100 * step["out"] / pairs,
+            "fell_share": 100 * (step["in"] - step["out"]) / pairs,
+            "reasons": sorted(
+                ((title_of(reason), count) for reason, count in step["dropped"].items()),
+                key=lambda entry: (-entry[1], entry[0]),
+            ),
+        }
+        for step in corpus.document["lineage"]["steps"]
+        if step["name"] in STAGES
+    ]
+
+
+def _sources(corpus: Manifest, numbers: Numbers) -> list[dict[str, Any]]:
+    listed = corpus.document["licenses"]
+    found = []
+    for name in dict.fromkeys([entry["source"] for entry in listed] + sorted(numbers.sources)):
+        if (about := numbers.sources.get(name)) is None:
+            continue
+        main = sorted(about.reasons.items(), key=lambda entry: (-entry[1], entry[0]))[:_REASONS_SHOWN]
+        mine = [entry for entry in listed if entry["source"] == name]
+        found.append({
+            "name": name, "about": about, "side": about.sides.quantile(0.5),
+            "reasons": [(title_of(reason), count) for reason, count in main],
+            "licenses": [entry["license"] for entry in mine],
+            "attributions": list(dict.fromkeys(entry["attribution"] for entry in mine if entry["attribution"])),
+        })  # fmt: skip
+    return found
+
+
+def _formats(numbers: Numbers) -> list[tuple[str, int, int]]:
+    """Format, dropped, kept; the rare ones together."""
+    found = [(name, dropped, kept) for name, (dropped, kept) in numbers.formats.items()]
+    found.sort(key=lambda entry: (-entry[1] - entry[2], entry[0]))
+    rare = found[_FORMATS_SHOWN:]
+    others = (f"{len(rare)} others", sum(dropped for _, dropped, _ in rare), sum(kept for _, _, kept in rare))
+    return [*found[:_FORMATS_SHOWN], others] if rare else found
+
+
+def _licenses(corpus: Manifest) -> list[dict[str, Any]]:
+    """By licence, with the sources that are under it; the most pairs first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in corpus.document["licenses"]:
+        found.setdefault(entry["license"], []).append(entry)
+    listed = [
+        {"license": words, "samples": sum(entry["samples"] for entry in entries), "sources": entries}
+        for words, entries in found.items()
+    ]
+    return sorted(listed, key=lambda entry: (-entry["samples"], entry["license"]))
+
+
+def _tile(row: Row, pictures: SmallPictures, numbers: Numbers | None = None) -> dict[str, Any]:
+    """A pair as a gallery shows it. What was dropped for personal data keeps its caption to itself."""
+    caption = "" if row["reason"] == "personal_data" else _plain(row["caption"] or "")
+    if numbers and row["reason"] == "caption_seen_too_often":
+        row = {**row, "said_of": numbers.captions.count_of(row["caption"])}
+    return {
+        **{name: row[name] for name in ("key", "source", "reason", "distance", "bytes", "format")},
+        "picture": pictures.of(row),
+        "caption": caption[:_WHOLE_CHARACTERS] + ("…" if len(caption) > _WHOLE_CHARACTERS else ""),
+        "withheld": row["reason"] == "personal_data",
+        "place": _address(row["url"]) or _plain(row["origin"]),
+        "measured": measured_of(row),
+    }
+
+
+def _address(url: str | None) -> str:
+    """Without user, query and fragment, where passwords and tokens stand."""
+    try:
+        parts = urlsplit(_plain(url or ""))
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else ""
+
+
+def _plain(text: str) -> str:
+    """Without what is not seen but works: controls, zero-width characters, turns of the direction of writing."""
+    if text.isprintable():
+        return text
+    return "".join(char if unicodedata.category(char)[0] != "C" else " " * (char in "\t\r\n") for char in text)
+
+
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    pages = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        finalize=lambda value: _plain(value) if type(value) is str else value,  # what is Markup was made here
+    )  # fmt: skip
+    pages.filters["n"] = "{:,}".format
+    pages.filters["percent"] = lambda share: f"{share:.1f}%" if share == 0 or share >= 0.1 else "< 0.1%"
+    return pages.get_template("report.html")

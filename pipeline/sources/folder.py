@@ -1,0 +1,140 @@
+"""A folder of pictures, anywhere below it, with their captions in files.
+
+`captions.tsv` (file TAB caption, no header), `captions.jsonl` ({"file", "caption"} or {"file", "captions"}), a
+`.txt` beside each picture (a caption a line), or a file that the recipe names (`captions: x.txt`): COCO-CN's and
+Flickr8k-CN's `COCO_val2014_000000000042#zhm#0 caption`, whose picture has that stem; .tsv and .jsonl as above.
+A picture with five captions is five pairs.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ...manifests.errors import BadInput
+from ..part import Part
+from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, hash64, on_disk, part_of, whole_text
+
+_PART_PICTURES = 1000  # in the mean
+_NUMBERED = re.compile(r"^(?P<stem>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")  # 1000268201_693b08cb0e#zhc#0 小女孩…
+
+Captions = dict[str, list[str]]  # by origin
+
+
+def list_parts(source: OpenSource) -> list[Part]:
+    if not source.root.is_dir():
+        raise BadInput(
+            f"source {source.name}: {source.root} is not a folder", cure="name the folder that holds the pictures"
+        )
+    pictures = sorted(_walk(source.root))
+    if not pictures:
+        raise BadInput(
+            f"source {source.name}: no pictures below {source.root}",
+            cure=f"known endings: {', '.join(sorted(PICTURES))}",
+        )
+    captions = _caption_files(source, pictures)
+    origins = sorted(set(pictures) | set(captions))
+    return [
+        part_of(source, origins[start], {"items": [_item(source.root, one, captions) for one in origins[start:stop]]})
+        for start, stop in pairwise(_edges(origins))
+    ]
+
+
+def read_part(part: Part) -> Iterator[Found]:
+    for item in part.identity["items"]:
+        path = on_disk(Path(part.place["root"]), item["origin"])
+        too_large = path.is_file() and path.stat().st_size > MOST_BYTES
+        data = path.read_bytes() if path.is_file() and not too_large else None
+        yield Found(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
+
+
+def _edges(origins: list[str]) -> list[int]:
+    """Where parts begin, and the end. Hashes of names choose: a picture that is added, or goes, changes one part."""
+    chosen = [place for place, origin in enumerate(origins) if place and hash64(origin) % _PART_PICTURES == 0]
+    return [0, *chosen, len(origins)]
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if Path(name).suffix[1:].lower() in PICTURES and not name.startswith("."):
+                yield as_text((Path(folder) / name).relative_to(root).as_posix())
+
+
+def _item(root: Path, origin: str, captions: Captions) -> dict[str, Any]:
+    """What one picture of a folder is known by before it is read: size and time stand for its bytes."""
+    path = on_disk(root, origin)
+    said = captions.get(origin)
+    if said is None:
+        beside = path.with_suffix(".txt")
+        said = list(_lines(beside)) if beside.is_file() else []
+    stat = path.stat() if path.is_file() else None
+    return {
+        "origin": origin,
+        "captions": said,
+        "bytes": stat.st_size if stat else None,
+        "mtime_ns": stat.st_mtime_ns if stat else None,
+    }
+
+
+def _caption_files(source: OpenSource, pictures: list[str]) -> Captions:
+    """Picture → captions, from all caption files together, in their order."""
+    captions: Captions = {}
+    named = [source.captions] if source.captions else []
+    for name in dict.fromkeys(["captions.tsv", "captions.jsonl", *named]):
+        path = source.root / name
+        if path.is_file():
+            _READERS.get(path.suffix.lower(), _read_numbered)(path, captions, pictures)
+        elif name in named:
+            raise BadInput(f"source {source.name}: {path} does not exist", cure="correct `captions`")
+    return captions
+
+
+def _read_tsv(path: Path, captions: Captions, pictures: list[str]) -> None:
+    for number, line in enumerate(_lines(path), start=1):
+        file, tab, caption = line.partition("\t")
+        if not tab:
+            raise BadInput(f"{path}: line {number} has no tab", cure="each line is file TAB caption")
+        captions.setdefault(_origin(file), []).append(caption)
+
+
+def _read_jsonl(path: Path, captions: Captions, pictures: list[str]) -> None:
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            row = json.loads(line)
+            said = row["captions"] if "captions" in row else row["caption"]
+            several = said if isinstance(said, list) else [] if said is None else [said]
+            captions.setdefault(_origin(row["file"]), []).extend(whole_text(caption) for caption in several)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise BadInput(f"{path}: line {number} is not one", cure='each line is {"file": …, "caption": …}') from None
+
+
+def _read_numbered(path: Path, captions: Captions, pictures: list[str]) -> None:
+    by_stem, whole = {Path(picture).stem: picture for picture in reversed(pictures)}, set(pictures)
+    for number, line in enumerate(_lines(path), start=1):
+        found = _NUMBERED.match(line)
+        if not found:
+            raise BadInput(f"{path}: line {number} is not one", cure="each line is picture#zhm#0 caption")
+        name = _origin(found["stem"])
+        origin = name if name in whole else by_stem.get(name, by_stem.get(Path(name).stem, name))
+        captions.setdefault(origin, []).append(found["caption"].rstrip())
+
+
+_READERS = {".tsv": _read_tsv, ".jsonl": _read_jsonl}
+
+
+def _origin(file: str) -> str:
+    return Path(file.strip()).as_posix()
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Not empty, without their ends; only line feeds end a line, as captions may hold other separators."""
+    with path.open("rb") as file:
+        for number, data in enumerate(file):
+            line = data.decode("utf-8-sig" if number == 0 else "utf-8", errors="replace").rstrip("\r\n")
+            if line.strip():
+                yield line

@@ -1,0 +1,171 @@
+"""Parquet files that hold the pictures: binary columns (img2dataset), or structs of bytes and path (Hugging Face).
+
+    {"image": {"bytes": …, "path": …}, "caption": "一只猫"}      {"jpg": b"…", "caption": …, "url": …, "license": …}
+
+A part is a row group; batches of a few rows are read through a small buffer, so its size does not matter. A picture's
+origin is `data/0.parquet#12`, its row in the file. A caption column may hold lists: several pairs.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...manifests.errors import BadInput
+from ..part import Part
+from .source import Found, OpenSource, as_text, on_disk, part_of, whole_text
+
+_IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "image_bytes", "bytes")
+_CAPTIONS = ("caption", "captions", "text", "TEXT", "txt")
+_PLACE = ".parquet#"
+_BATCH_ROWS = 16
+_CURE = "restore it, or take it out of the source"
+
+
+def list_parts(source: OpenSource) -> list[Part]:
+    found = [source.root] if source.root.is_file() else sorted(source.root.rglob("*.parquet"))
+    files = [file for file in found if file.is_file() and not file.name.startswith("._")]
+    if not files:
+        raise BadInput(
+            f"source {source.name}: no Parquet below {source.root}", cure="name a folder with .parquet files, or one"
+        )
+    parts = []
+    for file in files:
+        relative = file.name if file == source.root else file.relative_to(source.root).as_posix()
+        columns, group_rows = _columns(source, file)
+        start = 0
+        for group, rows in enumerate(group_rows):
+            stat = file.stat()
+            identity = {"parquet": as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
+                        "group": group, "first_row": start, "columns": columns}  # fmt: skip
+            parts.append(part_of(source, f"{as_text(relative)}#{start}", identity, file=as_text(str(file))))
+            start += rows
+    return parts
+
+
+def read_part(part: Part) -> Iterator[Found]:
+    file, columns = on_disk(Path(), part.place["file"]), part.identity["columns"]
+    row = part.identity["first_row"]
+    for batch in _batches(file, part.identity["group"], [name for name in columns.values() if name]):
+        for values in batch.to_pylist():
+            said = values[columns["caption"]]
+            several = said if isinstance(said, list) else [said]
+            yield Found(
+                f"{part.identity['parquet']}#{row}",
+                [whole_text(caption) for caption in several if isinstance(caption, str)],
+                _bytes(values[columns["image"]]),
+                row,
+                values.get(columns["url"]),
+                values.get(columns["license"]),
+            )
+            row += 1
+
+
+def is_place(origin: str) -> bool:
+    return _PLACE in origin and origin.rpartition("#")[2].isdigit()
+
+
+def read_picture(root: Path, origin: str, row: int) -> bytes:
+    """Reading on in the order of the rows costs one pass; going back begins the row group again."""
+    file = root if root.is_file() else on_disk(root, origin.rpartition("#")[0])
+    if not file.is_file():
+        raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
+    data = _cursor(str(file), file.stat().st_mtime_ns).picture(row)
+    if data is None:
+        raise BadInput(f"{file}: row {row} has no picture any more", cure="run `tuwen corpus` again")
+    return data
+
+
+class _Cursor:
+    """Pictures of one file by row, for readers that mostly go forward."""
+
+    def __init__(self, file: str) -> None:
+        self._file = Path(file)
+        opened = pq.ParquetFile(file)
+        self._column = _image_column(file, opened.schema_arrow)
+        self._groups = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
+        self._rows: Iterator[tuple[int, bytes | None]] = iter(())
+        self._next, self._end = 0, 0
+
+    def picture(self, row: int) -> bytes | None:
+        if not self._next <= row < self._end:
+            self._enter(row)
+        for place, data in self._rows:
+            self._next = place + 1
+            if place == row:
+                return data
+        return None
+
+    def _enter(self, row: int) -> None:
+        start = 0
+        for group, rows in enumerate(self._groups):
+            if row < start + rows:
+                self._rows = self._pictures(group, start)
+                self._next, self._end = start, start + rows
+                return
+            start += rows
+        raise BadInput(f"{self._file}: has no row {row} any more", cure="run `tuwen corpus` again")
+
+    def _pictures(self, group: int, row: int) -> Iterator[tuple[int, bytes | None]]:
+        for batch in _batches(self._file, group, [self._column]):
+            for value in batch.column(0).to_pylist():
+                yield row, _bytes(value)
+                row += 1
+
+
+@lru_cache(maxsize=8)
+def _cursor(file: str, mtime_ns: int) -> _Cursor:
+    return _Cursor(file)
+
+
+def _batches(file: Path, group: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as opened:
+            yield from opened.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{file}: not whole Parquet ({' '.join(str(error).split())[:200]})", cure=_CURE) from None
+
+
+def _columns(source: OpenSource, file: Path) -> tuple[dict[str, str | None], list[int]]:
+    """Which column is what, and the rows of each row group. Raises BadInput when that cannot be told."""
+    try:
+        opened = pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{file}: not Parquet ({' '.join(str(error).split())[:200]})", cure=_CURE) from None
+    schema, said = opened.schema_arrow, source.columns or {}
+    for name in said.values():
+        if name and name not in schema.names:
+            raise BadInput(f"{file}: has no column `{name}`", cure=f"it has {', '.join(schema.names)}")
+    caption = said.get("caption") or next((name for name in _CAPTIONS if name in schema.names), None)
+    if caption is None:
+        raise BadInput(
+            f"{file}: no column of captions among {', '.join(schema.names)}", cure="name it with `caption: …`"
+        )
+    columns = {
+        "image": said.get("image") or _image_column(file, schema),
+        "caption": caption,
+        "url": next((name for name in ("url", "URL") if name in schema.names), None),
+        "license": next((name for name in ("license", "LICENSE") if name in schema.names), None),
+    }
+    return columns, [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
+
+
+def _image_column(file: Path | str, schema: pa.Schema) -> str:
+    binary = [field.name for field in schema if _holds_bytes(field.type)]
+    named = [name for name in _IMAGES if name in binary]
+    if named or len(binary) == 1:
+        return (named or binary)[0]
+    raise BadInput(f"{file}: no column of pictures among {', '.join(schema.names)}", cure="name it with `image: …`")
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _bytes(value: Any) -> bytes | None:
+    return value.get("bytes") if isinstance(value, dict) else value

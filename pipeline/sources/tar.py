@@ -1,0 +1,187 @@
+"""WebDataset tars: a picture, its `.txt` (one caption a line) and its `.json` share a key.
+
+    000123.jpg  000123.txt  000123.json      {"caption" or "captions", "url", "license", "problem"}
+
+Members of one sample may stand anywhere in the tar (interleaved); a key may hold dots and several pictures (`a.0.png`).
+What img2dataset writes is such a tar. The index of a tar takes about 100 bytes a member, and one picture at
+a time is read: the size of the tar does not matter.
+"""
+
+import json
+import os
+import re
+import tarfile
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ...manifests.errors import BadInput
+from ..part import Part
+from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, on_disk, part_of, whole_text
+
+_CURE = "restore it, or take it out of the source"
+_MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # key, ending: as webdataset's base_plus_ext, without its torch
+_CHUNK_NAMES = 50_000
+
+
+def list_parts(source: OpenSource) -> list[Part]:
+    found = [source.root] if source.root.is_file() else sorted(source.root.rglob("*.tar"))
+    tars = [tar for tar in found if tar.is_file() and not tar.name.startswith("._")]  # ._x.tar is macOS's, no tar
+    if not tars:
+        raise BadInput(
+            f"source {source.name}: no tars below {source.root}", cure="name a folder with .tar files, or one tar"
+        )
+    parts = []
+    for tar in tars:
+        relative = tar.name if tar == source.root else tar.relative_to(source.root).as_posix()
+        stat = tar.stat()
+        identity = {"tar": as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+        parts.append(part_of(source, as_text(relative), identity, tar=as_text(str(tar))))
+    return parts
+
+
+def container(root: Path, origin: str) -> Path:
+    """`shards/0.tar/000123.jpg` lies in root/shards/0.tar, or in root itself when root is that tar."""
+    if root.is_file():
+        return root
+    tar, _, _ = origin.partition(".tar/")
+    path = on_disk(root, f"{tar}.tar")
+    if not path.is_file():
+        raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
+    return path
+
+
+def read_part(part: Part) -> Iterator[Found]:
+    """Raises BadInput on a tar that is cut or damaged."""
+    path = on_disk(Path(), part.place["tar"])
+    try:
+        index = _index(path)
+    except tarfile.TarError as error:
+        raise BadInput(f"{path}: not a whole tar ({error})", cure=_CURE) from None
+    with path.open("rb") as file:
+        for members in index.samples():
+            for found in _found(_Sample(file.fileno(), members), part.identity["tar"]):
+                # What was fetched has one picture a row, if any: its key must not change when it is had at last.
+                by_row = found.origin.rpartition(".")[0] if part.identity["kind"] == "fetched" else None
+                yield replace(found, place=by_row)
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Every member of a tar by columns: Python objects for millions of members would take gigabytes."""
+
+    names: pa.ChunkedArray
+    keys: NDArray[np.int32]  # the number of each member's key, by first appearance
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def samples(self) -> Iterator[dict[str, tuple[str, int, int]]]:
+        """Of each key, in the order of the tar, ending → name, offset, size."""
+        order = np.argsort(self.keys, kind="stable")
+        edges = np.flatnonzero(np.diff(self.keys[order], prepend=-1, append=-1))
+        names = self.names.combine_chunks()
+        for start, stop in pairwise(edges.tolist()):
+            members = {}
+            for row in order[start:stop].tolist():
+                name = names[row].as_py()
+                ending = _MEMBER.match(name)[2].lower()  # type: ignore[index]
+                members[ending] = (name, int(self.offsets[row]), int(self.sizes[row]))
+            yield members
+
+
+def _index(path: Path) -> _Index:
+    numbers: dict[bytes, int] = {}
+    chunks: list[pa.Array] = []
+    names: list[str] = []
+    keys, offsets, sizes = array("i"), array("q"), array("q")
+    with tarfile.open(path, mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+            found = _MEMBER.match(member.name)
+            if not member.isfile() or not found or Path(found[1]).name.startswith(("__", "._")):
+                continue
+            keys.append(numbers.setdefault(found[1].encode("utf-8", "surrogateescape"), len(numbers)))
+            names.append(as_text(member.name))
+            offsets.append(member.offset_data)
+            sizes.append(member.size)
+            if len(names) == _CHUNK_NAMES:
+                chunks.append(pa.array(names))
+                names.clear()
+        _check_end(path, tar)
+    chunks.append(pa.array(names, pa.string()))
+    return _Index(
+        pa.chunked_array(chunks, pa.string()),
+        np.frombuffer(keys, np.int32),
+        np.frombuffer(offsets, np.int64),
+        np.frombuffer(sizes, np.int64),
+    )
+
+
+def _check_end(path: Path, tar: tarfile.TarFile) -> None:
+    """tarfile takes a damaged header, or a cut between two members, for the end; a whole tar ends with zeros."""
+    with path.open("rb") as file:
+        file.seek(tar.offset)
+        rest = file.read(tarfile.BLOCKSIZE)
+    if len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0"):
+        raise BadInput(f"{path}: damaged or cut short at byte {tar.offset}", cure=_CURE)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    file: int
+    members: dict[str, tuple[str, int, int]]  # ending → name, offset, size
+
+    def read(self, ending: str) -> bytes:
+        _, offset, size = self.members[ending]
+        return os.pread(self.file, size, offset)
+
+
+def _found(sample: _Sample, tar_name: str) -> Iterator[Found]:
+    """Each picture of a key with its captions; a key without a picture is a caption without one."""
+    pictures = [ending for ending in sorted(sample.members) if ending.rpartition(".")[2] in PICTURES]
+    for ending in pictures:
+        name, offset, size = sample.members[ending]
+        captions, about = _captions(sample, ending.rpartition(".")[0])
+        data, problem = (sample.read(ending), None) if size <= MOST_BYTES else (None, "file_too_large")
+        yield Found(f"{tar_name}/{name}", captions, data, offset, about["url"], about["license"], problem)
+    if not pictures:
+        name, _, _ = next(iter(sample.members.values()))
+        captions, about = _captions(sample, "")
+        yield Found(
+            f"{tar_name}/{name}", captions, url=about["url"], license=about["license"], problem=about["problem"]
+        )
+
+
+def _captions(sample: _Sample, stem: str) -> tuple[list[str], dict[str, str | None]]:
+    """Captions from the .txt, else the .json, of the picture's own name (`a.0.png`, `a.0.txt`), else of the key."""
+    document = _json(sample, stem)
+    about = {name: _string(document.get(name)) for name in ("url", "license", "problem")}
+    for ending in (f"{stem}.txt", "txt"):
+        if ending in sample.members:
+            text = sample.read(ending).decode("utf-8-sig", errors="replace")
+            return [line.rstrip("\r") for line in text.split("\n") if line.strip()], about
+    said = document.get("captions", document.get("caption"))
+    several = said if isinstance(said, list) else [said]
+    return [whole_text(caption) for caption in several if isinstance(caption, str)], about
+
+
+def _json(sample: _Sample, stem: str) -> dict[str, Any]:
+    for ending in (f"{stem}.json", "json"):
+        if ending in sample.members:
+            try:
+                document = json.loads(sample.read(ending))
+            except (ValueError, RecursionError):
+                return {}
+            return document if isinstance(document, dict) else {}
+    return {}
+
+
+def _string(value: Any) -> str | None:
+    return whole_text(value) if isinstance(value, str) and value else None

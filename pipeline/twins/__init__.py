@@ -1,0 +1,1 @@
+"""Who is whose twin, and which of them stays."""
