@@ -24,10 +24,11 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.places import refuse_own_folder
 from ..manifests.recipe import Recipe
-from .corpus import roots_of, verdict_parts
 from .data_card import data_card
 from .export_tar import ENDINGS, EXPORTED, export_tar, picture_of
+from .gathered import roots_of
 from .part import Part, PartResult
+from .read_corpus import verdict_parts
 from .split import SPLITS, split_of
 from .stage import run_stage
 

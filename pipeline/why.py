@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest
 from ..manifests.pair import MEASURES, VERDICTS
-from .corpus import verdict_parts
+from .read_corpus import verdict_parts
 
 _MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, "thumbnail", "problem")]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.read_corpus import read_verdicts
 
 from .conftest import files_of, tar_of, write_recipe
 from .hostile import picture, saved

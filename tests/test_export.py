@@ -15,8 +15,9 @@ from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.recipe import load_recipe, recorded_recipe
 from tuwen.manifests.verify import verify_manifest
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.export import export
+from tuwen.pipeline.read_corpus import read_verdicts
 
 from .conftest import files_of, write_recipe
 from .hostile import picture, saved

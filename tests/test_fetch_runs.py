@@ -14,13 +14,14 @@ import aiohttp
 import pytest
 from tuwen.manifests.canonical import sha256_of_file
 from tuwen.manifests.recipe import UrlsSource, load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.fetch import gather as fetching
 from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
 from tuwen.pipeline.fetch.slices import fetch_slice
 from tuwen.pipeline.fetch.url_lists import cut_list, list_files
 from tuwen.pipeline.part import Part
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.sources.kinds import list_parts, read_part
 from tuwen.pipeline.sources.source import Found, OpenSource
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.pictures import measured_apart as apart
 from tuwen.pipeline.pictures.clean_image import decode
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.sources.kinds import list_parts
 from tuwen.pipeline.sources.source import OpenSource
 

@@ -11,8 +11,9 @@ from tuwen.manifests.atomic import sole_writer
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe import Recipe, load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.part import Part
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.report.report import write_report
 from tuwen.pipeline.split import split_of
 from tuwen.pipeline.stage import run_stage

@@ -19,8 +19,9 @@ from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
 from tuwen.manifests.pair import VERDICTS
 from tuwen.manifests.recipe import Recipe, load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.decide import funnel
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.reasons import REASONS, title_of
 from tuwen.pipeline.report.parts import corpus_parts
 from tuwen.pipeline.report.report import write_report

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.why import explain_pair
 
 from .conftest import write_recipe

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.sources import folder as folder_source
 from tuwen.pipeline.sources.kinds import read_picture
 

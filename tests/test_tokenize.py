@@ -10,8 +10,9 @@ from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe import CompactVQTraining, Recipe, load_recipe
 from tuwen.manifests.split_reader import SplitReader
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.decide import STAGES
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.split import split_of
 from tuwen.tokenize.caption_ids import CaptionIds, train_sentencepiece
 from tuwen.tokenize.compact_codes import CompactCodes, open_compact_vq, save_compact_vq

@@ -12,7 +12,8 @@ from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.pair import VERDICTS
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus, read_verdicts
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.report.report import write_report
 from tuwen.pipeline.why import explain_pair
 

@@ -18,8 +18,9 @@ from ..manifests.canonical import canonical_json, exact
 from ..manifests.manifest import Manifest
 from ..manifests.recipe import Recipe
 from ..manifests.split_reader import SplitReader
-from ..pipeline.corpus import picture_roots, read_verdicts
+from ..pipeline.gathered import picture_roots
 from ..pipeline.progress import progress
+from ..pipeline.read_corpus import read_verdicts
 from .crops import PLAN_COLUMNS, cropped
 from .image_codes import Codes, ImageCodes, Pictures, open_image_codes
 from .quality import psnr

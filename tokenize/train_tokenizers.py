@@ -28,8 +28,9 @@ from ..manifests.manifest import (
 )
 from ..manifests.recipe import Recipe
 from ..manifests.verify import verify_manifest
-from ..pipeline.corpus import picture_roots, read_verdicts
+from ..pipeline.gathered import picture_roots
 from ..pipeline.progress import progress
+from ..pipeline.read_corpus import read_verdicts
 from ..pipeline.split import SPLITS, split_rows
 from ..pipeline.stage import run_stage
 from .caption_ids import train_sentencepiece

@@ -22,8 +22,9 @@ from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, file_entry, new_manifest, save_manifest
 from ..manifests.recipe import Recipe
 from ..manifests.shard import Block, code_dtype, write_shard
-from ..pipeline.corpus import picture_roots, read_verdicts
+from ..pipeline.gathered import picture_roots
 from ..pipeline.part import Part
+from ..pipeline.read_corpus import read_verdicts
 from ..pipeline.split import leakage, split_rows
 from ..pipeline.stage import run_stage
 from .caption_ids import CaptionIds

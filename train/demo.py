@@ -18,8 +18,9 @@ from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.recipe import Recipe
 from ..manifests.verify import verify_manifest
 from ..pipeline.cluster import stop_cluster
-from ..pipeline.corpus import build_corpus, read_verdicts
+from ..pipeline.corpus import build_corpus
 from ..pipeline.footprint import Footprint
+from ..pipeline.read_corpus import read_verdicts
 from ..pipeline.report.report import write_report
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers

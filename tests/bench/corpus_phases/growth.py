@@ -50,8 +50,8 @@ def _sizes(rows: list[Row]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['count']:,} | {row['kept']:,} | {row['seconds']:,.1f} | {row['cpu_seconds']:,.1f} | {row['rate']:,.0f} "
-        f"| {row['peak_mb']:,} | {row['load_before']:.2f} |"
+        f"| {row['count']:,} | {row['kept']:,} | {row['seconds']:,.1f} | {row['cpu_seconds']:,.1f} "
+        f"| {row['rate']:,.0f} | {row['peak_mb']:,} | {row['load_before']:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -83,9 +83,9 @@ def _steps(rows: list[Row]) -> str:
         seconds = [row["steps"].get(name, 0.0) for row in rows]
         last = "–"
         if len(rows) > 1 and min(seconds[-2:]) >= 0.05:
-            a, b = (
-                {"count": row["count"], "seconds": spent} for row, spent in zip(rows[-2:], seconds[-2:], strict=True)
+            before, after = (
+                {"count": row["count"], name: spent} for row, spent in zip(rows[-2:], seconds[-2:], strict=True)
             )
-            last = f"{_exponent(a, b):.2f}"
+            last = f"{_exponent(before, after, name):.2f}"
         lines.append(f"| {name} | " + " | ".join(f"{spent:,.2f}" for spent in seconds) + f" | {last} |")
     return "\n".join(lines)
