@@ -7,6 +7,7 @@ Everything is read off the recipe and its models, in the order in which the stag
 there is explained here. A rule is said to come from the preset, or from the default, when it has their value.
 """
 
+import textwrap
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from ..manifests.pair import MEASURES
 from ..manifests.presets import CAPTIONS, IMAGES, PRESETS, Rules
 from ..manifests.recipe import Recipe
 
+_WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
 _NO_LIMIT = 1_000_000  # a default maximum of this or more limits nothing
 _SECTIONS = ("images", "captions", "similarity", "evaluation", "duplicates", "split", "export")  # as the stages act
 
@@ -122,9 +124,12 @@ def _headed(title: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> str:
-    """Columns two spaces apart; the last cell of a line may be as long as it likes, and Han take two places."""
+    """Columns two spaces apart, in which Han take two places; the last cell of a line goes on below itself."""
     columns = range(max(map(len, lines)))
     widths = [max((cell_len(line[n]) for line in lines if len(line) > n + 1), default=0) for n in columns]
-    return "\n".join(
-        "  ".join(cell + " " * (widths[n] - cell_len(cell)) for n, cell in enumerate(line)).rstrip() for line in lines
-    )
+    printed = []
+    for *cells, last in lines:
+        head = "".join(cell + " " * (widths[n] - cell_len(cell) + 2) for n, cell in enumerate(cells))
+        below = textwrap.wrap(last, max(_NARROWEST, _WIDTH - cell_len(head))) or [""]
+        printed += [(head + below[0]).rstrip(), *(" " * cell_len(head) + words for words in below[1:])]
+    return "\n".join(printed)

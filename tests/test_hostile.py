@@ -18,6 +18,7 @@ from tuwen.pipeline.read_corpus import read_verdicts
 from tuwen.pipeline.sources.kinds import list_parts
 from tuwen.pipeline.sources.source import OpenSource
 
+from .captions.hostile import HOSTILE
 from .conftest import encoded, write_recipe
 from .hostile import PICTURES, picture, saved, write_hostile_corpus
 
@@ -25,9 +26,9 @@ README = Path(__file__).parents[1] / "pipeline" / "README.md"
 LIMITS: dict[str, Any] = {"max_pixels": 50_000_000, "max_seconds": 30.0}
 
 
-def promised() -> dict[str, str]:
+def promised(what: str) -> dict[str, str]:
     """Kind → reason (empty: kept), from the rows `| kind, kind | verdict | … |` of the README."""
-    section = README.read_text(encoding="utf-8").split("## What becomes of each kind of picture")[1].split("\n## ")[0]
+    section = README.read_text(encoding="utf-8").split(f"## What becomes of each kind of {what}")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+) \| (kept|`\w+`) \|", section, flags=re.M)
     return {
         kind: "" if verdict == "kept" else verdict.strip("`")
@@ -42,7 +43,7 @@ def test_every_hostile_kind_gets_the_verdict_that_the_readme_promises(tmp_path: 
     recipe = load_recipe(str(write_recipe(tmp_path, duplicates="{images: none}")))
     rows = read_verdicts(build_corpus(recipe, tmp_path / "corpus")).to_pylist()
     found = {Path(row["origin"]).stem: row["reason"] for row in rows}
-    assert found == promised()
+    assert found == promised("picture")
     assert set(found) == set(kinds)
 
 
@@ -210,3 +211,7 @@ def test_a_child_that_cannot_start_is_a_bug_and_no_verdict(tmp_path: Path, monke
     monkeypatch.setattr(apart.sys, "executable", "/bin/false")  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="did not start"):
         problems(part_of(tmp_path / "p", b"x"))
+
+
+def test_the_table_of_captions_in_the_readme_is_the_one_that_is_tested() -> None:
+    assert promised("caption") == {kind: row[1] for kind, row in HOSTILE.items()}
