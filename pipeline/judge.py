@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..manifests.recipe import Captions, Images
+from ..manifests.recipe_rules import Captions, Images
 from .captions.clean_caption import CaptionCleaner
 from .captions.words import read_words
 from .fetch.problems import is_of_fetching

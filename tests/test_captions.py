@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuwen.manifests.errors import BadInput
-from tuwen.manifests.recipe import Captions
+from tuwen.manifests.recipe_rules import Captions
 from tuwen.pipeline.captions.clean_caption import CAPTION_REASONS, CaptionCleaner
 from tuwen.pipeline.captions.file_name import is_file_name
 from tuwen.pipeline.captions.language import language

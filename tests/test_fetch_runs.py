@@ -13,7 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 from tuwen.manifests.canonical import sha256_of_file
-from tuwen.manifests.recipe import UrlsSource, load_recipe
+from tuwen.manifests.recipe import load_recipe
+from tuwen.manifests.recipe_sources import UrlsSource
 from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.fetch import gather as fetching
 from tuwen.pipeline.fetch.gather import gather_urls

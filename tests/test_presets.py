@@ -8,7 +8,8 @@ import pytest
 from rich.cells import cell_len
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.presets import CAPTIONS, IMAGES, PRESETS
-from tuwen.manifests.recipe import Captions, Images, PresetName, Recipe, Similarity, load_recipe
+from tuwen.manifests.recipe import Recipe, load_recipe
+from tuwen.manifests.recipe_rules import Captions, Images, PresetName, Similarity
 from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 from tuwen.pipeline.explain import explain, explained, explained_rules
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuwen.manifests.errors import BadInput
-from tuwen.manifests.recipe import UrlsSource
+from tuwen.manifests.recipe_sources import UrlsSource
 from tuwen.pipeline.fetch.json_array import json_elements
 from tuwen.pipeline.fetch.url_lists import ListRow, cut_list, list_files, read_slice
 

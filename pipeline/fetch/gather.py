@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...manifests.recipe import Fetch, UrlsSource
+from ...manifests.recipe_sources import Fetch, UrlsSource
 from ..cluster import num_cpus
 from ..part import Part, PartResult
 from ..stage import run_stage

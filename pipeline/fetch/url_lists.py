@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe import UrlsSource
+from ...manifests.recipe_sources import UrlsSource
 from ..part import Part
 from ..sources.source import as_text, on_disk, whole_text
 from .list_columns import Columns, asked_of, list_columns

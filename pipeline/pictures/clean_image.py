@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from ...manifests.recipe import Images
+from ...manifests.recipe_rules import Images
 from .broken_files import has_broken_checksum, is_cut, is_known, other_format, was_cut_and_closed
 from .upright_rgb import Upright, orientation_of, upright_rgb
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe import EmojiSource
+from ...manifests.recipe_sources import EmojiSource
 from ..part import Part
 
 _PART_DRAWINGS = 256

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ...manifests.recipe import Duplicates
+from ...manifests.recipe_rules import Duplicates
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]

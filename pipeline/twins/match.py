@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...manifests.pair import MEASURES, THUMBNAIL_BYTES
-from ...manifests.recipe import Duplicates
+from ...manifests.recipe_rules import Duplicates
 from ..pictures.clean_image import SINGLE_COLOUR_STD
 from .keep_best import Twins, keep_best
 from .near_images import near_edges

@@ -1,6 +1,6 @@
 """Captions as crawls bring them: kind → (as found, the reason that `wukong` gives, or none; what becomes of it)."""
 
-from tuwen.manifests.recipe import Captions
+from tuwen.manifests.recipe_rules import Captions
 
 RULES = Captions(preset="wukong", emoji="remove", max_repetition=0.6, min_length=2)
 
