@@ -6,7 +6,7 @@ PEERS  := $(VENV)/peers
 CORPUS_PEERS := $(VENV)/corpus-peers
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-peers interop soak soak-corpus clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-report bench-peers interop soak soak-corpus clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-stream: $(VENV)/.dev bench-peers  ## samples/s of ours and of every peer, 
 	$(BIN)/python tests/bench/bench_stream.py run --samples $(or $(SAMPLES),1000000) --peers-python $(PEERS)/bin/python
 
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
+
+bench-report: $(VENV)/.dev  ## the report of a million pairs: seconds, memory, bytes
+	$(BIN)/python tests/bench/bench_report.py
 
 interop: $(VENV)/.dev bench-peers  ## webdataset, datasets, energon, wids and mlcroissant read an export
 	$(BIN)/python tests/bench/interop.py --peers-python $(PEERS)/bin/python
