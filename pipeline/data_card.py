@@ -1,6 +1,6 @@
 """README.md of an export: what is in it, whence it comes, what was dropped and by which rules, whom to ask.
 
-    text = data_card(manifest.document, recipe)
+    text = data_card(manifest.document, recipe, endings=["jpg", "png"])
 
 Its head is what the Hugging Face hub reads of a data set; the rest (`data_card.md`) is for people.
 """
@@ -13,7 +13,6 @@ import jinja2
 from ..manifests.catalogue import card_head
 from ..manifests.recipe import Recipe
 from .explain import explain
-from .export_tar import ENDINGS
 
 _SIZES = {
     1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M",
@@ -21,14 +20,13 @@ _SIZES = {
 }  # fmt: skip
 
 
-def data_card(document: dict[str, Any], recipe: Recipe) -> str:
-    """`document` is the export's manifest."""
-    pictures = recipe.export.pictures
+def data_card(document: dict[str, Any], recipe: Recipe, endings: list[str]) -> str:
+    """`document` is the export's manifest; `endings` are those of its pictures."""
     body = _template().render(
         name=recipe.name,
         totals=document["totals"],
-        endings=sorted(set(ENDINGS.values())) if pictures == "original" else [ENDINGS[pictures.upper()]],
-        original=pictures == "original",
+        endings=endings,
+        original=recipe.export.pictures == "original",
         splits=document["splits"],
         licenses=document["licenses"],
         steps=document["lineage"]["steps"],

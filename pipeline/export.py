@@ -25,15 +25,14 @@ from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_man
 from ..manifests.places import refuse_own_folder
 from ..manifests.recipe import Recipe
 from .data_card import data_card
-from .export_tar import ENDINGS, EXPORTED, export_tar, picture_of
+from .export_tar import EXPORTED, export_tar, picture_of
 from .gathered import roots_of
 from .part import Part, PartResult
 from .read_corpus import verdict_parts
 from .split import SPLITS, split_of
 from .stage import run_stage
 
-_MEMBERS = {
-    "image": Member(" ".join(sorted(set(ENDINGS.values()))), "image/*", "The picture."),
+_BESIDE = {
     "json": Member("json", "application/json", "keys, captions, source, origin, license, url, size, sha256 as JSON."),
     "caption": Member("txt", "text/plain", "The captions, UTF-8, one a line."),
 }
@@ -121,14 +120,15 @@ def _write_catalogues(document: dict[str, Any], recipe: Recipe, results: list[Pa
     for file in document["files"]:
         by_split[file["name"].partition("-")[0]].append(Listed(file["name"], pictures[file["name"]], file["bytes"]))
     texts = {f"index.{split}.json": wids_index(split, tars) for split, tars in by_split.items() if tars}
-    texts["croissant.json"] = json.dumps(_croissant(document, recipe), indent=1, ensure_ascii=False) + "\n"
-    texts["README.md"] = data_card(document, recipe)
+    endings = sorted({ending for result in results for ending in result.summary["endings"]})
+    texts["croissant.json"] = json.dumps(_croissant(document, recipe, endings), indent=1, ensure_ascii=False) + "\n"
+    texts["README.md"] = data_card(document, recipe, endings)
     for name, text in texts.items():
         with whole_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _croissant(document: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+def _croissant(document: dict[str, Any], recipe: Recipe, endings: list[str]) -> dict[str, Any]:
     licenses = document["licenses"]
     tars = [
         Tar(file["name"], file["sha256"], file["bytes"], file["name"].partition("-")[0]) for file in document["files"]
@@ -142,5 +142,5 @@ def _croissant(document: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
         version="1.0.0",
         date=document["created"][:10],
         tars=tars,
-        members=_MEMBERS,
+        members={"image": Member(" ".join(endings), "image/*", "The picture."), **_BESIDE},
     )

@@ -36,7 +36,7 @@ _JPEG_444 = 0  # chroma of full size: red on blue, as in drawings, does not blur
 def export_tar(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Raises CheckFailed if a picture has changed since it was measured."""
     rows = pq.read_table(part.place["rows"]).to_pylist()
-    pictures = 0
+    pictures, endings = 0, set()
     with (
         (folder / f"{part.name}.tar").open("wb") as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
@@ -44,8 +44,9 @@ def export_tar(part: Part, config: dict[str, Any], folder: Path) -> dict[str, An
         for _, group in groupby(rows, key=picture_of):
             for name, data in _members(list(group), config, part.place["roots"]):
                 add_member(tar, name, data)
+                endings.add(name.partition(".")[2])
             pictures += 1
-    return {"pairs": len(rows), "pictures": pictures}
+    return {"pairs": len(rows), "pictures": pictures, "endings": sorted(endings - {"txt", "json"})}
 
 
 def picture_of(row: dict[str, Any]) -> tuple[str, str]:

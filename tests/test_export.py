@@ -142,7 +142,8 @@ def test_the_card_names_sources_rules_losses_and_whom_to_ask(corpus: Manifest, t
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     for words in (
         "| photos | CC-BY-4.0 | 41 | A \\| B C |", "too_small 1", "not_a_picture 1", "write to remove@example.org",
-        corpus.id, "license: cc-by-4.0", "    - train-00000.tar", "41 Chinese captions of 31 pictures",
+        corpus.id, "license: cc-by-4.0", "`KEY.jpg|png|webp`", "    - train-00000.tar",
+        "41 Chinese captions of 31 pictures",
     ):  # fmt: skip
         assert words in card, words
     tars = {file["name"]: file["sha256"] for file in made.document["files"]}
