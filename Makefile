@@ -44,6 +44,9 @@ bench: $(VENV)/.dev  ## the slow measurements that LOG.md quotes
 bench-stream: $(VENV)/.dev bench-peers  ## samples/s of ours and of every peer, side by side (SAMPLES=1000000, half an hour)
 	$(BIN)/python tests/bench/bench_stream.py run --samples $(or $(SAMPLES),1000000) --peers-python $(PEERS)/bin/python
 
+bench-corpus: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## the corpus stage beside img2dataset and Data-Juicer (PHASE=all, an hour)
+	$(BIN)/python tests/bench/bench_corpus.py $(or $(PHASE),all) --peers $(CORPUS_PEERS)
+
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 
 bench-report: $(VENV)/.dev  ## the report of a million pairs: seconds, memory, bytes
@@ -78,6 +81,13 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 $(PEERS)/.done: $(BIN)/python tests/bench/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers/requirements.txt
+	@touch $@
+
+# One environment each: they cannot agree. --no-deps: their own wishes would bring torchvision and CUDA.
+$(CORPUS_PEERS)/.done: $(BIN)/python tests/bench/corpus_peers/requirements-data-juicer.txt tests/bench/corpus_peers/requirements-img2dataset.txt
+	for peer in data-juicer img2dataset; do \
+	  $(PYTHON) -m venv $(CORPUS_PEERS)/$$peer && $(CORPUS_PEERS)/$$peer/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --no-deps -r tests/bench/corpus_peers/requirements-$$peer.txt || exit 1; done
 	@touch $@
 
 # The checkout's folder may have any name, and mypy wants a package called tuwen: links make one.
