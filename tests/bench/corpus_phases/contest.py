@@ -89,7 +89,7 @@ def table(rows: list[Row], unit: str, first: str) -> str:
     for row in rows:
         lines.append(
             f"| {row['name']} | {row['cpus']} | {row['rate']:,.0f} | {row['slowest']:,.0f} to {row['fastest']:,.0f} "
-            f"| {100 * row['rate'] / limits[row['cpus']]:.0f}% | {row['cpu_ms'] or '–'} | {row['whole_rate']:,.0f} "
+            f"| {100 * row['rate'] / limits[row['cpus']]:.0f}% | {_cpu_ms(row)} | {row['whole_rate']:,.0f} "
             f"| {row.get('start_seconds', 0):.1f} | {row['peak_mb']:,.0f} |"
         )
     works = {row["name"]: row["work"] for row in rows}
@@ -98,6 +98,10 @@ def table(rows: list[Row], unit: str, first: str) -> str:
     return "\n".join(
         [*lines, "", f"Load before each run: {min(loads):.2f} to {max(loads):.2f} (medians of the rounds)."]
     )
+
+
+def _cpu_ms(row: Row) -> str:
+    return "–" if row["cpu_ms"] is None else f"{row['cpu_ms']:.3g}"
 
 
 def rates_of(rows: list[Row], name: str) -> dict[int, float]:
@@ -116,4 +120,4 @@ def _median(rows: list[Row]) -> Row:
         for name, value in rows[0].items()
     }
     rates = [row["rate"] for row in rows]
-    return {**medians, "slowest": min(rates), "fastest": max(rates)}
+    return {**medians, "cpus": rows[0]["cpus"], "slowest": min(rates), "fastest": max(rates)}
