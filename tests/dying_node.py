@@ -13,6 +13,7 @@ from pathlib import Path
 
 import ray
 from ray.cluster_utils import Cluster
+
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.cluster import start_cluster
 from tuwen.pipeline.corpus import build_corpus

@@ -11,6 +11,7 @@ import tempfile
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
 from tuwen.pipeline.fetch.polite_http import Answer, Manners, PoliteClient
 
 from .conftest import draw, encoded

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tuwen.manifests.manifest import Manifest, new_manifest, save_manifest
 from tuwen.manifests.shard import Block, code_dtype, write_shard
 

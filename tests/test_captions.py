@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe_rules import Captions
 from tuwen.pipeline.captions.clean_caption import CAPTION_REASONS, CaptionCleaner

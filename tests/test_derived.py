@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 import webdataset
+
 from tuwen.manifests import manifest as manifest_module
 from tuwen.manifests.diff import describe_difference, difference
 from tuwen.manifests.errors import BadInput, CheckFailed

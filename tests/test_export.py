@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import webdataset
 from PIL import Image
+
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.recipe import load_recipe, recorded_recipe

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import webdataset
+
 from tuwen.manifests import mapped_files, places, split_reader
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
+
 from tuwen.pipeline.fetch.answer_headers import forbids, retry_after
 from tuwen.pipeline.fetch.polite_http import Answer
 from tuwen.pipeline.fetch.problems import FETCH_PROBLEMS, is_of_fetching

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
+
 from tuwen.pipeline.fetch import proxy as fetch_proxy
 from tuwen.pipeline.fetch.problems import Refused
 from tuwen.pipeline.fetch.public_addresses import is_public, may_connect, networks
 from tuwen.pipeline.fetch.web_address import next_address, web_address
-from yarl import URL
 
 from .fetching import PICTURE, Names, fetch
 from .rude_server import RudeServer

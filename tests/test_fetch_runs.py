@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from tuwen.manifests.canonical import sha256_of_file
 from tuwen.manifests.recipe import load_recipe
 from tuwen.manifests.recipe_sources import UrlsSource

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tuwen import __main__ as command_line
 from tuwen.manifests.manifest import load_manifest
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.pictures import measured_apart as apart

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuwen.manifests import manifest as manifest_module
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import identity, load_manifest, new_manifest, save_manifest, seal

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from tuwen.pipeline.pictures.clean_image import decode
 from tuwen.pipeline.pictures.signatures import phash64, signatures
 from tuwen.pipeline.twins.near_images import hamming_pairs, near_edges

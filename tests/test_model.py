@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+
 from tuwen.tokenize.sequence import compact_layout
 from tuwen.train.loop import losses_of
 from tuwen.train.model import ModelConfig, Painter

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.merge import merge

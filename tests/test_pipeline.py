@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import ray
+
 from tuwen.manifests.atomic import sole_writer
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 from rich.cells import cell_len
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.presets import CAPTIONS, IMAGES, PRESETS
 from tuwen.manifests.recipe import Recipe, load_recipe

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tuwen.manifests.atomic import whole_file
 from tuwen.manifests.canonical import canonical_json, exact, sha256_of
 from tuwen.manifests.errors import BadInput

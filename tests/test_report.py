@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
+
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
 from tuwen.manifests.pair import VERDICTS

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuwen.pipeline.report.captions import CaptionCounts
 from tuwen.pipeline.report.charts import Rule, histogram
 from tuwen.pipeline.report.loss_curve import loss_curve

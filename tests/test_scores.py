@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.corpus import build_corpus

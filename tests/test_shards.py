@@ -11,6 +11,7 @@ import pytest
 import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.mapped_files import MappedFiles

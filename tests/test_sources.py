@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe import load_recipe
 from tuwen.pipeline.corpus import build_corpus

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.pair import VERDICTS

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe_sources import UrlsSource
 from tuwen.pipeline.fetch.json_array import json_elements

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from tuwen.manifests.manifest import file_entry, new_manifest, save_manifest
 from tuwen.manifests.pair import MEASURES, VERDICTS
 from tuwen.manifests.recipe import Recipe

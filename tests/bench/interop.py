@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.split_reader import SplitReader
 from tuwen.pipeline.cluster import start_cluster, stop_cluster

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from tuwen.manifests import remote, split_reader
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.pair import THUMBNAIL_SIDE_PX
 from tuwen.manifests.recipe import load_recipe

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 from PIL import Image
+
 from tuwen.manifests.recipe import Recipe, load_recipe
 from tuwen.pipeline.cluster import start_cluster
 from tuwen.pipeline.corpus import build_corpus

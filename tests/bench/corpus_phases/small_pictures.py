@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from tuwen.pipeline.sources.emoji_corpus import chinese_names
 
 PICTURES_A_TAR = 500
