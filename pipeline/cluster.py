@@ -9,7 +9,9 @@ enter it, only paths and small columns do. A distant one is sent this very packa
 
 import logging
 import os
+import shlex
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,8 @@ def usable_cpus() -> int:
 
 def _join(address: str) -> None:
     runtime_env: dict[str, Any] = {"py_modules": [str(_stage_package())]}
+    if " " in sys.executable:  # Ray gives its workers' command to a shell, this word unquoted: none would ever start
+        runtime_env["py_executable"] = shlex.quote(sys.executable)
     try:
         ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
