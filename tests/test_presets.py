@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from rich.cells import cell_len
+from typer.testing import CliRunner
 
+from tuwen.__main__ import app
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.presets import CAPTIONS, IMAGES, PRESETS
 from tuwen.manifests.recipe import Recipe, load_recipe
@@ -131,3 +133,14 @@ def test_a_recipe_that_was_recorded_explains_itself_as_it_did(recipe: Recipe) ->
     recorded = Recipe.model_validate(recipe.document())
     assert explain(recorded) == explain(recipe)
     json.dumps(explained(recipe))
+
+
+def test_the_command_explains_and_does_nothing_else(recipe: Recipe, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    path = str(tmp_path / "shapes.yaml")
+    plain, as_json = (CliRunner().invoke(app, ["corpus", path, "--explain", *more]) for more in ([], ["--json"]))
+    assert plain.exit_code == as_json.exit_code == 0
+    assert plain.stdout == explain(recipe) + "\n"
+    assert json.loads(as_json.stdout) == explained(recipe)
+    assert sorted(tmp_path.rglob("*")) == before
