@@ -36,7 +36,7 @@ def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = 
     """Of an upright RGB picture: the columns of `manifests.pair.MEASURES` that are made of its pixels."""
     # The gap of 1 lets Pillow average whole blocks first. BILINEAR: with BOX a picture scaled by 0.35 has a thumbnail
     # that differs by 51 of 255 from its own. Of a large picture it is taken in two steps, in a fifth of the time; of
-    # one that had to be enlarged for the first step it would be too soft, 14 from its own instead of 10.
+    # one that had to be enlarged for the first step it would be too soft, 14 from its own instead of 9.
     small = picture.resize((_SMALL_PX, _SMALL_PX), Image.Resampling.BILINEAR, reducing_gap=1.0)
     enough = small if min(picture.size) >= _SMALL_PX else picture
     side = (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
