@@ -15,6 +15,8 @@ import pyarrow as pa
 
 THUMBNAIL_SIDE_PX = 32
 THUMBNAIL_BYTES = THUMBNAIL_SIDE_PX**2 * 3
+LUMINANCE_SIDE_PX = 64
+LUMINANCE_BYTES = LUMINANCE_SIDE_PX**2
 
 _IDENTITY = [
     ("key", pa.string()),
@@ -41,10 +43,9 @@ MEASURES = pa.schema(
     [
         *_IDENTITY,
         *_PICTURE,
-        (
-            "thumbnail",
-            pa.binary(THUMBNAIL_BYTES),
-        ),  # upright RGB, row by row: the colour-aware half of near-duplicate checks
+        ("phash64_turned", pa.list_(pa.uint64(), 7)),  # of the picture turned and mirrored, as `PIL.Image.Transpose` counts
+        ("thumbnail", pa.binary(THUMBNAIL_BYTES)),  # upright RGB, row by row: are near pictures alike in colour?
+        ("luminance", pa.binary(LUMINANCE_BYTES)),  # twice as fine: are they alike in detail?
         ("orientation", pa.int8()),  # EXIF's, 1 … 8, as found; pixels are upright
         ("alpha", pa.bool_()),  # some pixel was transparent: it now lies on white
         ("icc", pa.bool_()),  # it carried a colour profile other than sRGB: it now is sRGB
@@ -69,6 +70,9 @@ VERDICTS = pa.schema(
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
         ("distance", pa.int32()),  # Hamming distance of the two phash64
+        ("difference", pa.float32()),  # of the two pictures beside what is allowed: 1 is the most that near twins have
+        ("cosine", pa.float32()),  # of the two embeddings, where a model was named and looked at both
+        ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
         ("cluster", pa.string()),  # smallest key among all its twins; splits go by this, never by key
     ]
 )

@@ -94,7 +94,26 @@ class Similarity(Section):
         return self if self.model is None else _filled(self, PRESETS[self.preset].similarity)
 
 
+class Embedding(Section):
+    """Vectors of a model that the user has: they see crops, borders, watermarks and turns, which hashes do not."""
+
+    model: str | None = None  # a TorchScript or an ONNX file: (n, 3, size, size) float32 in, (n, d) out; None: no vectors
+    min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.75  # SSCD's own figure for "the same picture"
+    size: Annotated[int, Field(ge=16, le=1024)] = 288  # px
+    shape: Literal["squash", "crop"] = "squash"  # crop: the middle square of the picture
+    mean: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.485, 0.456, 0.406]  # of RGB in 0 … 1
+    std: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
+
+
 class Duplicates(Section):
+    """Which pictures and captions are the same, and which pairs of them stay."""
+
     images: Literal["none", "exact", "near"] = "near"
-    captions: Literal["none", "exact"] = "none"
+    radius: Annotated[int, Field(ge=0, le=8)] = 4  # bits of 64 in which the hashes of near pictures may differ
+    turned: bool = False  # pictures that are mirrored or turned by quarters are near, too
+    embedding: Embedding = Embedding()
+    captions: Literal["none", "exact", "near"] = "none"
+    min_jaccard: Annotated[float, Field(gt=0, le=1)] = 0.8  # of the character 2-grams of captions that are near
+    pairs: Literal["own_captions", "pair", "image", "image_topk", "keep_all_captions"] = "own_captions"
+    top_k: Annotated[int, Field(ge=1)] = 3  # captions a picture, with `pairs: image_topk`
     keep: Literal["largest", "first"] = "largest"

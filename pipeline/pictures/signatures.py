@@ -3,11 +3,12 @@
     signatures(picture)["phash64"], signatures(picture)["sharpness"]
 
 The perceptual hash sees luminance alone: it cannot tell France's flag from Guinea's. So it only proposes twins; the
-32x32 thumbnail decides (`near_images`). Quality is measured on 256x256 pixels, whatever the size: thresholds on
+thumbnail and the 64x64 luminance decide (`twins/same_picture`). Quality is measured on 256x256 pixels, whatever the size: thresholds on
 sharpness or entropy mean nothing otherwise.
 """
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...manifests.pair import THUMBNAIL_SIDE_PX
+from ...manifests.pair import LUMINANCE_SIDE_PX, THUMBNAIL_SIDE_PX
 
 _PHASH_SIDE_PX = 32
 _SMALL_PX = 256
@@ -39,13 +40,15 @@ def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = 
     # one that had to be enlarged for the first step it would be too soft, 14 from its own instead of 9.
     small = picture.resize((_SMALL_PX, _SMALL_PX), Image.Resampling.BILINEAR, reducing_gap=1.0)
     enough = small if min(picture.size) >= _SMALL_PX else picture
-    side = (THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX)
+    low = _low_frequencies(picture)
     return {
         "width": picture.width,
         "height": picture.height,
         "pixels_hash": pixels_hash(picture),
-        "phash64": phash64(picture),
-        "thumbnail": enough.resize(side, Image.Resampling.BILINEAR).tobytes(),
+        "phash64": _above_median(low),
+        "phash64_turned": [_above_median(turned) for turned in _turned(low)],
+        "thumbnail": _resized(enough, THUMBNAIL_SIDE_PX).tobytes(),
+        "luminance": _resized(enough.convert("L"), LUMINANCE_SIDE_PX).tobytes(),
         "jpeg_quality": jpeg_quality(jpeg_tables) if jpeg_tables else None,
         **_quality(small),
     }
@@ -61,16 +64,41 @@ def pixels_hash(picture: Image.Image) -> str:
 
 def phash64(picture: Image.Image) -> int:
     """The 64-bit DCT hash of `imagehash.phash`: 32x32 luminance, its 8x8 lowest frequencies against their median."""
-    grey = picture.convert("L").resize((_PHASH_SIDE_PX, _PHASH_SIDE_PX), Image.Resampling.LANCZOS)
-    pixels = np.asarray(grey, dtype=np.float64)
-    low = (_dct_matrix() @ pixels @ _dct_matrix().T)[:8, :8]
-    bits = (low > np.median(low)).reshape(-1)
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return _above_median(_low_frequencies(picture))
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int:
     """libjpeg's quality whose luminance table sums nearest to this one; other encoders' tables have no exact one."""
     return int(np.abs(_table_sums() - sum(tables[min(tables)])).argmin()) + 1
+
+
+def _resized(picture: Image.Image, side_px: int) -> Image.Image:
+    return picture.resize((side_px, side_px), Image.Resampling.BILINEAR)
+
+
+def _low_frequencies(picture: Image.Image) -> NDArray[np.float64]:
+    grey = picture.convert("L").resize((_PHASH_SIDE_PX, _PHASH_SIDE_PX), Image.Resampling.LANCZOS)
+    pixels = np.asarray(grey, dtype=np.float64)
+    low: NDArray[np.float64] = (_dct_matrix() @ pixels @ _dct_matrix().T)[:8, :8]
+    return low
+
+
+def _turned(low: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """The frequencies of the picture turned in the seven ways of `PIL.Image.Transpose`: a mirror negates the odd ones."""
+    sign = np.where(np.arange(8) % 2, -1.0, 1.0)
+    across, down = low * sign[None, :], low * sign[:, None]
+    yield across  # FLIP_LEFT_RIGHT
+    yield down  # FLIP_TOP_BOTTOM
+    yield across.T  # ROTATE_90
+    yield across * sign[:, None]  # ROTATE_180
+    yield down.T  # ROTATE_270
+    yield low.T  # TRANSPOSE
+    yield (across * sign[:, None]).T  # TRANSVERSE
+
+
+def _above_median(low: NDArray[np.float64]) -> int:
+    bits = (low > np.median(low)).reshape(-1)
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def _quality(small: Image.Image) -> dict[str, float]:
