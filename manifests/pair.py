@@ -18,6 +18,8 @@ THUMBNAIL_BYTES = THUMBNAIL_SIDE_PX**2 * 3
 LUMINANCE_SIDE_PX = 64
 LUMINANCE_BYTES = LUMINANCE_SIDE_PX**2
 
+SIGNATURES = 2  # counted up when a hash or a signature is made otherwise: measures of two counts cannot be compared
+
 _IDENTITY = [
     ("key", pa.string()),
     ("source", pa.string()),  # the name the recipe gives it
@@ -43,7 +45,10 @@ MEASURES = pa.schema(
     [
         *_IDENTITY,
         *_PICTURE,
-        ("phash64_turned", pa.list_(pa.uint64(), 7)),  # of the picture turned and mirrored, as `PIL.Image.Transpose` counts
+        (
+            "phash64_turned",
+            pa.list_(pa.uint64(), 7),
+        ),  # of the picture turned and mirrored, as `PIL.Image.Transpose` counts
         ("thumbnail", pa.binary(THUMBNAIL_BYTES)),  # upright RGB, row by row: are near pictures alike in colour?
         ("luminance", pa.binary(LUMINANCE_BYTES)),  # twice as fine: are they alike in detail?
         ("orientation", pa.int8()),  # EXIF's, 1 … 8, as found; pixels are upright
@@ -66,7 +71,10 @@ VERDICTS = pa.schema(
         ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
         *_PICTURE,
         ("kept", pa.bool_()),
-        ("stage", pa.string()),  # where it was dropped: read, picture, caption, exact, near, evaluation; empty if kept
+        (
+            "stage",
+            pa.string(),
+        ),  # where it was dropped: read, picture, caption, … (`pipeline.decide.STAGES`); empty if kept
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
         ("distance", pa.int32()),  # Hamming distance of the two phash64

@@ -21,6 +21,7 @@ from .errors import BadInput
 from .recipe_rules import Captions, Duplicates, Images, Similarity
 from .recipe_section import Name, Section, Share
 from .recipe_sources import (
+    CorpusSource,
     EmojiSource,
     FolderSource,
     ParquetSource,
@@ -104,7 +105,12 @@ class Recipe(Section):
     images: Images = Images()
     similarity: Similarity = Similarity()
     duplicates: Duplicates = Duplicates()
-    evaluation: list[Source] = Field(default=[])  # pictures near any of these are dropped from the corpus
+    evaluation: list[Source | CorpusSource] = Field(
+        default=[]
+    )  # pictures near any of these are dropped from the corpus
+    earlier: list[str] = Field(
+        default=[]
+    )  # folders of corpora built before: what is near their kept pictures is dropped
     split: Split = Split()
     export: Export = Export()
     tokenize: Tokenize = Tokenize()
@@ -210,7 +216,7 @@ def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """The keys that a recipe knows at the place of `location`."""
     model: Any = Recipe
     kinds = {"folder": FolderSource, "webdataset": WebDatasetSource, "parquet": ParquetSource, "urls": UrlsSource,
-             "emoji": EmojiSource}  # fmt: skip
+             "emoji": EmojiSource, "corpus": CorpusSource}  # fmt: skip
     for part in location[:-1]:
         if part in kinds:
             model = kinds[str(part)]

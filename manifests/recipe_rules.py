@@ -97,12 +97,14 @@ class Similarity(Section):
 class Embedding(Section):
     """Vectors of a model that the user has: they see crops, borders, watermarks and turns, which hashes do not."""
 
-    model: str | None = None  # a TorchScript or an ONNX file: (n, 3, size, size) float32 in, (n, d) out; None: no vectors
+    model: str | None = (
+        None  # a TorchScript or an ONNX file: (n, 3, size, size) float32 in, (n, d) out; None: no vectors
+    )
     min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.75  # SSCD's own figure for "the same picture"
     size: Annotated[int, Field(ge=16, le=1024)] = 288  # px
     shape: Literal["squash", "crop"] = "squash"  # crop: the middle square of the picture
-    mean: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.485, 0.456, 0.406]  # of RGB in 0 … 1
-    std: Annotated[list[float], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of RGB in 0 … 1
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 class Duplicates(Section):

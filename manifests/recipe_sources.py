@@ -44,6 +44,14 @@ class ParquetSource(Section):
     attribution: str = ""
 
 
+class CorpusSource(Section):
+    """A corpus that was built before: its pictures are known by its measures. In `evaluation` alone."""
+
+    name: Name
+    kind: Literal["corpus"]
+    path: str
+
+
 def _as_network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text, strict=False))

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from ..manifests.atomic import sole_writer
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
-from ..manifests.pair import VERDICTS
+from ..manifests.pair import SIGNATURES, VERDICTS
 from ..manifests.recipe import Recipe
-from .decide import decide, funnel, write_verdicts
+from ..manifests.recipe_sources import CorpusSource
+from .decide import decide, funnel, write_contaminated, write_verdicts
 from .gathered import open_source, remember_roots
 from .measure import measure
 from .part import PartResult
@@ -37,22 +38,31 @@ def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manif
 def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     sources = [open_source(source, recipe, out, workers) for source in recipe.sources]
     remember_roots(sources, out)
-    evaluation = [open_source(source, recipe, out, workers) for source in recipe.evaluation]
+    gathered = [source for source in recipe.evaluation if not isinstance(source, CorpusSource)]
+    evaluation = [open_source(source, recipe, out, workers) for source in gathered]
     measured = measure_sources(sources, recipe, out / "measures", workers)
     measured_evaluation = (
         measure_sources(evaluation, recipe, out / "measures-evaluation", workers) if evaluation else []
     )
-    roots = {source.name: source.root for source in sources}
-    table = decide(recipe, measured, measured_evaluation, roots, out, workers)
+    roots = {source.name: source.root for source in [*sources, *evaluation]}
+    decisions = decide(recipe, measured, measured_evaluation, roots, out, workers)
+    table = decisions.table
     drop_manifest(out)
     files = write_verdicts(table, measured, out)
     document = new_manifest(
         "corpus",
         schema={field.name: str(field.type) for field in VERDICTS},
         files=files,
-        lineage={"recipe": recipe.document(), "parents": [], "steps": funnel(table)},
+        lineage={
+            "recipe": recipe.document(),
+            "parents": decisions.parents,
+            "steps": funnel(table),
+            "signatures": SIGNATURES,
+            **({"vectors": decisions.vectors} if decisions.vectors else {}),
+        },
         licenses=_licenses(out, files, sources),
         totals={"pairs": len(table), "kept": int(pc.sum(table["kept"]).as_py() or 0)},
+        **write_contaminated(decisions, out),
     )
     manifest = save_manifest(out, document)
     if not document["totals"]["kept"]:

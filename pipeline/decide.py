@@ -1,14 +1,14 @@
 """From what was measured to a verdict for every pair: judge → similarity → caption counts → match → decision table.
 
-    decisions = decide(recipe, measured, measured_evaluation, roots, out, workers)      # a table, one row a pair
-    files = write_verdicts(decisions, measured, out)
+    decisions = decide(recipe, measured, measured_evaluation, roots, out, workers)      # .table: one row a pair
+    files = write_verdicts(decisions.table, measured, out)
 
 Another threshold costs a second read of the tables; pictures are read again only for a score that was never asked for.
 What lies in memory are the few columns that decisions are made of, about 1 KB a pair at the peak (0.9 GB more for a
 million pairs than for 100,000); the decision table itself is written part by part.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,29 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.pair import VERDICTS
 from ..manifests.recipe import Recipe
+from .alike_vectors import alike_vectors
 from .captions.words import read_words
 from .judge import judge
+from .known_pictures import KnownPictures, known_pictures, measured_columns
 from .part import Part, PartResult
 from .pictures.nsfw_score import check_installed, nsfw
 from .similarity import model_hash, similarity
 from .stage import run_stage
-from .twins.match import DECIDING, match
+from .twins.match import match
 
-STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "exact", "near")
-DECIDED = ("kept", "stage", "reason", "keeper", "distance", "cluster")
+STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "earlier", "exact", "near", "choice")
+DECIDED = ("kept", "stage", "reason", "keeper", "distance", "difference", "cosine", "picture", "cluster")
 
 _MEASURES, _JUDGED, _NSFW, _SIMILARITY = "measures", ".work/judged", "nsfw", "similarity"
+_CONTAMINATED = "contaminated.parquet"
+
+
+@dataclass(frozen=True)
+class Decisions:
+    table: pa.Table  # the columns DECIDED of every pair, with `key` and `source`, in the order of the parts
+    contaminated: pa.Table | None  # pairs that are twins of evaluation pictures; None where there are no such pictures
+    parents: list[str]  # ids of the corpora that were matched against
+    vectors: dict[str, Any]  # how near embeddings were sought; empty where no model is named
 
 
 def decide(
@@ -45,14 +56,24 @@ def decide(
     roots: dict[str, Path],
     out: Path,
     workers: int | None,
-) -> pa.Table:
-    """The columns DECIDED of every pair, with `key` and `source`, in the order of the parts. `out` is the corpus."""
+) -> Decisions:
+    """`out` is the corpus; `roots` are of all sources, those of the evaluation too."""
     judged = _judge(measured, recipe, roots, out, workers)
-    pairs = _deciding_columns(out, measured, judged)
+    pairs = _deciding_columns(out, measured, judged, recipe)
     pairs = _drop_unlike(pairs, _similarity(measured, judged, recipe, roots, out, workers), recipe)
     pairs = _drop_frequent_captions(pairs, recipe)
-    evaluation = measured_columns(out / "measures-evaluation", measured_evaluation)
-    return match(pairs, evaluation, recipe.duplicates)
+    known = known_pictures(recipe, measured_evaluation, out)
+    vectors, how = None, dict[str, Any]()
+    if recipe.duplicates.embedding.model is not None:
+        parts = [
+            _with(_part(result, roots, out), out / _JUDGED, judged=said)
+            for result, said in zip(measured, judged, strict=True)
+        ]
+        parts_evaluation = [_part(result, roots, out, "measures-evaluation") for result in measured_evaluation]
+        vectors, how = alike_vectors(recipe, parts, parts_evaluation, pairs, known, out, workers)
+    table = match(pairs, known.table, vectors, recipe.duplicates, out / ".work/near")
+    contaminated = _contaminated(pairs, table, known) if recipe.evaluation else None
+    return Decisions(table.drop_columns(["keeper_row"]), contaminated, known.parents, how)
 
 
 def write_verdicts(decisions: pa.Table, measured: list[PartResult], out: Path) -> list[dict[str, Any]]:
@@ -71,7 +92,8 @@ def write_verdicts(decisions: pa.Table, measured: list[PartResult], out: Path) -
             table = table.append_column(column, source[column].combine_chunks())
         with whole_file(folder / name) as temporary:
             pq.write_table(table.select(VERDICTS.names).cast(VERDICTS), temporary, compression="zstd")
-        files.append(file_entry(out, f"verdicts/{name}", rows=len(table)))
+        measures = sha256_of_file(out / _MEASURES / name)
+        files.append({**file_entry(out, f"verdicts/{name}", rows=len(table)), "measures_sha256": measures})
         start += len(table)
     return files
 
@@ -89,23 +111,15 @@ def funnel(decisions: pa.Table) -> list[dict[str, Any]]:
     return steps
 
 
-def measured_columns(folder: Path, measured: list[PartResult]) -> pa.Table:
-    """The columns that decisions are made of; `measures` and `row` say where a pair's thumbnail is."""
-    tables = [
-        pa.table(
-            {field.name: pa.array([], field.type) for field in DECIDING if field.name not in ("caption", "reason")}
-            | {"caption_raw": pa.array([], pa.string()), "problem": pa.array([], pa.string())}
-        )
-    ]
-    names = [name for name in tables[0].column_names if name not in ("measures", "row")]
-    for result in measured:
-        path = folder / result.files[0]["name"]
-        table = pq.read_table(path, columns=names)
-        place = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
-        table = table.append_column("measures", place)
-        table = table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64)))
-        tables.append(table.select(tables[0].column_names).cast(tables[0].schema))
-    return pa.concat_tables(tables).unify_dictionaries()
+def write_contaminated(decisions: Decisions, out: Path) -> dict[str, Any]:
+    """The list of pairs that evaluation pictures took away, for a person to read. Returns the manifest's entry."""
+    path = out / _CONTAMINATED
+    path.unlink(missing_ok=True)
+    if decisions.contaminated is None:
+        return {}
+    with whole_file(path) as temporary:
+        pq.write_table(decisions.contaminated, temporary, compression="zstd")
+    return {"contaminated": file_entry(out, _CONTAMINATED, rows=len(decisions.contaminated))}
 
 
 _DECIDED_LATER = ("caption", "masked", *DECIDED)
@@ -147,10 +161,10 @@ def _similarity(
     return pa.concat_tables(tables)["similarity"]
 
 
-def _part(result: PartResult, roots: dict[str, Path], out: Path, **place: str) -> Part:
+def _part(result: PartResult, roots: dict[str, Path], out: Path, folder: str = _MEASURES, **place: str) -> Part:
     """What was measured of a part, as the input of a stage that follows."""
     root = str(roots[result.summary["source"]].resolve())
-    return _with(Part(result.name, {}, {"root": root, **place}), out / _MEASURES, measures=result)
+    return _with(Part(result.name, {}, {"root": root, **place}), out / folder, measures=result)
 
 
 def _with(part: Part, folder: Path, **results: PartResult) -> Part:
@@ -161,9 +175,10 @@ def _with(part: Part, folder: Path, **results: PartResult) -> Part:
     return replace(part, identity={**part.identity, **identity}, place={**part.place, **place})
 
 
-def _deciding_columns(out: Path, measured: list[PartResult], judged: list[PartResult]) -> pa.Table:
+def _deciding_columns(out: Path, measured: list[PartResult], judged: list[PartResult], recipe: Recipe) -> pa.Table:
     """Of every measured pair, with its caption, stage and reason; both come in the order of the parts."""
-    pairs = measured_columns(out / _MEASURES, measured).drop_columns(["caption_raw", "problem"])
+    names = [result.files[0]["name"] for result in measured]
+    pairs = measured_columns(out / _MEASURES, names, recipe.duplicates).drop_columns(["caption", "problem"])
     if not len(pairs):
         raise BadInput(f"{out}: the sources hold no pair", cure="check the paths and the captions of the recipe")
     names = ["caption", "stage", "reason"]
@@ -180,6 +195,7 @@ def _drop_unlike(pairs: pa.Table, cosines: pa.ChunkedArray | None, recipe: Recip
     """Pairs whose picture and caption say different things, or, above the maximum, the same letters."""
     if cosines is None:
         return pairs
+    pairs = pairs.set_column(pairs.schema.get_field_index("similarity"), "similarity", cosines)
     rules = recipe.similarity.resolved()
     cosine = cosines.to_numpy()  # not a number compares as false, both ways
     if rules.min is not None:
@@ -197,6 +213,26 @@ def _drop_frequent_captions(pairs: pa.Table, recipe: Recipe) -> pa.Table:
     caption = pairs["caption"].combine_chunks().dictionary_encode().indices.to_numpy()
     counts = np.bincount(caption[alive], minlength=int(caption.max()) + 1)
     return _set(pairs, alive & (counts[caption] > max_count), stage="caption", reason="caption_seen_too_often")
+
+
+def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures) -> pa.Table:
+    """Every pair that a twin in an evaluation set took away, and that twin."""
+    rows = pc.indices_nonzero(pc.equal(table["stage"], "evaluation"))
+    said = table.take(rows)
+    twin = known.table.take(pc.subtract(said["keeper_row"], len(pairs)))
+    names = pa.array(known.names).take(twin["corpus"].combine_chunks())
+    source = pc.if_else(pc.equal(names, ""), twin["source"].cast(pa.string()), names)
+    return pa.table(
+        {
+            "key": said["key"],
+            "source": said["source"].cast(pa.string()),
+            **{name: pairs[name].take(rows) for name in ("origin", "caption")},
+            **{name: said[name] for name in ("reason", "distance", "difference", "cosine")},
+            "evaluation_key": twin["key"],
+            "evaluation_source": source,
+            "evaluation_origin": twin["origin"],
+        }
+    )
 
 
 def _set(table: pa.Table, rows: NDArray[np.bool_], **values: str) -> pa.Table:

@@ -3,8 +3,8 @@
     signatures(picture)["phash64"], signatures(picture)["sharpness"]
 
 The perceptual hash sees luminance alone: it cannot tell France's flag from Guinea's. So it only proposes twins; the
-thumbnail and the 64x64 luminance decide (`twins/same_picture`). Quality is measured on 256x256 pixels, whatever the size: thresholds on
-sharpness or entropy mean nothing otherwise.
+thumbnail and the 64x64 luminance decide (`twins/same_picture`). Quality is measured on 256x256 pixels, whatever the
+size: thresholds on sharpness or entropy mean nothing otherwise.
 """
 
 import math
@@ -84,7 +84,7 @@ def _low_frequencies(picture: Image.Image) -> NDArray[np.float64]:
 
 
 def _turned(low: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """The frequencies of the picture turned in the seven ways of `PIL.Image.Transpose`: a mirror negates the odd ones."""
+    """Of the picture turned in the seven ways of `PIL.Image.Transpose`: a mirror negates the odd frequencies."""
     sign = np.where(np.arange(8) % 2, -1.0, 1.0)
     across, down = low * sign[None, :], low * sign[:, None]
     yield across  # FLIP_LEFT_RIGHT

@@ -1,11 +1,11 @@
-"""Of twins, keep one: the best by the recipe's policy, then by key, whatever the order of the input.
+"""Of twins, keep the best by the recipe's policy, then by key, whatever the order of the input.
 
-    twins = keep_best(rows, rules, is_evaluation, near_edges_of)     # rows: pairs that no rule dropped
+    twins = keep_best(rows, rules, standing, near_of)     # rows: pairs that no rule dropped, and known pictures
 
-Equal bytes, then equal pixels, then near-twins; the unit is the picture, so a picture's several captions stay or fall
-together. Near-twins go by a leader pass, best first: a picture is dropped only if it is near one that is kept, so a
-chain a–b–c cannot swallow a set whose ends are unlike. Equal captions come last, among what is still there.
-Clusters are the components of all those ties, dropped or not: the split goes by them.
+Equal bytes, then equal pixels, then near twins by a leader pass, best first: a picture falls only to one that stays
+itself, so a chain a–b–c cannot swallow a set whose ends are unlike. Evaluation pictures and those of earlier corpora
+come first: what is a twin of them goes, never they. Then `pair_policy`; equal and near captions last, among the rest.
+Clusters are the components of all ties between pictures, dropped or not: the split goes by them.
 """
 
 from collections.abc import Callable
@@ -13,102 +13,192 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ...manifests.recipe_rules import Duplicates
+from .components import components
+from .leader_pass import NearTwins, Neighbours, leader_pass
+from .near_captions import near_captions
+from .pair_policy import Choice, PairRows, choose_pairs
+
+EVALUATION, EARLIER, HERE, EARLIER_DROPPED = range(4)  # how a row stands; the last only holds clusters together
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Words = NDArray[np.object_]
+NearOf = Callable[[Ints, Ints, Mask], NearTwins]  # (rows, their rank, which are protected) → by place among the rows
+
+_EXACT = {"image_sha256": "same_bytes", "pixels_hash": "same_pixels"}
+_OF_PICTURES = [*_EXACT.values(), "near_picture"]
+_STAGES = {"near_picture": "near", "near_caption": "near", "more_captions": "choice"}  # the others: exact
+_PROTECTORS = {EVALUATION: "evaluation", EARLIER: "earlier"}
 
 
 @dataclass(frozen=True)
 class Twins:
-    """Of every row: the row kept instead (itself when kept), why, and the row with the smallest key in its cluster."""
+    """Of every row."""
 
-    keeper: Ints
+    keeper: Ints  # the row kept instead; itself when kept
     stage: Words
     reason: Words
-    cluster: Ints
+    difference: Floats  # of a near twin and its keeper; else not a number
+    picture: Ints  # the row whose picture it is shown with
+    cluster: NDArray[np.bytes_]  # the smallest key in its cluster, or the cluster that an earlier corpus gave it
 
 
-def keep_best(rows: pa.Table, rules: Duplicates, is_evaluation: Mask, near_edges_of: Callable[[Ints], Ints]) -> Twins:
-    """`near_edges_of(rows)` gives (n, 3) of row, row, distance among the rows it is asked about."""
-    rank = _ranks(rows, rules.keep, is_evaluation)
-    everything = np.arange(len(rows))
-    picture = everything.copy()  # of each row the best row of the same picture
-    captions_of_one = _equal(_places(rows), everything, rank)
-    picture[captions_of_one[:, 0]] = captions_of_one[:, 1]
-    units = np.flatnonzero(picture == everything)
-    verdicts = _Verdicts(len(rows), rank, is_evaluation)
-
-    exact = {reason: _equal(_codes(rows[name]), units, rank) for name, reason in _EXACT.items()}
-    for reason, ties in exact.items():
-        verdicts.drop_ties(ties, reason, everywhere=rules.images != "none")
-    copies = np.concatenate([ties[:, 0] for ties in exact.values()])
-    edges = near_edges_of(np.setdiff1d(units, copies))
-    verdicts.drop_near(edges, everywhere=rules.images == "near")
-    verdicts.spread(picture)
-    if rules.captions == "exact":
-        alive = np.flatnonzero((verdicts.reason == "") & ~is_evaluation)
-        verdicts.drop_ties(_equal(_codes(rows["caption"]), alive, rank), "same_caption", everywhere=True)
-
-    ties = np.concatenate([*exact.values(), edges[:, :2], captions_of_one])
-    keeper = _to_the_end(verdicts.keeper)
-    stage = np.array(["", "near", "exact"], dtype=object)[
-        np.where(verdicts.reason == "", 0, np.where(verdicts.reason == "near_picture", 1, 2))
-    ]
-    stage[(verdicts.reason != "") & is_evaluation[keeper]] = "evaluation"
-    return Twins(keeper, stage, verdicts.reason, _clusters(len(rows), ties, _keys(rows)))
+def keep_best(rows: pa.Table, rules: Duplicates, standing: NDArray[np.int8], near_of: NearOf) -> Twins:
+    """`rows` has the columns of `match.deciding` with `corpus` (a number) and `earlier_cluster`."""
+    rank = _ranks(rows, rules.keep, standing)
+    protected = np.isin(standing, list(_PROTECTORS))
+    pictures = _Pictures(rows, rank, protected)
+    pictures.compare(near_of)
+    verdicts = _Verdicts(pictures, standing)
+    alive = verdicts.decide_pictures(rows, rules)
+    if rules.captions != "none":
+        verdicts.decide_captions(rows["caption"], alive, rank, rules)
+    return verdicts.twins(_clusters(rows, standing, pictures.ties()))
 
 
-_EXACT = {"image_sha256": "same_bytes", "pixels_hash": "same_pixels"}
+class _Pictures:
+    """Which pictures are twins: of each the better one that it falls to, if it falls, and why."""
+
+    def __init__(self, rows: pa.Table, rank: Ints, protected: Mask) -> None:
+        self.rank, self.protected = rank, protected
+        everything = np.arange(len(rank))
+        self.of_row = everything.copy()  # of each row the best row of the same picture: it stands for the picture
+        self._captions_of_one = _equal(_places(rows), everything, rank)
+        self.of_row[self._captions_of_one[:, 0]] = self._captions_of_one[:, 1]
+        self._units = np.flatnonzero(self.of_row == everything)
+        self.better = everything.copy()
+        self.reason: Words = np.full(len(rank), "", dtype=object)
+        self.difference = np.full(len(rank), np.nan, np.float32)
+        self._exact = [self._drop_copies(_codes(rows[name]), reason) for name, reason in _EXACT.items()]
+        self._near = np.empty((0, 2), np.int64)
+
+    def _drop_copies(self, codes: Ints, reason: str) -> Ints:
+        ties = _equal(codes, self._units, self.rank)
+        falls = ties[(self.reason[ties[:, 0]] == "") & ~self.protected[ties[:, 0]]]
+        self.better[falls[:, 0]], self.reason[falls[:, 0]] = falls[:, 1], reason
+        return ties
+
+    def compare(self, near_of: NearOf) -> None:
+        """Copies are not compared again, unless they may not fall."""
+        asked = self._units[self.reason[self._units] == ""]
+        found = near_of(asked, np.argsort(np.argsort(self.rank[asked])), self.protected[asked])
+        falls = np.flatnonzero(found.leader != np.arange(len(asked)))
+        rows = asked[falls]
+        self.better[rows], self.reason[rows] = asked[found.leader[falls]], "near_picture"
+        self.difference[rows] = found.difference[falls]
+        self._near = asked[found.ties]
+
+    def best(self, reasons: set[str]) -> Ints:
+        """Of each row the picture at the end of its chain of better ones, going only by these reasons."""
+        counts = np.isin(self.reason, list(reasons))
+        best: Ints = _to_the_end(np.where(counts, self.better, np.arange(len(self.better))))[self.of_row]
+        return best
+
+    def difference_of(self, asked: Mask, keeper: Ints) -> Floats:
+        """Of the rows asked for that fell to a near twin; copies of a picture that fell differ as much as it does."""
+        original = self.best(set(_EXACT.values()))
+        near = asked & (self.reason[original] == "near_picture") & (self.of_row[keeper] != original)
+        return np.where(near, self.difference[original], np.float32(np.nan))
+
+    def ties(self) -> Ints:
+        return np.concatenate([self._captions_of_one, *self._exact, self._near])
 
 
 class _Verdicts:
-    """Which row stands for which, and why; evaluation rows are never dropped, and drop whatever the policy."""
+    """Which row stays for which, and why."""
 
-    def __init__(self, num_rows: int, rank: Ints, is_evaluation: Mask) -> None:
-        self.keeper = np.arange(num_rows)
-        self.reason: Words = np.full(num_rows, "", dtype=object)
-        self._rank, self._is_evaluation = rank, is_evaluation
+    def __init__(self, pictures: _Pictures, standing: NDArray[np.int8]) -> None:
+        self._pictures, self._standing = pictures, standing
+        self._keeper = np.arange(len(standing))
+        self._picture = self._keeper.copy()
+        self._reason: Words = np.full(len(standing), "", dtype=object)
 
-    def drop_ties(self, ties: Ints, reason: str, everywhere: bool) -> None:
-        row, first = ties[:, 0], ties[:, 1]
-        allowed = (everywhere | self._is_evaluation[first]) & (self.reason[row] == "") & ~self._is_evaluation[row]
-        self.keeper[row[allowed]], self.reason[row[allowed]] = first[allowed], reason
+    def decide_pictures(self, rows: pa.Table, rules: Duplicates) -> Ints:
+        """By evaluation sets and earlier corpora first, whatever the policy. Returns the rows that stay."""
+        pictures, here = self._pictures, self._standing == HERE
+        end = pictures.best(set(_OF_PICTURES))
+        taken = here & pictures.protected[end]
+        self._drop(np.flatnonzero(taken), end[taken], pictures.reason[pictures.of_row[taken]])
+        asked = np.flatnonzero(here & ~taken)
+        counted = {"none": set[str](), "exact": set(_EXACT.values()), "near": set(_OF_PICTURES)}[rules.images]
+        leader = pictures.best(counted)
+        choice = choose_pairs(_pair_rows(rows, asked, pictures, leader), rules.pairs, rules.top_k)
+        self._choose(asked, choice)
+        return asked[choice.keeper == np.arange(len(asked))]
 
-    def drop_near(self, edges: Ints, everywhere: bool) -> None:
-        """The leader pass: best first, a row falls to its nearest neighbour among those that were kept."""
-        neighbours: dict[int, list[tuple[int, int, int]]] = {}
-        for a, b, distance in edges.tolist():
-            neighbours.setdefault(a, []).append((distance, int(self._rank[b]), b))
-            neighbours.setdefault(b, []).append((distance, int(self._rank[a]), a))
-        for row in sorted(neighbours, key=lambda row: int(self._rank[row])):
-            if self.reason[row] or self._is_evaluation[row]:
-                continue
-            leaders = [
-                (not self._is_evaluation[other], distance, place, other)
-                for distance, place, other in neighbours[row]
-                if place < self._rank[row] and not self.reason[other] and (everywhere or self._is_evaluation[other])
-            ]
-            if leaders:
-                self.keeper[row], self.reason[row] = min(leaders)[3], "near_picture"
+    def _choose(self, asked: Ints, choice: Choice) -> None:
+        """Rows of `choice` are places among `asked`."""
+        falls = choice.keeper != np.arange(len(asked))
+        row, keeper = asked[falls], asked[choice.keeper[falls]]
+        of_row = self._pictures.of_row
+        reason = np.where(of_row[row] == of_row[keeper], "same_caption", self._pictures.reason[of_row[row]])
+        self._drop(row, keeper, np.where(choice.surplus[falls], "more_captions", reason))
+        self._picture[asked] = asked[choice.picture]
 
-    def spread(self, picture: Ints) -> None:
-        """What was decided of a picture holds for all of its captions."""
-        dropped = self.reason[picture] != ""
-        self.keeper[dropped] = self.keeper[picture][dropped]
-        self.reason = self.reason[picture]
+    def decide_captions(self, captions: pa.ChunkedArray, alive: Ints, rank: Ints, rules: Duplicates) -> None:
+        """Of equal captions the best pair stays, of near ones the best caption."""
+        codes = _codes(captions)
+        same = _equal(codes, alive, rank)
+        self._drop(same[:, 0], same[:, 1], np.full(len(same), "same_caption", dtype=object))
+        if rules.captions == "near":
+            best = np.setdiff1d(alive, same[:, 0])
+            best = best[np.argsort(rank[best])]
+            pairs, _ = near_captions(captions.take(best).to_pylist(), rules.min_jaccard)
+            lone = Neighbours(np.arange(len(best))[:, None], np.empty((0, 2), np.int64), pairs)
+            places = np.arange(len(best))
+            leader = leader_pass(lone, places, np.zeros(len(best), np.bool_), _never_asked).leader
+            falls = leader != places
+            self._drop(best[falls], best[leader[falls]], np.full(falls.sum(), "near_caption", dtype=object))
+
+    def _drop(self, row: Ints, keeper: Ints, reason: Words) -> None:
+        self._keeper[row], self._reason[row] = keeper, reason
+
+    def twins(self, cluster: NDArray[np.bytes_]) -> Twins:
+        keeper = _to_the_end(self._keeper)
+        stage: Words = np.array(
+            [_STAGES.get(reason, "exact" if reason else "") for reason in self._reason], dtype=object
+        )
+        for standing, name in _PROTECTORS.items():
+            stage[(self._reason != "") & (self._standing[keeper] == standing)] = name
+        difference = self._pictures.difference_of(np.isin(self._reason, _OF_PICTURES), keeper)
+        return Twins(keeper, stage, self._reason, difference, self._picture, cluster)
 
 
-def _ranks(rows: pa.Table, keep: str, is_evaluation: Mask) -> Ints:
-    """0 for the best row. Evaluation pictures come first: what is near them must go, never they."""
+def _pair_rows(rows: pa.Table, asked: Ints, pictures: _Pictures, leader: Ints) -> PairRows:
+    """As places among `asked`: every leader is one of them."""
+    place = np.full(len(rows), -1, np.int64)
+    place[asked] = np.arange(len(asked))
+    rank = pictures.rank[asked]
+    return PairRows(
+        picture=place[pictures.of_row[asked]],
+        leader=place[leader[asked]],
+        rank=rank,
+        caption=_codes(rows["caption"])[asked],
+        caption_rank=_caption_ranks(rows, asked, rank),
+    )
+
+
+def _caption_ranks(rows: pa.Table, asked: Ints, rank: Ints) -> Ints:
+    """The best caption says most of its picture: by the cosine where that was measured, else in Han characters."""
+    han = pc.fill_null(pc.count_substring_regex(rows["caption"], r"\p{Han}"), 0).to_numpy()[asked]
+    cosine = np.nan_to_num(rows["similarity"].to_numpy()[asked].astype(np.float64), nan=-1.0)
+    ranks = np.empty(len(asked), np.int64)
+    ranks[np.lexsort((rank, -han, -cosine))] = np.arange(len(asked))
+    return ranks
+
+
+def _ranks(rows: pa.Table, keep: str, standing: NDArray[np.int8]) -> Ints:
+    """0 for the best row; those that stand elsewhere and may not fall come first."""
     if keep == "first":
-        order = np.lexsort((np.arange(len(rows)), ~is_evaluation))  # as the recipe lists its sources
+        order = np.lexsort((np.arange(len(rows)), standing))  # as the recipe lists its sources
     else:
         area = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
-        order = np.lexsort((_keys(rows), -rows["bytes"].to_numpy(), -area, ~is_evaluation))
+        order = np.lexsort((_keys(rows), -rows["bytes"].to_numpy(), -area, standing))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks
@@ -121,9 +211,10 @@ def _keys(rows: pa.Table) -> NDArray[np.bytes_]:
 
 
 def _places(rows: pa.Table) -> Ints:
-    """A number for each row that two rows share if they are of one picture: its source and origin."""
-    origin = _codes(rows["origin"])
-    places: Ints = _codes(rows["source"]) * (int(origin.max(initial=0)) + 1) + origin
+    """A number for each row that two rows share if they are of one picture: its corpus, source and origin."""
+    source, origin = _codes(rows["source"]), _codes(rows["origin"])
+    corpus = rows["corpus"].to_numpy().astype(np.int64)
+    places: Ints = (corpus * (int(source.max(initial=0)) + 1) + source) * (int(origin.max(initial=0)) + 1) + origin
     return places
 
 
@@ -131,7 +222,7 @@ def _codes(column: pa.ChunkedArray) -> Ints:
     """Equal values, equal numbers."""
     values = column.combine_chunks()
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    codes: Ints = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    codes: Ints = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
 
 
@@ -151,20 +242,20 @@ def _to_the_end(keeper: Ints) -> Ints:
     return keeper
 
 
-def _clusters(num_rows: int, ties: Ints, keys: NDArray[np.bytes_]) -> Ints:
-    """Components by union-find; the root of each is the row with the smallest key."""
-    parent = list(range(num_rows))
+def _never_asked(a: Ints, b: Ints, turn: Ints) -> Floats:
+    return np.full(len(a), np.inf, np.float32)
 
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
 
-    for a, b in ties.tolist():
-        low, high = sorted((root(a), root(b)), key=lambda row: keys[row])
-        parent[high] = low
-    tied = np.unique(ties)
-    found = np.arange(num_rows)
-    found[tied] = [root(row) for row in tied.tolist()]
-    return found
+def _clusters(rows: pa.Table, standing: NDArray[np.int8], ties: Ints) -> NDArray[np.bytes_]:
+    """Of each row the name of its component: what an earlier corpus called it, else the smallest key in it."""
+    names = _keys(rows)
+    earlier = np.isin(standing, (EARLIER, EARLIER_DROPPED))
+    names[earlier] = np.array(rows["earlier_cluster"].to_numpy()[earlier], dtype="S32")
+    label = components(len(rows), ties)
+    tied = np.flatnonzero(np.bincount(label, minlength=len(rows))[label] > 1)
+    order = tied[np.lexsort((names[tied], ~earlier[tied], label[tied]))]
+    first = np.flatnonzero(np.diff(label[order], prepend=-1))
+    best = names.copy()
+    best[label[order[first]]] = names[order[first]]
+    names[tied] = best[label[tied]]
+    return names

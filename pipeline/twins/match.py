@@ -1,106 +1,189 @@
-"""Who is whose twin, over all pairs that no rule has dropped.
+"""Who is whose twin, over all pairs that no rule has dropped, and over the pictures that are known elsewhere.
 
-    table = match(pairs, evaluation, recipe.duplicates)     # key, source, and the columns of the verdict
+    table = match(pairs, known, vectors, recipe.duplicates, out / ".work/near")     # a row a pair
 
-Works on columns (DECIDING), never on rows as Python objects. Thumbnails are read only for pictures whose hashes are
-near. Evaluation pictures take part, are never dropped, and do not come out. The join runs whatever the policy, since
-clusters must hold near-twins together even when both are kept.
+Works on columns (`deciding`), never on rows as Python objects. Signatures are read only for pictures whose hashes are
+near. Known pictures, of evaluation sets and of earlier corpora, take part and do not come out. The join runs whatever
+the policy, since clusters must hold near twins together even when both are kept.
 """
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ...manifests.pair import MEASURES, THUMBNAIL_BYTES
+from ...manifests.pair import MEASURES
 from ...manifests.recipe_rules import Duplicates
 from ..pictures.clean_image import SINGLE_COLOUR_STD
-from .keep_best import Twins, keep_best
-from .near_images import near_edges
+from .keep_best import HERE, Twins, keep_best
+from .leader_pass import NearTwins
+from .near_images import Pictures, near_pictures
+from .signature_file import signature_file
 
 _FEW = pa.dictionary(pa.int32(), pa.string())  # few values, many rows
 
-DECIDING = pa.schema(
-    [
-        ("key", pa.string()),
-        ("source", _FEW),
-        *(
-            MEASURES.field(name)
-            for name in ("origin", "bytes", "image_sha256", "pixels_hash", "phash64", "width", "height", "std")
-        ),
-        ("measures", _FEW),  # the file that holds its thumbnail, and the row there
-        ("row", pa.int64()),
-        ("caption", pa.string()),
-        ("reason", _FEW),
-    ]
-)
-_ASKED = [name for name in DECIDING.names if name != "reason"]
+_MEASURED = ("origin", "bytes", "image_sha256", "pixels_hash", "phash64", "width", "height", "std")
+_SAID = [("caption", pa.string()), ("similarity", pa.float32())]
+_KNOWN = [("standing", pa.int8()), ("corpus", pa.int16()), ("earlier_cluster", pa.string())]
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 
-def match(pairs: pa.Table, evaluation: pa.Table, rules: Duplicates) -> pa.Table:
-    """`pairs` with `reason` empty where alive. Returns key, source, kept, stage, reason, keeper, distance, cluster."""
+@dataclass(frozen=True)
+class Vectors:
+    """Embeddings of length 1 of some rows, pairs first and known pictures behind them, and those that are alike."""
+
+    rows: Ints  # sorted
+    values: Floats  # (len(rows), d)
+    alike: Ints  # (n, 2) of rows
+
+
+def deciding(rules: Duplicates) -> pa.Schema:
+    """What decisions are made of; `measures` and `row` say where a picture's signature is."""
+    turned = [MEASURES.field("phash64_turned")] if rules.turned else []
+    columns = [("key", pa.string()), ("source", _FEW), *(MEASURES.field(name) for name in _MEASURED), *turned]
+    return pa.schema([*columns, ("measures", _FEW), ("row", pa.int64()), *_SAID])
+
+
+def known_schema(rules: Duplicates) -> pa.Schema:
+    """Of pictures known elsewhere: how they stand (`keep_best`), the number of their corpus, their cluster there."""
+    return pa.schema([*deciding(rules), *_KNOWN])
+
+
+def match(pairs: pa.Table, known: pa.Table, vectors: Vectors | None, rules: Duplicates, folder: Path) -> pa.Table:
+    """`pairs` by `deciding`, with `stage` and `reason`, empty where alive; `known` by `known_schema`.
+
+    Returns of every pair key, source, kept, stage, reason, keeper, distance, difference, cosine, picture, cluster, and
+    `keeper_row`: the keeper's row, counted through `pairs` and on through `known`.
+    """
     alive = np.flatnonzero(pc.equal(pairs["reason"], "").to_numpy())
-    others = evaluation.filter(pc.is_null(evaluation["problem"]))
-    others = others.append_column("caption", others["caption_raw"]).select(_ASKED)
-    rows = pa.concat_tables([pairs.select(_ASKED).take(alive), others]).unify_dictionaries().combine_chunks()
-    is_evaluation = np.arange(len(rows)) >= len(alive)
-    twins = keep_best(rows, rules, is_evaluation, lambda asked: _near_edges(rows, asked))
-    return _with_twins(pairs, alive, rows, twins)
+    mine = pairs.select(deciding(rules).names).take(alive)
+    constants = {"standing": HERE, "corpus": 0, "earlier_cluster": None}
+    for field in pa.schema(_KNOWN):
+        mine = mine.append_column(field, pa.repeat(pa.scalar(constants[field.name], field.type), len(mine)))
+    rows = pa.concat_tables([mine, known]).unify_dictionaries().combine_chunks()
+    place = np.concatenate([alive, len(pairs) + np.arange(len(known))])  # of each row its number outside
+
+    def near_of(asked: Ints, rank: Ints, protected: NDArray[np.bool_]) -> NearTwins:
+        return _near_twins(rows, asked, rank, protected, _among(vectors, place[asked]), rules, folder)
+
+    twins = keep_best(rows, rules, rows["standing"].to_numpy(), near_of)
+    return _with_twins(pairs, alive, rows, place, twins, vectors, rules)
 
 
-def _near_edges(rows: pa.Table, asked: Ints) -> Ints:
-    # Pictures of nearly one colour have hashes of pure noise: they never make edges.
-    distinct = asked[rows["std"].to_numpy()[asked] >= SINGLE_COLOUR_STD]
-    codes = rows["phash64"].to_numpy()[distinct]
-    edges = near_edges(codes, lambda chosen: _thumbnails(rows, distinct[chosen]))
-    return np.column_stack([distinct[edges[:, 0]], distinct[edges[:, 1]], edges[:, 2]])
+def _among(vectors: Vectors | None, asked: Ints) -> Ints:
+    """The alike pairs that both are among `asked` (sorted), as places there."""
+    if vectors is None or not len(asked):
+        return np.empty((0, 2), np.int64)
+    places = np.minimum(np.searchsorted(asked, vectors.alike), len(asked) - 1)
+    both: Ints = places[(asked[places] == vectors.alike).all(axis=1)]
+    return both
 
 
-def _thumbnails(rows: pa.Table, chosen: Ints) -> NDArray[np.uint8]:
-    """(len(chosen), 3072), read from the measures file by file: most pairs are nobody's candidate."""
-    measures = rows["measures"].combine_chunks()
-    names, file, row = measures.dictionary.to_pylist(), measures.indices.to_numpy(), rows["row"].to_numpy()
-    found = np.empty((len(chosen), THUMBNAIL_BYTES), np.uint8)
-    files = file[chosen]
-    order = np.argsort(files, kind="stable")
-    edges = np.flatnonzero(np.diff(files[order], prepend=-1, append=-1))
-    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        here = order[start:stop]
-        column = pq.read_table(names[files[here[0]]], columns=["thumbnail"])["thumbnail"].take(row[chosen[here]])
-        found[here] = np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, THUMBNAIL_BYTES)
-    return found
+def _near_twins(
+    rows: pa.Table, asked: Ints, rank: Ints, protected: NDArray[np.bool_], alike: Ints, rules: Duplicates, folder: Path
+) -> NearTwins:
+    """As places among `asked`. Pictures of nearly one colour have hashes of pure noise: they never make edges."""
+    lively = np.flatnonzero(rows["std"].to_numpy()[asked] >= SINGLE_COLOUR_STD)
+    chosen = asked[lively]
+    measures, row = rows["measures"].combine_chunks(), rows["row"].to_numpy()
+    place = np.full(len(asked), -1, np.int64)
+    place[lively] = np.arange(len(lively))
+    alike = place[alike]
+    pictures = Pictures(
+        codes=_picture_codes(rows, chosen, rules),
+        rank=np.argsort(np.argsort(rank[lively])),
+        protected=protected[lively],
+        certain=alike[(alike >= 0).all(axis=1)],
+        signatures=lambda some: signature_file(measures.take(pa.array(chosen[some])), row[chosen[some]], folder),
+    )
+    found = near_pictures(pictures, rules.radius)
+    leader, difference = np.arange(len(asked)), np.zeros(len(asked), np.float32)
+    leader[lively], difference[lively] = lively[found.leader], found.difference
+    return NearTwins(leader, difference, lively[found.ties])
 
 
-def _with_twins(pairs: pa.Table, alive: Ints, rows: pa.Table, twins: Twins) -> pa.Table:
+def _picture_codes(rows: pa.Table, chosen: Ints, rules: Duplicates) -> NDArray[np.uint64]:
+    """(n, 1), or (n, 8) where pictures that are turned count as near."""
+    codes: NDArray[np.uint64] = rows["phash64"].to_numpy()[chosen, None]
+    if not rules.turned:
+        return codes
+    turned = rows["phash64_turned"].combine_chunks().take(pa.array(chosen)).flatten().to_numpy()
+    return np.concatenate([codes, turned.reshape(len(chosen), -1)], axis=1)
+
+
+def _with_twins(
+    pairs: pa.Table, alive: Ints, rows: pa.Table, place: Ints, twins: Twins, vectors: Vectors | None, rules: Duplicates
+) -> pa.Table:
     """What was decided of the living pairs, put back among all of them."""
     mine = slice(0, len(alive))
     dropped = twins.reason[mine] != ""
-    keys, codes = rows["key"].combine_chunks(), rows["phash64"].to_numpy()
-    place = np.full(len(pairs), -1, np.int64)
-    place[alive] = np.arange(len(alive))
-
-    def among_all(values: pa.Array, default: pa.Array) -> pa.Array:
-        """`values`, one for each living pair, in the places of all pairs."""
-        return pc.if_else(pa.array(place < 0), default, values.take(pa.array(np.maximum(place, 0))))
-
-    keeper = pc.if_else(pa.array(dropped), keys.take(pa.array(twins.keeper[mine])), pa.nulls(len(alive), pa.string()))
-    distance = np.bitwise_count(codes[mine] ^ codes[twins.keeper[mine]]).astype(np.int32)
-    nothing = {kind: pa.nulls(len(pairs), kind) for kind in (pa.string(), pa.int32())}
+    keys = rows["key"].combine_chunks()
+    keeper = twins.keeper[mine]
+    everything = np.arange(len(alive))
+    shown = twins.picture[mine]
+    distance = _distances(rows, keeper, rules)
+    cosine = _cosines(vectors, place[: len(alive)], place[keeper])
+    columns = {
+        "stage": pa.array(twins.stage[mine], pa.string()),
+        "reason": pa.array(twins.reason[mine], pa.string()),
+        "keeper": _where(dropped, keys.take(pa.array(keeper))),
+        "distance": pa.array(distance, mask=~dropped),
+        "difference": _floats(twins.difference[mine], dropped),
+        "cosine": _floats(cosine, dropped),
+        "picture": _where(shown != everything, keys.take(pa.array(shown))),
+        "cluster": pa.array(twins.cluster[mine].astype(str), pa.string()),
+        "keeper_row": pa.array(place[keeper], mask=~dropped),
+    }
     all_keys = pairs["key"].combine_chunks()
-    said = {name: pairs[name].cast(pa.string()).combine_chunks() for name in ("stage", "reason")}
-    if not len(alive):
-        columns = {"stage": said["stage"], "reason": said["reason"], "keeper": nothing[pa.string()],
-                   "distance": nothing[pa.int32()], "cluster": all_keys}  # fmt: skip
-    else:
-        columns = {
-            "stage": among_all(pa.array(twins.stage[mine], pa.string()), said["stage"]),
-            "reason": among_all(pa.array(twins.reason[mine], pa.string()), said["reason"]),
-            "keeper": among_all(keeper, nothing[pa.string()]),
-            "distance": among_all(pa.array(distance, mask=~dropped), nothing[pa.int32()]),
-            "cluster": among_all(keys.take(pa.array(twins.cluster[mine])), all_keys),
-        }
-    kept = pc.equal(columns["reason"], "")
-    return pa.table({"key": all_keys, "source": pairs["source"], "kept": kept, **columns})
+    default = {name: pairs[name].cast(pa.string()).combine_chunks() for name in ("stage", "reason")}
+    default["cluster"] = all_keys
+    where = np.full(len(pairs), -1, np.int64)
+    where[alive] = np.arange(len(alive))
+    among_all = {name: _spread(column, where, default.get(name)) for name, column in columns.items()}
+    kept = pc.equal(among_all["reason"], "")
+    return pa.table({"key": all_keys, "source": pairs["source"], "kept": kept, **among_all})
+
+
+def _spread(column: pa.Array, where: Ints, default: pa.Array | None) -> pa.Array:
+    """`column`, one value for each living pair, in the places of all pairs; elsewhere `default`, or null."""
+    nothing = pa.nulls(len(where), column.type) if default is None else default
+    if not len(column):
+        return nothing
+    return pc.if_else(pa.array(where < 0), nothing, column.take(pa.array(np.maximum(where, 0))))
+
+
+def _where(mask: NDArray[np.bool_], values: pa.Array) -> pa.Array:
+    return pc.if_else(pa.array(mask), values, pa.nulls(len(values), values.type))
+
+
+def _floats(values: Floats, mask: NDArray[np.bool_]) -> pa.Array:
+    """Null where not asked for, and where there is no number."""
+    return pa.array(values, pa.float32(), mask=~mask | np.isnan(values))
+
+
+def _distances(rows: pa.Table, keeper: Ints, rules: Duplicates) -> NDArray[np.int32]:
+    """Of the hashes; turned as they fit best, where turned pictures count as near."""
+    mine = np.arange(len(keeper))
+    codes = _picture_codes(rows, np.arange(len(rows)), rules)
+    apart = np.bitwise_count(codes[mine, :1] ^ codes[keeper])
+    distance: NDArray[np.int32] = apart.min(axis=1).astype(np.int32)
+    return distance
+
+
+def _cosines(vectors: Vectors | None, mine: Ints, keeper: Ints) -> Floats:
+    """Not a number where one of the two has no vector."""
+    found = np.full(len(mine), np.nan, np.float32)
+    if vectors is None or not len(vectors.rows):
+        return found
+    asked = np.flatnonzero(mine != keeper)
+    both = np.column_stack([mine[asked], keeper[asked]])
+    places = np.minimum(np.searchsorted(vectors.rows, both), len(vectors.rows) - 1)
+    known = (vectors.rows[places] == both).all(axis=1)
+    a, b = places[known].T
+    found[asked[known]] = np.einsum("nd,nd->n", vectors.values[a], vectors.values[b])
+    return found
