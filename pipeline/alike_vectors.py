@@ -26,8 +26,8 @@ from .embed import embed, model_hash, read_vectors
 from .known_pictures import KnownPictures
 from .part import Part
 from .stage import run_stage
-from .twins.match import Vectors
 from .twins import near_vectors as nv
+from .twins.match import Vectors
 from .twins.signature_file import map_signatures, signature_file
 
 Ints = NDArray[np.int64]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ..manifests.atomic import sole_writer
 from ..manifests.errors import BadInput
@@ -22,6 +21,7 @@ from ..manifests.recipe import Recipe
 from ..manifests.recipe_sources import CorpusSource
 from .decide import decide, funnel, write_contaminated, write_verdicts
 from .gathered import open_source, remember_roots
+from .kept_pairs import kept_pairs
 from .measure import measure
 from .part import PartResult
 from .sources.kinds import list_parts
@@ -83,9 +83,8 @@ def measure_sources(sources: list[OpenSource], recipe: Recipe, out: Path, worker
 def _licenses(out: Path, files: list[dict[str, Any]], sources: list[OpenSource]) -> list[dict[str, Any]]:
     """Who must be named for what was kept, and for how many pairs; a source may have pictures of several licences."""
     kept: Counter[tuple[str, str]] = Counter()
-    for file in files:
-        table = pq.read_table(out / file["name"], columns=["source", "license", "kept"])
-        counts = table.filter(table["kept"]).group_by(["source", "license"]).aggregate([([], "count_all")])
+    for table in kept_pairs(out, files, ["source", "license"]):
+        counts = table.group_by(["source", "license"]).aggregate([([], "count_all")])
         kept.update({(row["source"], row["license"]): row["count_all"] for row in counts.to_pylist()})
     return [
         {

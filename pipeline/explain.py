@@ -8,6 +8,7 @@ there is explained here. A rule is said to come from the preset, or from the def
 """
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,7 +20,7 @@ from ..manifests.recipe import Recipe
 
 _WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
 _NO_LIMIT = 1_000_000  # a default maximum of this or more limits nothing
-_SECTIONS = ("images", "captions", "similarity", "evaluation", "duplicates", "split", "export")  # as the stages act
+_SECTIONS = ("images", "captions", "similarity", "evaluation", "earlier", "duplicates", "split", "export")  # as the stages act
 
 
 def explained(recipe: Recipe) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def explained(recipe: Recipe) -> dict[str, Any]:
         "captions": explained_rules(recipe.captions.resolved(), CAPTIONS, "captions"),
         "similarity": explained_rules(recipe.similarity.resolved(), {}, "similarity"),
         "evaluation": [_source(source) for source in recipe.evaluation],
+        "earlier": [{"name": Path(path).name, "kind": "corpus", "path": path} for path in recipe.earlier],
         **{name: explained_rules(getattr(recipe, name), {}, name) for name in ("duplicates", "split", "export")},
     }
 
@@ -43,12 +45,16 @@ def explained_rules(section: BaseModel, defaults: Rules, name: str) -> dict[str,
     if preset := getattr(section, "preset", ""):
         published = getattr(PRESETS[preset], name)
         said = {"preset": preset, "source": PRESETS[preset].source, "not_done": PRESETS[preset].not_done}
-    rules, off = [], []
+    rules: list[dict[str, Any]] = []
+    off: list[str] = []
     for rule, field in type(section).model_fields.items():
         value, default = getattr(section, rule), defaults.get(rule, field.default)
         if rule == "preset":
             continue
-        if value == default and _is_off(rule, value):
+        if isinstance(value, BaseModel) and value != default:
+            inner = explained_rules(value, {}, name)
+            rules += [{**said, "rule": f"{rule}.{said['rule']}"} for said in inner["rules"]]
+        elif isinstance(value, BaseModel) or (value == default and _is_off(rule, value)):
             off.append(rule)
         else:
             origin = "default" if value == default else f"preset {preset}" if published.get(rule) == value else "recipe"
@@ -73,7 +79,8 @@ def _measured(recipe: Recipe) -> list[str]:
     """Every picture is decoded once, and these are written down; rules only read them."""
     columns = MEASURES.names[MEASURES.names.index("image_sha256") :]
     nsfw = ["nsfw"] if recipe.images.resolved().max_nsfw is not None else []
-    return [*columns, *nsfw, *(["similarity"] if recipe.similarity.model else [])]
+    similarity = ["similarity"] if recipe.similarity.model else []
+    return [*columns, *nsfw, *similarity, *(["embedding"] if recipe.duplicates.embedding.model else [])]
 
 
 def _is_off(rule: str, value: Any) -> bool:
@@ -81,7 +88,7 @@ def _is_off(rule: str, value: Any) -> bool:
     if value in (None, "keep", "", []) or value is False:
         return True
     if rule.startswith("min_"):
-        return bool(value <= 1)
+        return value in (0, 1)
     return rule.startswith("max_") and rule != "max_pixels" and (value >= _NO_LIMIT or value == 1.0)
 
 
@@ -114,7 +121,7 @@ def _rule_lines(section: dict[str, Any]) -> list[tuple[str, ...]]:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "all"
     return f"{value:,}" if isinstance(value, int) else str(value)
 

@@ -27,8 +27,8 @@ from ..manifests.recipe import Recipe
 from .data_card import data_card
 from .export_tar import EXPORTED, export_tar, picture_of
 from .gathered import roots_of
+from .kept_pairs import kept_pairs
 from .part import Part, PartResult
-from .read_corpus import verdict_parts
 from .split import SPLITS, split_of
 from .stage import run_stage
 
@@ -83,8 +83,8 @@ def _plan(corpus: Manifest, recipe: Recipe, roots: dict[str, str], out: Path) ->
         open_rows[split] = []
         return Part(name, {"rows": sha256_of_file(path)}, {"rows": str(path.resolve()), "roots": roots})
 
-    for table in verdict_parts(corpus, [*EXPORTED, "kept"]):
-        for row in table.filter(table["kept"]).select(EXPORTED).to_pylist():
+    for table in kept_pairs(corpus.folder, corpus.document["files"], EXPORTED):
+        for row in table.to_pylist():
             split = split_of(row["cluster"], recipe.split.validation)
             rows = open_rows[split]
             if len(rows) >= recipe.export.tar_pairs and picture_of(row) != picture_of(rows[-1]):

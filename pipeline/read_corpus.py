@@ -5,6 +5,7 @@ verdicts = read_verdicts(load_manifest("runs/emoji/corpus"), ["key", "caption", 
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import Manifest
-from ..manifests.pair import THUMBNAIL_SIDE_PX
+from ..manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
 
 
 def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Table:
@@ -25,10 +26,20 @@ def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Tabl
 def verdict_parts(corpus: Manifest, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The decision table part by part, so that it need not fit in memory."""
     for entry in corpus.document["files"]:
-        path = corpus.folder / entry["name"]
-        if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
-            raise CheckFailed(f"{path}: missing or altered", cure="run `tuwen corpus` again")
-        yield pq.read_table(path, columns=columns)
+        yield read_part(corpus.folder, entry, columns)
+
+
+def read_part(folder: Path, entry: dict[str, Any], columns: list[str] | None = None) -> pa.Table:
+    """`entry` is what the manifest says of the part. Of columns that an older version did not write, nulls."""
+    path = folder / entry["name"]
+    if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
+        raise CheckFailed(f"{path}: missing or altered", cure="run `tuwen corpus` again")
+    known = pq.read_schema(path).names
+    table = pq.read_table(path, columns=[name for name in columns if name in known] if columns else None)
+    for name in columns or VERDICTS.names:
+        if name not in known:
+            table = table.append_column(name, pa.nulls(len(table), VERDICTS.field(name).type))
+    return table.select(columns or VERDICTS.names)
 
 
 def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[np.float32]:

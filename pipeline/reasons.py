@@ -78,11 +78,14 @@ REASONS: dict[str, str] = {
     # pair
     "unlike_caption": "图文不符 · picture and caption unlike",
     "too_like_caption": "图中是字 · picture and caption too alike",
-    # evaluation, exact, near
+    # evaluation, earlier, exact, near
     "same_caption": "描述相同 · the same caption",
     "same_bytes": "字节相同 · the same bytes",
     "same_pixels": "像素相同 · the same pixels",
     "near_picture": "近似 · nearly the same picture",
+    "near_caption": "描述近似 · nearly the same caption",
+    # choice
+    "more_captions": "另有更好的描述 · its picture has better captions",
 }
 
 STAGES: dict[str, str] = {
@@ -92,8 +95,10 @@ STAGES: dict[str, str] = {
     "caption": "文",
     "pair": "配",
     "evaluation": "测",
+    "earlier": "旧",
     "exact": "同",
     "near": "近",
+    "choice": "选",
 }  # one character for each stage of the funnel
 
 

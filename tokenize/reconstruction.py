@@ -19,8 +19,8 @@ from ..manifests.manifest import Manifest
 from ..manifests.recipe import Recipe
 from ..manifests.split_reader import SplitReader
 from ..pipeline.gathered import picture_roots
+from ..pipeline.kept_pairs import read_kept_pairs
 from ..pipeline.progress import progress
-from ..pipeline.read_corpus import read_verdicts
 from .crops import PLAN_COLUMNS, cropped
 from .image_codes import Codes, ImageCodes, Pictures, open_image_codes
 from .quality import psnr
@@ -72,9 +72,9 @@ def decode_in_batches(image_codes: ImageCodes, codes: Codes, batch: int = 64) ->
 
 
 def _originals(recipe: Recipe, corpus: Manifest, keys: list[str], image_codes: ImageCodes) -> Pictures:
-    verdicts = read_verdicts(corpus, PLAN_COLUMNS)
-    place = {key: number for number, key in enumerate(verdicts["key"].to_pylist())}
-    rows = verdicts.take([place[key] for key in keys]).to_pylist()
+    kept = read_kept_pairs(corpus, PLAN_COLUMNS)
+    place = {key: number for number, key in enumerate(kept["key"].to_pylist())}
+    rows = kept.take([place[key] for key in keys]).to_pylist()
     roots = {name: str(root) for name, root in picture_roots(recipe, corpus.folder).items()}
     pictures = []
     with progress("reconstruct", len(rows), "picture") as advance:

@@ -29,8 +29,8 @@ from ..manifests.manifest import (
 from ..manifests.recipe import Recipe
 from ..manifests.verify import verify_manifest
 from ..pipeline.gathered import picture_roots
+from ..pipeline.kept_pairs import read_kept_pairs
 from ..pipeline.progress import progress
-from ..pipeline.read_corpus import read_verdicts
 from ..pipeline.split import SPLITS, split_rows
 from ..pipeline.stage import run_stage
 from .caption_ids import train_sentencepiece
@@ -52,8 +52,7 @@ def train_tokenizers(
     recipe: Recipe, corpus: Manifest, out: Path, what: tuple[str, ...] = ("image", "text"), workers: int | None = None
 ) -> Manifest:
     with sole_writer(out):
-        verdicts = read_verdicts(corpus, [*PLAN_COLUMNS, "kept"])
-        splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
+        splits = split_rows(read_kept_pairs(corpus, PLAN_COLUMNS), recipe.split.validation)
         if "image" in what and not len(splits["validation"]):
             raise BadInput(
                 "no picture is held out, so the tokenizer could not be judged", cure="raise `split.validation`"

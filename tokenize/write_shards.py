@@ -23,8 +23,8 @@ from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, file_entry
 from ..manifests.recipe import Recipe
 from ..manifests.shard import Block, code_dtype, write_shard
 from ..pipeline.gathered import picture_roots
+from ..pipeline.kept_pairs import read_kept_pairs
 from ..pipeline.part import Part
-from ..pipeline.read_corpus import read_verdicts
 from ..pipeline.split import leakage, split_rows
 from ..pipeline.stage import run_stage
 from .caption_ids import CaptionIds
@@ -46,9 +46,7 @@ def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, 
 def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, workers: int | None) -> Manifest:
     image_codes = open_image_codes(find_image_tokenizer(recipe.tokenize.image.tokenizer, recipe.base))
     caption_ids = CaptionIds(text_model.read_bytes())
-    columns = [*PLAN_COLUMNS, "kept"]
-    verdicts = read_verdicts(corpus, columns)
-    splits = split_rows(verdicts.filter(verdicts["kept"]).combine_chunks(), recipe.split.validation)
+    splits = split_rows(read_kept_pairs(corpus, PLAN_COLUMNS), recipe.split.validation)
     if not len(splits["train"]):
         raise BadInput("no pair is left for training", cure="lower `split.validation`, or add sources")
     shared = leakage(splits)

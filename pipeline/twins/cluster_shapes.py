@@ -103,10 +103,10 @@ def _shapes(cluster: U64, key: U64, picture: U64, code: U64) -> ClusterShapes:
     """Of rows that stand cluster by cluster."""
     begins = _begins(cluster)
     pairs = np.diff(begins, append=len(cluster))
-    group = np.repeat(np.arange(len(begins)), pairs)
+    group = np.repeat(np.arange(len(begins), dtype=np.uint64), pairs)  # unsigned beside codes: else both become floats
     order = np.lexsort((key[:, 1], key[:, 0], picture, group))
     first = order[_begins(np.column_stack([group, picture])[order])]  # of each picture the pair with the smallest key
-    pictures = np.bincount(group[first], minlength=len(begins))
+    pictures = _counts(group[first], len(begins))
     counted = np.flatnonzero(pictures > 1)
     diameter, num_codes = _diameters(group, code, len(begins))
     ranked = counted[np.lexsort((counted, -pictures[counted]))]  # groups stand in the order of their keys
@@ -135,11 +135,11 @@ def _size_classes(pictures: Ints, pairs: Ints, diameter: Ints) -> tuple[SizeClas
     return tuple(classes)
 
 
-def _diameters(group: Ints, code: U64, num_groups: int) -> tuple[Ints, Ints]:
+def _diameters(group: U64, code: U64, num_groups: int) -> tuple[Ints, Ints]:
     """(num_groups,) the largest distance within each, and how many codes each has that differ."""
     order = np.lexsort((code, group))
     distinct = order[_begins(np.column_stack([group, code])[order])]
-    codes, num_codes = code[distinct], np.bincount(group[distinct], minlength=num_groups)
+    codes, num_codes = code[distinct], _counts(group[distinct], num_groups)
     begins = np.cumsum(num_codes) - num_codes
     compared = np.minimum(num_codes, CODES_COMPARED)
     diameter = np.zeros(num_groups, np.int64)
@@ -151,6 +151,11 @@ def _diameters(group: Ints, code: U64, num_groups: int) -> tuple[Ints, Ints]:
             mine = codes[begins[some][:, None] + np.arange(size)]  # (groups, size)
             diameter[some] = np.bitwise_count(mine[:, :, None] ^ mine[:, None, :]).max(axis=(1, 2))
     return diameter, num_codes
+
+
+def _counts(group: U64, num_groups: int) -> Ints:
+    counts: Ints = np.bincount(group.astype(np.int64), minlength=num_groups)
+    return counts
 
 
 def _begins(rows: U64) -> Ints:

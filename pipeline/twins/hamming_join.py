@@ -34,15 +34,15 @@ _TABLE_NS = 2e5  # a table, however few codes
 _STRIP = 1 << 15  # codes compared at a time: the temporaries stay in the second cache
 _LONG_RUN = 512  # a longer run is joined again: comparing all of its pairs would cost more
 _SLICE_CODES = 1 << 24  # a task sorts about so many, 128 MiB, however many codes there are
-_SAMPLE = 1 << 14  # codes whose bits are counted
+_SAMPLE = 1 << 14  # codes that say which tables are cheapest
 _SMALL_NS = 3e8  # less work than this is done at once: sending it to a worker takes as long
 
 
 def hamming_pairs(codes: U64, radius: int) -> Pairs:
     """All pairs of rows a < b whose codes differ in at most `radius` bits, each once; the codes must be distinct.
 
-    A task holds 8 bytes for each code of its slice, besides the codes, which all tasks of a node share, and 16 for each
-    pair that it finds; a run of equal keys that is joined again takes 8 more for each of its codes.
+    A task holds 8 bytes for each code of its slice, besides the codes, which all tasks of a node share, and some 60 for
+    each pair that it finds; a run of equal keys that is joined again takes 8 more for each of its codes.
     """
     if len(codes) < 2 or radius < 1:
         return np.empty((0, 2), np.int64)
@@ -68,7 +68,6 @@ class Plan:
     masks: tuple[int, ...]
     radius: int
     slices: int
-    key_bits: float  # of entropy, in the mean
     nanoseconds: float  # of one core, as estimated
 
     def jobs(self) -> list[tuple[int, int]]:
@@ -77,33 +76,47 @@ class Plan:
 
 
 def plan_tables(codes: U64, radius: int) -> Plan:
-    """The cheapest cover; a single table without a key compares all pairs."""
-    entropy = _entropy(codes)
+    """The cheapest cover; a single table without a key compares all pairs. Only speed depends on the sample."""
+    sample = codes[:: max(1, len(codes) // _SAMPLE)]
+    entropy = _entropy(sample)
     num, bits = float(len(codes)), float(entropy.sum())
-    choices = [(_COMPARE_NS * num * num / 2 + _TABLE_NS, 0, 1, 0.0)]
+
+    def table_ns(equal_keys: float) -> float:
+        return _TABLE_NS + _SORT_NS * num + _COMPARE_NS * num * num / 2 * equal_keys
+
+    choices = []
     for k in range(1, 9):
         for g in range(1, radius + 2):
-            num_blocks = radius + (k - 1) * g + 1
-            if num_blocks > bits:
-                break
-            num_tables = sum(comb(size, k) for size in _group_sizes(num_blocks, g))
-            key_bits = bits * k / num_blocks
-            comparisons = num * num / 2 / 2**key_bits
-            each = _TABLE_NS + _SORT_NS * num + _COMPARE_NS * comparisons
-            choices.append((num_tables * each, k, g, key_bits))
-    nanoseconds, k, g, key_bits = min(choices)
-    masks = _masks(entropy, radius, k, g) if k else (0,)
-    slices = 1 << max(0, (len(codes) - 1) // _SLICE_CODES).bit_length() if k else 1
-    return Plan(masks, radius, slices, key_bits, nanoseconds)
+            if (num_blocks := radius + (k - 1) * g + 1) <= bits:
+                num_tables = sum(comb(size, k) for size in _group_sizes(num_blocks, g))
+                choices.append((num_tables * table_ns(2 ** -(bits * k / num_blocks)), k, g))
+    best = Plan((0,), radius, 1, _TABLE_NS + _COMPARE_NS * num * num / 2)
+    for at_least, k, g in sorted(choices):  # if bits were independent; those of pictures are not quite
+        if at_least >= best.nanoseconds:
+            break
+        masks = _masks(entropy, radius, k, g)
+        slice_bits = min(((len(codes) - 1) // _SLICE_CODES).bit_length(), *(mask.bit_count() for mask in masks))
+        each = max(table_ns(_equal_keys(sample, masks)), at_least / len(masks))
+        best = min(best, Plan(masks, radius, 1 << slice_bits, len(masks) * each), key=lambda plan: plan.nanoseconds)
+    return best
 
 
 def _entropy(codes: U64) -> NDArray[np.float64]:
-    """(64,) of each bit, 1 where half of the codes have it. Only speed depends on it, so a sample will do."""
-    sample = codes[:: max(1, len(codes) // _SAMPLE)].astype("<u8")
-    share = np.unpackbits(sample.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little").mean(axis=0)
+    """(64,) of each bit, 1 where half of the codes have it."""
+    octets = codes.astype("<u8").view(np.uint8).reshape(-1, 8)
+    share = np.unpackbits(octets, axis=1, bitorder="little").mean(axis=0)
     share = np.stack([share, 1 - share])
     entropy: NDArray[np.float64] = -(share * np.log2(np.where(share > 0, share, 1.0))).sum(axis=0)
     return entropy
+
+
+def _equal_keys(codes: U64, masks: tuple[int, ...]) -> float:
+    """The share of pairs that have the same key, in the mean of a few tables."""
+    shares = []
+    for mask in masks[:: -(-len(masks) // 4)]:
+        counts = np.unique(codes & np.uint64(mask), return_counts=True)[1]
+        shares.append((counts * (counts - 1)).sum() / (len(codes) * (len(codes) - 1)))
+    return float(np.mean(shares))
 
 
 def _group_sizes(num_blocks: int, num_groups: int) -> list[int]:
