@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tuwen.pipeline.report.report import write_report
 from tuwen.pipeline.why import explain_pair
 
 from .conftest import draw, encoded, png, write_pictures, write_recipe
+from .planted import corpus_of
 
 
 @pytest.fixture(scope="module")
@@ -137,21 +137,6 @@ def test_pictures_near_an_evaluation_set_are_dropped(tmp_path: Path) -> None:
     assert [(row["origin"], row["reason"]) for row in rows if row["stage"] == "evaluation"] == [
         ("红-圆-3.png", "near_picture")
     ]
-
-
-def corpus_of(
-    folder: Path, files: dict[str, bytes], captions: list[tuple[str, str]], **sections: str
-) -> dict[str, Any]:
-    """Build a corpus of files and (file, caption) lines; returns its verdicts by `file` or `file#caption`."""
-    (folder / "pictures").mkdir(parents=True)
-    for name, data in files.items():
-        (folder / "pictures" / name).write_bytes(data)
-    lines = [json.dumps({"file": name, "caption": caption}) for name, caption in captions]
-    (folder / "pictures" / "captions.jsonl").write_text("\n".join(lines))
-    corpus = build_corpus(load_recipe(str(write_recipe(folder, **sections))), folder / "corpus")
-    rows = read_verdicts(corpus).to_pylist()
-    several = Counter(row["origin"] for row in rows)
-    return {row["origin"] if several[row["origin"]] == 1 else f"{row['origin']}#{row['caption']}": row for row in rows}
 
 
 def test_captions_of_one_picture_stay_or_fall_together(tmp_path: Path) -> None:

@@ -28,12 +28,13 @@ Ints = NDArray[np.int64]
 Pairs = NDArray[np.int64]  # (n, 2)
 
 _SORT_NS = 70.0  # a code a table: move, sort, look at the next
+_PASS_NS = 8.0  # a code: move, and leave to another slice
 _COMPARE_NS = 2.0  # two codes of one run
 _TABLE_NS = 2e5  # a table, however few codes
 
 _STRIP = 1 << 15  # codes compared at a time: the temporaries stay in the second cache
 _LONG_RUN = 512  # a longer run is joined again: comparing all of its pairs would cost more
-_SLICE_CODES = 1 << 24  # a task sorts about so many, 128 MiB, however many codes there are
+_SLICE_CODES = 1 << 26  # a task sorts about so many, 512 MiB, however many codes there are
 _SAMPLE = 1 << 14  # codes that say which tables are cheapest
 _SMALL_NS = 3e8  # less work than this is done at once: sending it to a worker takes as long
 
@@ -75,14 +76,18 @@ class Plan:
         return [(number, part) for number in range(len(self.masks)) for part in range(self.slices)]
 
 
-def plan_tables(codes: U64, radius: int) -> Plan:
-    """The cheapest cover; a single table without a key compares all pairs. Only speed depends on the sample."""
-    sample = codes[:: max(1, len(codes) // _SAMPLE)]
+def plan_tables(codes: U64, radius: int, num: int | None = None) -> Plan:
+    """The cheapest cover of `num` codes like these; a single table without a key compares all pairs.
+
+    Only speed depends on how well the sample speaks for them.
+    """
+    sample, num = codes[:: max(1, len(codes) // _SAMPLE)], num or len(codes)
     entropy = _entropy(sample)
-    num, bits = float(len(codes)), float(entropy.sum())
+    bits, slice_bits = float(entropy.sum()), ((num - 1) // _SLICE_CODES).bit_length()
 
     def table_ns(equal_keys: float) -> float:
-        return _TABLE_NS + _SORT_NS * num + _COMPARE_NS * num * num / 2 * equal_keys
+        sorting = num * (_SORT_NS + _PASS_NS * ((1 << slice_bits) - 1))  # each slice is picked from all codes
+        return _TABLE_NS + sorting + _COMPARE_NS * num * num / 2 * equal_keys
 
     choices = []
     for k in range(1, 9):
@@ -95,9 +100,9 @@ def plan_tables(codes: U64, radius: int) -> Plan:
         if at_least >= best.nanoseconds:
             break
         masks = _masks(entropy, radius, k, g)
-        slice_bits = min(((len(codes) - 1) // _SLICE_CODES).bit_length(), *(mask.bit_count() for mask in masks))
+        slices = 1 << min(slice_bits, *(mask.bit_count() for mask in masks))
         each = max(table_ns(_equal_keys(sample, masks)), at_least / len(masks))
-        best = min(best, Plan(masks, radius, 1 << slice_bits, len(masks) * each), key=lambda plan: plan.nanoseconds)
+        best = min(best, Plan(masks, radius, slices, len(masks) * each), key=lambda plan: plan.nanoseconds)
     return best
 
 
