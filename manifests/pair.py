@@ -77,6 +77,7 @@ VERDICTS = pa.schema(
         ),  # where it was dropped: read, picture, caption, … (`pipeline.decide.STAGES`); empty if kept
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
+        ("keeper_from", pa.string()),  # the evaluation set or the earlier corpus that it stands in; null: it stands here
         ("distance", pa.int32()),  # Hamming distance of the two phash64
         ("difference", pa.float32()),  # of the two pictures beside what is allowed: 1 is the most that near twins have
         ("cosine", pa.float32()),  # of the two embeddings, where a model was named and looked at both

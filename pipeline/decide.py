@@ -35,7 +35,9 @@ from .stage import run_stage
 from .twins.match import match
 
 STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "earlier", "exact", "near", "choice")
-DECIDED = ("kept", "stage", "reason", "keeper", "distance", "difference", "cosine", "picture", "cluster")
+DECIDED = (
+    "kept", "stage", "reason", "keeper", "keeper_from", "distance", "difference", "cosine", "picture", "cluster"
+)  # fmt: skip
 
 _MEASURES, _JUDGED, _NSFW, _SIMILARITY = "measures", ".work/judged", "nsfw", "similarity"
 _CONTAMINATED = "contaminated.parquet"
@@ -72,6 +74,7 @@ def decide(
         parts_evaluation = [_part(result, roots, out, "measures-evaluation") for result in measured_evaluation]
         vectors, how = alike_vectors(recipe, parts, parts_evaluation, pairs, known, out, workers)
     table = match(pairs, known.table, vectors, recipe.duplicates, out / ".work/near")
+    table = table.append_column("keeper_from", _keepers_from(table, known))
     contaminated = _contaminated(pairs, table, known) if recipe.evaluation else None
     return Decisions(table.drop_columns(["keeper_row"]), contaminated, known.parents, how)
 
@@ -215,13 +218,19 @@ def _drop_frequent_captions(pairs: pa.Table, recipe: Recipe) -> pa.Table:
     return _set(pairs, alive & (counts[caption] > max_count), stage="caption", reason="caption_seen_too_often")
 
 
+def _keepers_from(table: pa.Table, known: KnownPictures) -> pa.Array:
+    """Of every pair the name of the set that its keeper stands in; null if that is this corpus."""
+    row = pc.subtract(table["keeper_row"], len(table)).combine_chunks()
+    twin = known.table.take(pc.if_else(pc.less(row, 0), None, row))
+    names = pa.array(known.names).take(twin["corpus"].combine_chunks())
+    return pc.if_else(pc.equal(names, ""), twin["source"].combine_chunks().cast(pa.string()), names)
+
+
 def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures) -> pa.Table:
     """Every pair that a twin in an evaluation set took away, and that twin."""
     rows = pc.indices_nonzero(pc.equal(table["stage"], "evaluation"))
     said = table.take(rows)
     twin = known.table.take(pc.subtract(said["keeper_row"], len(pairs)))
-    names = pa.array(known.names).take(twin["corpus"].combine_chunks())
-    source = pc.if_else(pc.equal(names, ""), twin["source"].cast(pa.string()), names)
     return pa.table(
         {
             "key": said["key"],
@@ -229,7 +238,7 @@ def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures) -> pa.
             **{name: pairs[name].take(rows) for name in ("origin", "caption")},
             **{name: said[name] for name in ("reason", "distance", "difference", "cosine")},
             "evaluation_key": twin["key"],
-            "evaluation_source": source,
+            "evaluation_source": said["keeper_from"],
             "evaluation_origin": twin["origin"],
         }
     )

@@ -44,7 +44,7 @@ def known_pictures(recipe: Recipe, measured_evaluation: list[PartResult], out: P
     rules = recipe.duplicates
     evaluations = [source for source in recipe.evaluation if isinstance(source, CorpusSource)]
     paths = [(source.name, source.path, EVALUATION) for source in evaluations]
-    paths += [(Path(path).name, path, EARLIER) for path in recipe.earlier]
+    paths += [(path, path, EARLIER) for path in recipe.earlier]
     measured = measured_columns(
         out / "measures-evaluation", [part.files[0]["name"] for part in measured_evaluation], rules
     )

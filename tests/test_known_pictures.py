@@ -56,6 +56,7 @@ def test_what_an_earlier_corpus_has_is_dropped_and_its_keeper_is_named(new: Path
     }
     before = rows_of(build(earlier, captions="{min_han_share: 0}"))
     assert rows_of(corpus)["circle.jpg"]["keeper"] == before["circle.png"]["key"]
+    assert rows_of(corpus)["circle.jpg"]["keeper_from"] == "earlier/corpus"
     assert corpus.document["lineage"]["parents"]
     steps = {step["name"]: step for step in corpus.document["lineage"]["steps"]}
     assert steps["earlier"]["dropped"] == {"near_picture": 1, "same_bytes": 1}

@@ -8,7 +8,6 @@ come first: what is a twin of them goes, never they. Then `pair_policy`; equal a
 Clusters are the components of all ties between pictures, dropped or not: the split goes by them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,21 +16,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ...manifests.recipe_rules import Duplicates
-from .components import components
-from .leader_pass import NearTwins, Neighbours, leader_pass
+from .cluster_names import cluster_names
+from .leader_pass import Neighbours, leader_pass
 from .near_captions import near_captions
 from .pair_policy import Choice, PairRows, choose_pairs
+from .picture_twins import EXACT, NEAR, NearOf, PictureTwins, best_of_equal, equal_codes, to_the_end
 
 EVALUATION, EARLIER, HERE, EARLIER_DROPPED = range(4)  # how a row stands; the last only holds clusters together
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Words = NDArray[np.object_]
-NearOf = Callable[[Ints, Ints, Mask], NearTwins]  # (rows, their rank, which are protected) → by place among the rows
 
-_EXACT = {"image_sha256": "same_bytes", "pixels_hash": "same_pixels"}
-_OF_PICTURES = [*_EXACT.values(), "near_picture"]
+_OF_PICTURES = [*EXACT.values(), NEAR]
 _STAGES = {"near_picture": "near", "near_caption": "near", "more_captions": "choice"}  # the others: exact
 _PROTECTORS = {EVALUATION: "evaluation", EARLIER: "earlier"}
 
@@ -52,67 +49,21 @@ def keep_best(rows: pa.Table, rules: Duplicates, standing: NDArray[np.int8], nea
     """`rows` has the columns of `match.deciding` with `corpus` (a number) and `earlier_cluster`."""
     rank = _ranks(rows, rules.keep, standing)
     protected = np.isin(standing, list(_PROTECTORS))
-    pictures = _Pictures(rows, rank, protected)
+    pictures = PictureTwins(rows, rank, protected)
     pictures.compare(near_of)
     verdicts = _Verdicts(pictures, standing)
     alive = verdicts.decide_pictures(rows, rules)
     if rules.captions != "none":
         verdicts.decide_captions(rows["caption"], alive, rank, rules)
-    return verdicts.twins(_clusters(rows, standing, pictures.ties()))
-
-
-class _Pictures:
-    """Which pictures are twins: of each the better one that it falls to, if it falls, and why."""
-
-    def __init__(self, rows: pa.Table, rank: Ints, protected: Mask) -> None:
-        self.rank, self.protected = rank, protected
-        everything = np.arange(len(rank))
-        self.of_row = everything.copy()  # of each row the best row of the same picture: it stands for the picture
-        self._captions_of_one = _equal(_places(rows), everything, rank)
-        self.of_row[self._captions_of_one[:, 0]] = self._captions_of_one[:, 1]
-        self._units = np.flatnonzero(self.of_row == everything)
-        self.better = everything.copy()
-        self.reason: Words = np.full(len(rank), "", dtype=object)
-        self.difference = np.full(len(rank), np.nan, np.float32)
-        self._exact = [self._drop_copies(_codes(rows[name]), reason) for name, reason in _EXACT.items()]
-        self._near = np.empty((0, 2), np.int64)
-
-    def _drop_copies(self, codes: Ints, reason: str) -> Ints:
-        ties = _equal(codes, self._units, self.rank)
-        falls = ties[(self.reason[ties[:, 0]] == "") & ~self.protected[ties[:, 0]]]
-        self.better[falls[:, 0]], self.reason[falls[:, 0]] = falls[:, 1], reason
-        return ties
-
-    def compare(self, near_of: NearOf) -> None:
-        """Copies are not compared again, unless they may not fall."""
-        asked = self._units[self.reason[self._units] == ""]
-        found = near_of(asked, np.argsort(np.argsort(self.rank[asked])), self.protected[asked])
-        falls = np.flatnonzero(found.leader != np.arange(len(asked)))
-        rows = asked[falls]
-        self.better[rows], self.reason[rows] = asked[found.leader[falls]], "near_picture"
-        self.difference[rows] = found.difference[falls]
-        self._near = asked[found.ties]
-
-    def best(self, reasons: set[str]) -> Ints:
-        """Of each row the picture at the end of its chain of better ones, going only by these reasons."""
-        counts = np.isin(self.reason, list(reasons))
-        best: Ints = _to_the_end(np.where(counts, self.better, np.arange(len(self.better))))[self.of_row]
-        return best
-
-    def difference_of(self, asked: Mask, keeper: Ints) -> Floats:
-        """Of the rows asked for that fell to a near twin; copies of a picture that fell differ as much as it does."""
-        original = self.best(set(_EXACT.values()))
-        near = asked & (self.reason[original] == "near_picture") & (self.of_row[keeper] != original)
-        return np.where(near, self.difference[original], np.float32(np.nan))
-
-    def ties(self) -> Ints:
-        return np.concatenate([self._captions_of_one, *self._exact, self._near])
+    names, earlier = key_bytes(rows["key"]), np.isin(standing, (EARLIER, EARLIER_DROPPED))
+    names[earlier] = key_bytes(rows["earlier_cluster"].filter(pa.array(earlier)))
+    return verdicts.twins(cluster_names(names, earlier, pictures.ties()))
 
 
 class _Verdicts:
     """Which row stays for which, and why."""
 
-    def __init__(self, pictures: _Pictures, standing: NDArray[np.int8]) -> None:
+    def __init__(self, pictures: PictureTwins, standing: NDArray[np.int8]) -> None:
         self._pictures, self._standing = pictures, standing
         self._keeper = np.arange(len(standing))
         self._picture = self._keeper.copy()
@@ -125,11 +76,12 @@ class _Verdicts:
         taken = here & pictures.protected[end]
         self._drop(np.flatnonzero(taken), end[taken], pictures.reason[pictures.of_row[taken]])
         asked = np.flatnonzero(here & ~taken)
-        counted = {"none": set[str](), "exact": set(_EXACT.values()), "near": set(_OF_PICTURES)}[rules.images]
+        counted = {"none": set[str](), "exact": set(EXACT.values()), "near": set(_OF_PICTURES)}[rules.images]
         leader = pictures.best(counted)
         choice = choose_pairs(_pair_rows(rows, asked, pictures, leader), rules.pairs, rules.top_k)
         self._choose(asked, choice)
-        return asked[choice.keeper == np.arange(len(asked))]
+        stay: Ints = asked[choice.keeper == np.arange(len(asked))]
+        return stay
 
     def _choose(self, asked: Ints, choice: Choice) -> None:
         """Rows of `choice` are places among `asked`."""
@@ -142,8 +94,8 @@ class _Verdicts:
 
     def decide_captions(self, captions: pa.ChunkedArray, alive: Ints, rank: Ints, rules: Duplicates) -> None:
         """Of equal captions the best pair stays, of near ones the best caption."""
-        codes = _codes(captions)
-        same = _equal(codes, alive, rank)
+        codes = equal_codes(captions)
+        same = best_of_equal(codes, alive, rank)
         self._drop(same[:, 0], same[:, 1], np.full(len(same), "same_caption", dtype=object))
         if rules.captions == "near":
             best = np.setdiff1d(alive, same[:, 0])
@@ -159,7 +111,7 @@ class _Verdicts:
         self._keeper[row], self._reason[row] = keeper, reason
 
     def twins(self, cluster: NDArray[np.bytes_]) -> Twins:
-        keeper = _to_the_end(self._keeper)
+        keeper = to_the_end(self._keeper)
         stage: Words = np.array(
             [_STAGES.get(reason, "exact" if reason else "") for reason in self._reason], dtype=object
         )
@@ -169,7 +121,7 @@ class _Verdicts:
         return Twins(keeper, stage, self._reason, difference, self._picture, cluster)
 
 
-def _pair_rows(rows: pa.Table, asked: Ints, pictures: _Pictures, leader: Ints) -> PairRows:
+def _pair_rows(rows: pa.Table, asked: Ints, pictures: PictureTwins, leader: Ints) -> PairRows:
     """As places among `asked`: every leader is one of them."""
     place = np.full(len(rows), -1, np.int64)
     place[asked] = np.arange(len(asked))
@@ -178,7 +130,7 @@ def _pair_rows(rows: pa.Table, asked: Ints, pictures: _Pictures, leader: Ints) -
         picture=place[pictures.of_row[asked]],
         leader=place[leader[asked]],
         rank=rank,
-        caption=_codes(rows["caption"])[asked],
+        caption=equal_codes(rows["caption"])[asked],
         caption_rank=_caption_ranks(rows, asked, rank),
     )
 
@@ -198,64 +150,17 @@ def _ranks(rows: pa.Table, keep: str, standing: NDArray[np.int8]) -> Ints:
         order = np.lexsort((np.arange(len(rows)), standing))  # as the recipe lists its sources
     else:
         area = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
-        order = np.lexsort((_keys(rows), -rows["bytes"].to_numpy(), -area, standing))
+        order = np.lexsort((key_bytes(rows["key"]), -rows["bytes"].to_numpy(), -area, standing))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks
-
-
-def _keys(rows: pa.Table) -> NDArray[np.bytes_]:
-    """(n,) of 32 bytes each, in the order of the strings."""
-    keys: NDArray[np.bytes_] = np.array(rows["key"].to_numpy(), dtype="S32")
-    return keys
-
-
-def _places(rows: pa.Table) -> Ints:
-    """A number for each row that two rows share if they are of one picture: its corpus, source and origin."""
-    source, origin = _codes(rows["source"]), _codes(rows["origin"])
-    corpus = rows["corpus"].to_numpy().astype(np.int64)
-    places: Ints = (corpus * (int(source.max(initial=0)) + 1) + source) * (int(origin.max(initial=0)) + 1) + origin
-    return places
-
-
-def _codes(column: pa.ChunkedArray) -> Ints:
-    """Equal values, equal numbers."""
-    values = column.combine_chunks()
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    codes: Ints = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes
-
-
-def _equal(codes: Ints, rows: Ints, rank: Ints) -> Ints:
-    """(n, 2) of row, best row of the same code, for all of `rows` that are not the best; best first."""
-    ordered = rows[np.argsort(rank[rows])]
-    _, first, group = np.unique(codes[ordered], return_index=True, return_inverse=True)
-    pairs = np.column_stack([ordered, ordered[first[group]]])
-    ties: Ints = pairs[pairs[:, 0] != pairs[:, 1]]
-    return ties
-
-
-def _to_the_end(keeper: Ints) -> Ints:
-    """A twin's keeper may itself have been dropped for a better one: follow until one that was kept."""
-    while not np.array_equal(keeper[keeper], keeper):
-        keeper = keeper[keeper]
-    return keeper
 
 
 def _never_asked(a: Ints, b: Ints, turn: Ints) -> Floats:
     return np.full(len(a), np.inf, np.float32)
 
 
-def _clusters(rows: pa.Table, standing: NDArray[np.int8], ties: Ints) -> NDArray[np.bytes_]:
-    """Of each row the name of its component: what an earlier corpus called it, else the smallest key in it."""
-    names = _keys(rows)
-    earlier = np.isin(standing, (EARLIER, EARLIER_DROPPED))
-    names[earlier] = np.array(rows["earlier_cluster"].to_numpy()[earlier], dtype="S32")
-    label = components(len(rows), ties)
-    tied = np.flatnonzero(np.bincount(label, minlength=len(rows))[label] > 1)
-    order = tied[np.lexsort((names[tied], ~earlier[tied], label[tied]))]
-    first = np.flatnonzero(np.diff(label[order], prepend=-1))
-    best = names.copy()
-    best[label[order[first]]] = names[order[first]]
-    names[tied] = best[label[tied]]
-    return names
+def key_bytes(keys: pa.ChunkedArray) -> NDArray[np.bytes_]:
+    """(n,) of 32 bytes each, in the order of the strings."""
+    found: NDArray[np.bytes_] = np.array(keys.to_numpy(), dtype="S32")
+    return found
