@@ -78,10 +78,10 @@ VERDICTS = pa.schema(
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
         ("keeper_from", pa.string()),  # the evaluation set or the earlier corpus that it stands in; null: it stands here
-        ("distance", pa.int32()),  # Hamming distance of the two phash64
+        ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
+        ("distance", pa.int32()),  # Hamming distance of its phash64 from its keeper's, or from that of `picture`
         ("difference", pa.float32()),  # of the two pictures beside what is allowed: 1 is the most that near twins have
         ("cosine", pa.float32()),  # of the two embeddings, where a model was named and looked at both
-        ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
         ("cluster", pa.string()),  # smallest key among all its twins; splits go by this, never by key
     ]
 )

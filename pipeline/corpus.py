@@ -7,6 +7,7 @@ Leaves in `out`: `pictures/` (what had to be gathered: drawn or fetched), `measu
 broken run stopped; another threshold is decided anew without decoding a picture twice.
 """
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from .gathered import open_source, remember_roots
 from .kept_pairs import kept_pairs
 from .measure import measure
 from .part import PartResult
+from .read_corpus import read_part
 from .sources.kinds import list_parts
 from .sources.source import OpenSource
 from .stage import run_stage
+from .twins.cluster_shapes import ClusterRows, ClusterShapes, warning
 
 
 def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
@@ -37,9 +40,9 @@ def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manif
 
 def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     sources = [open_source(source, recipe, out, workers) for source in recipe.sources]
-    remember_roots(sources, out)
     gathered = [source for source in recipe.evaluation if not isinstance(source, CorpusSource)]
     evaluation = [open_source(source, recipe, out, workers) for source in gathered]
+    remember_roots([*sources, *evaluation], out)
     measured = measure_sources(sources, recipe, out / "measures", workers)
     measured_evaluation = (
         measure_sources(evaluation, recipe, out / "measures-evaluation", workers) if evaluation else []
@@ -49,6 +52,9 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     table = decisions.table
     drop_manifest(out)
     files = write_verdicts(table, measured, out)
+    shapes = _cluster_shapes(out, files)
+    if warns := warning(shapes):
+        print(warns, file=sys.stderr)
     document = new_manifest(
         "corpus",
         schema={field.name: str(field.type) for field in VERDICTS},
@@ -61,7 +67,12 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
             **({"vectors": decisions.vectors} if decisions.vectors else {}),
         },
         licenses=_licenses(out, files, sources),
-        totals={"pairs": len(table), "kept": int(pc.sum(table["kept"]).as_py() or 0)},
+        totals={
+            "pairs": len(table),
+            "kept": int(pc.sum(table["kept"]).as_py() or 0),
+            "clusters": shapes.clusters,
+            "largest_cluster": max((cluster.pictures for cluster in shapes.largest), default=1),
+        },
         **write_contaminated(decisions, out),
     )
     manifest = save_manifest(out, document)
@@ -72,6 +83,13 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
             f"{out}: no pair is left; most fell at `{stage}` for `{reason}`", cure="loosen that rule in the recipe"
         )
     return manifest
+
+
+def _cluster_shapes(out: Path, files: list[dict[str, Any]]) -> ClusterShapes:
+    rows = ClusterRows()
+    for entry in files:
+        rows.add(read_part(out, entry, ["key", "cluster", "phash64", "pixels_hash"]))
+    return rows.shapes()
 
 
 def measure_sources(sources: list[OpenSource], recipe: Recipe, out: Path, workers: int | None) -> list[PartResult]:

@@ -36,7 +36,7 @@ from .twins.match import match
 
 STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "earlier", "exact", "near", "choice")
 DECIDED = (
-    "kept", "stage", "reason", "keeper", "keeper_from", "distance", "difference", "cosine", "picture", "cluster"
+    "kept", "stage", "reason", "keeper", "keeper_from", "picture", "distance", "difference", "cosine", "cluster"
 )  # fmt: skip
 
 _MEASURES, _JUDGED, _NSFW, _SIMILARITY = "measures", ".work/judged", "nsfw", "similarity"

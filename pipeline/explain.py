@@ -20,7 +20,16 @@ from ..manifests.recipe import Recipe
 
 _WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
 _NO_LIMIT = 1_000_000  # a default maximum of this or more limits nothing
-_SECTIONS = ("images", "captions", "similarity", "evaluation", "earlier", "duplicates", "split", "export")  # as the stages act
+_SECTIONS = (
+    "images",
+    "captions",
+    "similarity",
+    "evaluation",
+    "earlier",
+    "duplicates",
+    "split",
+    "export",
+)  # as the stages act
 
 
 def explained(recipe: Recipe) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def _plan(corpus: Manifest, recipe: Recipe, roots: dict[str, str], out: Path) ->
 
 
 def _roots(corpus: Manifest) -> dict[str, str]:
-    roots = roots_of(corpus)
+    names = {source["name"] for source in corpus.document["lineage"]["recipe"]["sources"]}
+    roots = {name: root for name, root in roots_of(corpus).items() if name in names}
     for name, root in roots.items():
         if not root.exists():
             raise BadInput(f"the pictures of source {name} are not at {root}", cure="run `tuwen corpus` again")

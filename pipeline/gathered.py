@@ -52,7 +52,8 @@ def picture_roots(recipe: Recipe, corpus: Path) -> dict[str, Path]:
 
 
 def remember_roots(sources: list[OpenSource], out: Path) -> None:
-    """Where the pictures lie on this machine: for pages that show them; no part of the manifest."""
+    """Where the pictures lie on this machine, those of evaluation sets too: for pages that show them, no part of the
+    manifest."""
     with whole_file(out / _ROOTS) as temporary:
         temporary.write_text(
             json.dumps({source.name: str(source.root.resolve()) for source in sources}), encoding="utf-8"

@@ -89,7 +89,8 @@ def test_read_back_as_a_source_it_gives_the_same_pairs(corpus: Manifest, tmp_pat
         for each in (corpus, again)
     ]
     assert pairs[0] == pairs[1]
-    assert again.document["totals"] == {"pairs": made.document["totals"]["pairs"], "kept": 41}
+    assert again.document["totals"]["pairs"] == made.document["totals"]["pairs"]
+    assert again.document["totals"]["kept"] == 41
 
 
 def test_the_tars_are_the_same_for_any_number_of_workers_and_hold_no_more_than_asked(

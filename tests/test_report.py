@@ -109,7 +109,7 @@ def test_the_funnel_and_the_sources_show_the_numbers_of_the_manifest(
         )
         source = page.evaluate("[...document.querySelectorAll('.sources tr:nth-child(2) .num')].map(e => e.innerText)")
         groups = page.evaluate(
-            "[...document.querySelectorAll('summary')].map(e => [e.querySelector('b').innerText,"
+            "[...document.querySelectorAll('#dropped summary')].map(e => [e.querySelector('b').innerText,"
             " +e.querySelector('.fell').innerText])"
         )
     outs = {words.split()[-1]: count for words, count in shown}
@@ -153,16 +153,17 @@ def test_the_same_corpus_gives_the_same_page(run: tuple[Path, Manifest, str]) ->
 # A corpus without pictures: what fetching leaves, and what a corpus of another machine lacks.
 
 
-def corpus_of_rows(folder: Path, rows: list[dict[str, Any]]) -> Manifest:
-    """A corpus of one part, with rows that say only what matters."""
+def corpus_of_rows(folder: Path, rows: list[dict[str, Any]], without: tuple[str, ...] = ()) -> Manifest:
+    """A corpus of one part, with rows that say only what matters, of a time when some columns were not known."""
     nothing = {"source": "s", "stage": "", "reason": "", "kept": True, "bytes": 0, "offset": 0, "origin": "o"}
     rows = [{**nothing, "key": f"{number:032x}", **row} for number, row in enumerate(rows)]
-    table = pa.Table.from_pylist(rows, schema=VERDICTS)
+    table = pa.Table.from_pylist(rows, schema=VERDICTS).drop_columns(list(without))
     (folder / "verdicts").mkdir(parents=True)
     pq.write_table(table, folder / "verdicts" / "p.parquet")
     recipe = Recipe.model_validate({"name": "r", "sources": [{"name": "s", "kind": "folder", "path": "nowhere"}]})
     document = new_manifest(
         "corpus",
+        schema={name: str(table.schema.field(name).type) for name in table.column_names},
         files=[file_entry(folder, "verdicts/p.parquet", rows=len(rows))],
         lineage={"recipe": recipe.document(), "parents": [], "steps": funnel(table)},
         licenses=[{"source": "s", "license": "CC0-1.0", "attribution": "", "samples": len(rows)}],

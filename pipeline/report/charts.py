@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
 
 from .tally import Counts, Floats, Tally
 
@@ -92,6 +93,15 @@ def histogram(
         marks=[(across(rule.value), rule.label) for rule in rules if edges[0] <= rule.value <= edges[-1]],
         unit=unit,
     )
+
+
+def columns(
+    counts: NDArray[np.int64], names: list[str], title: str, words: list[str], across: Ticks, unit: str
+) -> Chart:
+    """A bar for each of n counts of pairs, equally wide; `across` says which places are labelled."""
+    heights = np.column_stack([counts, np.zeros_like(counts)])
+    svg = _bars(heights, np.linspace(0, 100, len(counts) + 1).tolist(), names, ("pairs", ""))
+    return Chart(title, words, svg, across, _up(int(counts.max())), [], unit)
 
 
 def timeline(heights: Counts, names: list[str], title: str, words: list[str]) -> Chart:
@@ -198,7 +208,8 @@ def _bars(heights: Counts, places: list[float], names: list[str], counted: tuple
     for (gone, kept), left, right, name in zip(heights.tolist(), places[:-1], places[1:], names, strict=True):
         if not gone + kept:
             continue
-        parts.append(f"<g><title>{escape(name)}: {kept:,} {counted[1]}, {gone:,} {counted[0]}</title>")
+        said = ", ".join(f"{count:,} {word}" for count, word in ((kept, counted[1]), (gone, counted[0])) if word)
+        parts.append(f"<g><title>{escape(name)}: {said}</title>")
         bottom = 100.0
         for kind, count in (("kept", kept), ("gone", gone)):
             if count:

@@ -70,7 +70,8 @@ def _sides(row: Row) -> str:
 
 
 def _twin(row: Row) -> str:
-    return f"hash distance {row['distance']:d}"
+    difference = row.get("difference")
+    return f"hash distance {row['distance']:d}" + (f", difference {difference:.2f}" if difference is not None else "")
 
 
 def _ratio(row: Row) -> str:

@@ -3,10 +3,11 @@
     for part in corpus_parts(corpus):       # COLUMNS, and those of MEASURED that the corpus still has
         ...
     rows_of(corpus, {"8a31…"})              # single rows again, by key
+    evaluation_rows_of(corpus, {"f00d…"})   # the same, of pictures of the evaluation sources
     measured_thumbnails(corpus, rows)       # their 32×32 colour thumbnails, by `part` and `row`
 
 The sha256 of each part of the table is checked on the way. What was measured is no part of the manifest: where it is
-gone, or is of another table, the report does without.
+gone, or is of another table, the report does without; so it does without columns that older corpora lack.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...manifests.manifest import Manifest
-from ...manifests.pair import THUMBNAIL_SIDE_PX
+from ...manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
 from ..read_corpus import verdict_parts
 
 Row = dict[str, Any]
@@ -28,7 +29,8 @@ Row = dict[str, Any]
 # `caption_raw` is not among them: it may hold personal data that were masked, and the report travels.
 COLUMNS = [
     "key", "source", "origin", "offset", "bytes", "license", "url", "caption", "image_sha256", "width", "height",
-    "format", "kept", "stage", "reason", "keeper", "distance",
+    "format", "kept", "stage", "reason", "keeper", "distance", "difference", "cosine", "picture", "cluster", "phash64",
+    "pixels_hash",
 ]  # fmt: skip
 MEASURED = {
     "measures": ["frames", "std", "entropy", "sharpness", "border", "jpeg_quality"],
@@ -39,15 +41,27 @@ MEASURED = {
 
 def corpus_parts(corpus: Manifest) -> Iterator[pa.Table]:
     """Each part with all columns, those that were not measured null, and with `part` and `row`, where a pair stands."""
-    for number, verdicts in enumerate(verdict_parts(corpus, COLUMNS)):
+    for number, verdicts in enumerate(verdict_parts(corpus, _present(corpus))):
         name = Path(corpus.document["files"][number]["name"]).name
-        columns = {column: verdicts[column] for column in COLUMNS}
+        columns = {column: _column(verdicts, column) for column in COLUMNS}
         for folder, measured in MEASURED.items():
             beside = _beside(corpus.folder / folder / name, measured, len(verdicts))
             columns |= {column: beside[column] for column in measured}
         columns["part"] = pa.chunked_array([np.full(len(verdicts), number)])
         columns["row"] = pa.chunked_array([np.arange(len(verdicts))])
         yield pa.table(columns)
+
+
+def _present(corpus: Manifest) -> list[str]:
+    """Of COLUMNS those that this corpus has, as its manifest says."""
+    known = corpus.document.get("schema") or COLUMNS
+    return [column for column in COLUMNS if column in known]
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    if name in table.column_names:
+        return table[name]
+    return pa.chunked_array([pa.nulls(len(table), VERDICTS.field(name).type)])
 
 
 def _beside(path: Path, columns: list[str], num_rows: int) -> pa.Table:
@@ -71,7 +85,19 @@ def rows_of(corpus: Manifest, keys: set[str]) -> dict[str, Row]:
             if len(places):
                 table = file.read(columns=COLUMNS).take(places)
                 for row, place in zip(table.to_pylist(), places.tolist(), strict=True):
-                    found[row["key"]] = {**row, "part": number, "row": place}
+                    found[row["key"]] = {**dict.fromkeys(COLUMNS), **row, "part": number, "row": place}
+    return found
+
+
+def evaluation_rows_of(corpus: Manifest, keys: set[str]) -> dict[str, Row]:
+    """Key → its row, with `thumbnail`, as far as what was measured of the evaluation sources is still there."""
+    wanted, found = pa.array(sorted(keys), pa.string()), {}
+    for path in sorted((corpus.folder / "measures-evaluation").glob("*.parquet")) if keys else []:
+        with pq.ParquetFile(path) as file:
+            places = np.flatnonzero(pc.is_in(file.read(columns=["key"])["key"], wanted).to_numpy())
+            if len(places):
+                for row in file.read(columns=[*COLUMNS, "thumbnail"]).take(places).to_pylist():
+                    found[row["key"]] = {**dict.fromkeys(COLUMNS), "reason": "", **row}
     return found
 
 
@@ -100,4 +126,8 @@ def _thumbnails(file: pq.ParquetFile, rows: list[Row]) -> Iterator[tuple[str, ND
             place = row["row"] - int(starts[group])
             data = table["thumbnail"][place].as_py()
             if data is not None and table["key"][place].as_py() == row["key"]:
-                yield row["key"], np.frombuffer(data, np.uint8).reshape(THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX, 3)
+                yield row["key"], pixels_of(data)
+
+
+def pixels_of(thumbnail: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX, 3)

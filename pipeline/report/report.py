@@ -7,10 +7,8 @@ after any of them and shows what is there. Counts and histograms are exact and r
 sample in the order of the keys, which are hashes: the same ones each time.
 """
 
-import unicodedata
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import jinja2
 
@@ -20,37 +18,42 @@ from ...manifests.recipe import Recipe, recorded_recipe
 from ..decide import STAGES
 from ..reasons import STAGES as STAGE_CHARACTERS
 from ..reasons import title_of
-from .evidence import measured_of, rule_of
+from ..twins.cluster_shapes import ClusterRows
+from .evidence import rule_of
 from .fetching import fetching_chart
 from .figures import Numbers
-from .parts import Row, corpus_parts
+from .parts import corpus_parts
 from .plots import caption_charts, picture_charts
-from .samples import Samples, worst_twins
+from .samples import Samples
 from .thumbnails import SmallPictures
+from .tiles import WHOLE_CHARACTERS, plain, tile_of
 from .training import proofs, read_json, shards_section, training_section
+from .twin_pairs import TwinPairs
+from .twins import twins_section
 
 _CAPTIONS_SHOWN = 10  # of those said most often
 _REASONS_SHOWN = 3  # of a source, in its line of the table
 _FORMATS_SHOWN = 6
 _OPEN = 8  # reasons whose examples are seen without a click
-_WHOLE_CHARACTERS = 1000  # of a caption, when it is pointed at
 
 
 def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
     """Into `run`, the folder that holds corpus/ (or `corpus_folder` does), and shards/ and train/ if they are there."""
     corpus = load_manifest(corpus_folder or run / "corpus", "corpus")
     recipe = recorded_recipe(corpus.document["lineage"])
-    numbers, samples = Numbers(), Samples()
+    numbers, samples, twins, clusters = Numbers(), Samples(), TwinPairs(), ClusterRows()
     for part in corpus_parts(corpus):
-        numbers.add(part)
-        samples.add(part)
+        for counted in (numbers, samples, twins, clusters):
+            counted.add(part)
+    pictures = SmallPictures(corpus)
     page = _template().render(
         name=recipe.name,
         totals=corpus.document["totals"],
         lineage=corpus.document["lineage"],
         contact=recipe.export.contact,
         **_counted(corpus, recipe, numbers),
-        **_shown(corpus, recipe, numbers, samples),
+        **_shown(recipe, numbers, samples, pictures),
+        twins=twins_section(corpus, recipe, twins, clusters.shapes(), pictures),
         shards=shards_section(run / "shards"),
         training=training_section(run / "train"),
         proofs=proofs(run, corpus),
@@ -75,35 +78,28 @@ def _counted(corpus: Manifest, recipe: Recipe, numbers: Numbers) -> dict[str, An
         "caption_charts": caption_charts(numbers, recipe),
         "distinct_captions": numbers.captions.distinct(),
         "most_said": [
-            (_plain(said["caption"])[:_WHOLE_CHARACTERS], said["dropped"], said["kept"])
+            (plain(said["caption"])[:WHOLE_CHARACTERS], said["dropped"], said["kept"])
             for said in numbers.captions.most_said(corpus, _CAPTIONS_SHOWN)
         ],
     }
 
 
-def _shown(corpus: Manifest, recipe: Recipe, numbers: Numbers, samples: Samples) -> dict[str, Any]:
-    """What the page shows in pictures."""
-    twins = worst_twins(corpus, samples)
-    pictures = SmallPictures(corpus)
+def _shown(recipe: Recipe, numbers: Numbers, samples: Samples, pictures: SmallPictures) -> dict[str, Any]:
+    """What the page shows in galleries."""
     groups = [
         (reason, count, samples.of(reason))
         for reason, count in sorted(numbers.reasons.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
     pictures.add([*samples.of(""), *(row for _, _, rows in groups for row in rows)])
-    pictures.add([row for row, keeper, _ in twins for row in (row, keeper)])
     return {
-        "kept": [_tile(row, pictures) for row in samples.of("")],
+        "kept": [tile_of(row, pictures) for row in samples.of("")],
         "dropped": [
             {
                 "reason": reason, "title": title_of(reason), "count": count, "rule": rule_of(reason, recipe),
                 "open": place < _OPEN,
-                "examples": [_tile(row, pictures, numbers) for row in rows],
+                "examples": [tile_of(row, pictures, numbers) for row in rows],
             }
             for place, (reason, count, rows) in enumerate(groups)
-        ],
-        "twins": [
-            {"dropped": _tile(row, pictures), "keeper": _tile(keeper, pictures), "difference": difference}
-            for row, keeper, difference in twins
         ],
     }  # fmt: skip
 
@@ -166,42 +162,11 @@ def _licenses(corpus: Manifest) -> list[dict[str, Any]]:
     return sorted(listed, key=lambda entry: (-entry["samples"], entry["license"]))
 
 
-def _tile(row: Row, pictures: SmallPictures, numbers: Numbers | None = None) -> dict[str, Any]:
-    """A pair as a gallery shows it. What was dropped for personal data keeps its caption to itself."""
-    caption = "" if row["reason"] == "personal_data" else _plain(row["caption"] or "")
-    if numbers and row["reason"] == "caption_seen_too_often":
-        row = {**row, "said_of": numbers.captions.count_of(row["caption"])}
-    return {
-        **{name: row[name] for name in ("key", "source", "reason", "distance", "bytes", "format")},
-        "picture": pictures.of(row),
-        "caption": caption[:_WHOLE_CHARACTERS] + ("…" if len(caption) > _WHOLE_CHARACTERS else ""),
-        "withheld": row["reason"] == "personal_data",
-        "place": _address(row["url"]) or _plain(row["origin"]),
-        "measured": measured_of(row),
-    }
-
-
-def _address(url: str | None) -> str:
-    """Without user, query and fragment, where passwords and tokens stand."""
-    try:
-        parts = urlsplit(_plain(url or ""))
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else ""
-
-
-def _plain(text: str) -> str:
-    """Without what is not seen but works: controls, zero-width characters, turns of the direction of writing."""
-    if text.isprintable():
-        return text
-    return "".join(char if unicodedata.category(char)[0] != "C" else " " * (char in "\t\r\n") for char in text)
-
-
 def _template() -> jinja2.Template:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     pages = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        finalize=lambda value: _plain(value) if type(value) is str else value,  # what is Markup was made here
+        finalize=lambda value: plain(value) if type(value) is str else value,  # what is Markup was made here
     )  # fmt: skip
     pages.filters["n"] = "{:,}".format
     pages.filters["percent"] = lambda share: f"{share:.1f}%" if share == 0 or share >= 0.1 else "< 0.1%"

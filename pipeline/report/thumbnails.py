@@ -22,7 +22,7 @@ from ...manifests.manifest import Manifest
 from ..gathered import roots_of
 from ..pictures.clean_image import decode
 from ..sources.kinds import read_picture
-from .parts import Row, measured_thumbnails
+from .parts import Row, measured_thumbnails, pixels_of
 
 SIDE_PX = 144  # twice what the page gives it, for dense screens
 _MOST_PIXELS = 16_000_000  # a photograph of 12 million takes 0.15 s; hundreds are shown
@@ -38,7 +38,9 @@ class SmallPictures:
     def add(self, rows: list[Row]) -> None:
         rows = [row for row in rows if row["width"] and row["key"] not in self._found]
         decoded = {row["key"]: self._decoded(row) for row in rows}
-        measured = measured_thumbnails(self._corpus, [row for row in rows if decoded[row["key"]] is None])
+        left = [row for row in rows if decoded[row["key"]] is None]
+        measured = measured_thumbnails(self._corpus, [row for row in left if "part" in row])
+        measured |= {row["key"]: pixels_of(row["thumbnail"]) for row in left if row.get("thumbnail")}
         for row in rows:
             picture = decoded[row["key"]] or _enlarged(measured.get(row["key"]), row)
             if picture is not None:

@@ -82,7 +82,7 @@ class ClusterRows:
         measured = pc.and_kleene(*(pc.is_valid(table[name]) for name in names[:2]))
         rows = table.select(["key", *names]).filter(pc.and_(measured, pc.is_valid(table["phash64"])))
         cluster, key, picture = (_halves(rows[name]) for name in ("cluster", "key", "pixels_hash"))
-        self._parts.append((cluster, key, picture[:, 0], rows["phash64"].to_numpy().astype(np.uint64)))
+        self._parts.append((cluster, key, picture[:, 0] ^ picture[:, 1], rows["phash64"].to_numpy().astype(np.uint64)))
 
     def shapes(self) -> ClusterShapes:
         nothing = (

@@ -40,7 +40,7 @@ class Twins:
     keeper: Ints  # the row kept instead; itself when kept
     stage: Words
     reason: Words
-    difference: Floats  # of a near twin and its keeper; else not a number
+    difference: Floats  # of a near twin and its keeper, or the picture it is shown with; else not a number
     picture: Ints  # the row whose picture it is shown with
     cluster: NDArray[np.bytes_]  # the smallest key in its cluster, or the cluster that an earlier corpus gave it
 
@@ -117,7 +117,9 @@ class _Verdicts:
         )
         for standing, name in _PROTECTORS.items():
             stage[(self._reason != "") & (self._standing[keeper] == standing)] = name
-        difference = self._pictures.difference_of(np.isin(self._reason, _OF_PICTURES), keeper)
+        moved = self._picture != np.arange(len(keeper))
+        twin = np.where(moved, self._picture, keeper)
+        difference = self._pictures.difference_of(moved | np.isin(self._reason, _OF_PICTURES), twin)
         return Twins(keeper, stage, self._reason, difference, self._picture, cluster)
 
 

@@ -126,15 +126,16 @@ def _with_twins(
     keeper = twins.keeper[mine]
     everything = np.arange(len(alive))
     shown = twins.picture[mine]
-    distance = _distances(rows, keeper, rules)
-    cosine = _cosines(vectors, place[: len(alive)], place[keeper])
+    twin = np.where(shown != everything, shown, keeper)
+    has_twin = twin != everything
+    cosine = _cosines(vectors, place[: len(alive)], place[twin])
     columns = {
         "stage": pa.array(twins.stage[mine], pa.string()),
         "reason": pa.array(twins.reason[mine], pa.string()),
         "keeper": _where(dropped, keys.take(pa.array(keeper))),
-        "distance": pa.array(distance, mask=~dropped),
-        "difference": _floats(twins.difference[mine], dropped),
-        "cosine": _floats(cosine, dropped),
+        "distance": pa.array(_distances(rows, twin, rules), mask=~has_twin),
+        "difference": _floats(twins.difference[mine], has_twin),
+        "cosine": _floats(cosine, has_twin),
         "picture": _where(shown != everything, keys.take(pa.array(shown))),
         "cluster": pa.array(twins.cluster[mine].astype(str), pa.string()),
         "keeper_row": pa.array(place[keeper], mask=~dropped),

@@ -63,10 +63,10 @@ class PictureTwins:
         counts = np.isin(self.reason, list(reasons))
         return to_the_end(np.where(counts, self.better, np.arange(len(self.better))))[self.of_row]
 
-    def difference_of(self, asked: Mask, keeper: Ints) -> Floats:
-        """Of the rows asked for that fell to a near twin; copies of a picture that fell differ as much as it does."""
+    def difference_of(self, asked: Mask, twin: Ints) -> Floats:
+        """Of the rows asked for, from the picture of `twin`; a copy of a picture differs as much as that does."""
         original = self.best(set(EXACT.values()))
-        near = asked & (self.reason[original] == NEAR) & (self.of_row[keeper] != original)
+        near = asked & (self.reason[original] == NEAR) & (self.of_row[twin] != original)
         return np.where(near, self.difference[original], np.float32(np.nan))
 
     def ties(self) -> Ints:
