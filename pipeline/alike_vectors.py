@@ -4,7 +4,7 @@
 
 Every readable picture that no rule has dropped goes through the model once (`embed`); vectors of an earlier corpus are
 taken from it if the same model made them. Pairs above the cosine are then compared in colour, since no such model was
-taught that a blue cup is not a red one (`near_vectors`).
+taught that a blue cup is not a red one (`colours_overall`).
 """
 
 import sys
@@ -26,8 +26,9 @@ from .embed import embed, model_hash, read_vectors
 from .known_pictures import KnownPictures
 from .part import Part
 from .stage import run_stage
-from .twins import near_vectors as nv
+from .twins.colours_overall import same_colours_overall
 from .twins.match import Vectors
+from .twins.near_vectors import near_vectors
 from .twins.signature_file import map_signatures, signature_file
 
 Ints = NDArray[np.int64]
@@ -58,7 +59,7 @@ def alike_vectors(
     folder.mkdir(parents=True, exist_ok=True)
     values, found = read_vectors([*files, *beside.values()], row, folder / "vectors")
     rows = place[np.searchsorted(row, found)]
-    near, _, how = nv.near_vectors(values, recipe.duplicates.embedding.min_cosine)
+    near, _, how = near_vectors(values, recipe.duplicates.embedding.min_cosine)
     return Vectors(rows, values, _alike_in_colour(rows[near], pairs, known.table, folder)), {**config, **how}
 
 
@@ -119,5 +120,5 @@ def _alike_in_colour(near: Ints, pairs: pa.Table, known: pa.Table, folder: Path)
         thumbnails = map_signatures(path)[:, :THUMBNAIL_BYTES]
         for start in range(0, len(near), _STRIP_PAIRS):
             a, b = places[start : start + _STRIP_PAIRS].T
-            kept.append(near[start : start + _STRIP_PAIRS][nv.same_colours_overall(thumbnails[a], thumbnails[b])])
+            kept.append(near[start : start + _STRIP_PAIRS][same_colours_overall(thumbnails[a], thumbnails[b])])
     return np.concatenate(kept)

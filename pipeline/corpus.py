@@ -20,6 +20,7 @@ from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_man
 from ..manifests.pair import SIGNATURES, VERDICTS
 from ..manifests.recipe import Recipe
 from ..manifests.recipe_sources import CorpusSource
+from .check_inputs import check_inputs
 from .decide import decide, funnel, write_contaminated, write_verdicts
 from .gathered import open_source, remember_roots
 from .kept_pairs import kept_pairs
@@ -34,6 +35,7 @@ from .twins.cluster_shapes import ClusterRows, ClusterShapes, warning
 
 def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
     """Raises BadInput on a source that is missing or empty, and when no pair is left."""
+    check_inputs(recipe)
     with sole_writer(out):
         return _build_corpus(recipe, out, workers)
 

@@ -94,13 +94,11 @@ def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tu
 
 def _pixels(picture: Image.Image, config: dict[str, Any]) -> Floats:
     """(3, size, size), as torchvision's `Resize` and `Normalize` make them of a Pillow picture."""
-    size, (width, height) = int(config["size"]), picture.size
-    box = (0, 0, width, height)
     if config["shape"] == "crop":
-        side = min(width, height)
-        left, top = (width - side) // 2, (height - side) // 2
-        box = (left, top, left + side, top + side)
-    small = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    small = picture.resize((int(config["size"]),) * 2, Image.Resampling.BILINEAR)
     mean, std = (np.array([float(value) for value in config[name]], np.float32) for name in ("mean", "std"))
     scaled = np.asarray(small, np.float32) / np.float32(255)
     pixels: Floats = ((scaled - mean) / std).transpose(2, 0, 1)

@@ -50,7 +50,7 @@ def known_pictures(recipe: Recipe, measured_evaluation: list[PartResult], out: P
     )
     tables, corpora = [_known(measured, 1, EVALUATION, rules)], []
     for number, (_, path, standing) in enumerate(paths, start=2):
-        corpora.append(_load(recipe.base / path, rules))
+        corpora.append(open_known_corpus(recipe.base / path))
         tables += [_known(table, number, standing, rules) for table in _pictures_of(corpora[-1], standing, rules)]
     names = ["", "", *(name for name, _, _ in paths)]
     return KnownPictures(pa.concat_tables(tables), [corpus.document["id"] for corpus in corpora], names, corpora)
@@ -85,7 +85,8 @@ def _known(measured: pa.Table, number: int, standing: int, rules: Duplicates) ->
     return measured.filter(pc.is_null(measured["problem"])).select(schema.names).cast(schema)
 
 
-def _load(path: Path, rules: Duplicates) -> Manifest:
+def open_known_corpus(path: Path) -> Manifest:
+    """Raises BadInput on a folder that is no corpus, and on one whose measures cannot be compared."""
     corpus = load_manifest(path)
     if corpus.document["kind"] != "corpus":
         raise BadInput(f"{path}: a manifest of {corpus.document['kind']}", cure="name the folder of a corpus")

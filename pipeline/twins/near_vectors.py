@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
 from ..progress import progress
+from .colours_overall import same_colours_overall as same_colours_overall  # what the pairs that come out must pass
 
 EXACT_UP_TO = 1_000_000  # vectors
 MAX_PAIRS = 50_000_000  # 1 GB of pairs and cosines
@@ -26,7 +27,7 @@ MIN_RECALL = 0.99
 _SAMPLE = 2_000  # vectors whose neighbours are sought exactly, too
 _FIRST_PROBES = 8
 _QUERIES, _OTHERS = 1024, 16384  # a tile of cosines takes 64 MB
-_PAIRS_AT_ONCE = 8192  # whose vectors fit the processor's cache
+_PAIRS_AT_ONCE = 1024  # whose vectors, of 512 dimensions, take 8 MB
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -86,7 +87,10 @@ class _Found:
     def _sort(self) -> None:
         keys, first = np.unique(np.concatenate(self._keys), return_index=True)
         self._keys, self._cosines, self._unsorted = [keys], [np.concatenate(self._cosines)[first]], 0
-        if len(keys) > self._max_pairs:
+        self.refuse_if_more(len(keys))
+
+    def refuse_if_more(self, count: float) -> None:
+        if count > self._max_pairs:
             raise BadInput(
                 f"duplicates.embedding: more than {self._max_pairs:,} pairs of pictures have a cosine of"
                 f" {self._min_cosine} or more",
@@ -117,13 +121,15 @@ def _among_all(vectors: Floats, rows: Ints, least: float, later: bool = False) -
 
 
 def _by_lists(vectors: Floats, found: _Found) -> dict[str, Any]:
-    """Fills `found` with what an index of lists finds. Returns how many there are, how many it looked into, the recall."""
+    """Fills `found` with what an index finds. Returns how many lists it has, how many it looks into, and the recall."""
     index = _index_of(vectors)
     sample = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
     true = found.none_yet()
     for start in range(0, len(sample), _QUERIES):
         true.add(_among_all(vectors, sample[start : start + _QUERIES], found.proposed_from))
     true_pairs = true.sorted()[0]
+    # Half of what the sample lets expect is far more than chance: asking the index could take all memory at once.
+    found.refuse_if_more(len(true_pairs) / len(sample) * len(vectors) / 4)
     index.nprobe = _FIRST_PROBES
     while (recall := _recall(vectors, index, true_pairs, found)) < MIN_RECALL and index.nprobe < index.nlist:
         index.nprobe = min(2 * index.nprobe, index.nlist)
@@ -168,6 +174,7 @@ def _index_of(vectors: Floats) -> faiss.IndexIVFFlat:
 
 def _in_lists(vectors: Floats, index: faiss.IndexIVFFlat, rows: Ints, least: float) -> Iterator[Pairs]:
     ends, _, others = index.range_search(np.ascontiguousarray(vectors[rows]), least)
+    ends = ends.astype(np.int64)
     yield np.column_stack([np.repeat(rows, ends[1:] - ends[:-1]), others])
 
 
@@ -175,18 +182,3 @@ def _keys(pairs: Pairs, num_vectors: int) -> Ints:
     """One number a pair, whichever of the two comes first; in the order of the pairs."""
     keys: Ints = pairs.min(axis=1) * num_vectors + pairs.max(axis=1)
     return keys
-
-
-def same_colours_overall(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(n,) of thumbnails (n, 3072): wherever they lie, are nearly all colours of one picture in the other, too?
-
-    Cut, framed, written on or turned, a picture has cells that the other has not, or the other has; a picture in
-    another colour has such cells on both sides.
-    """
-    alike = [_same_colours(*strips) for strips in zip(a.reshape(-1, 1024, 3), b.reshape(-1, 1024, 3), strict=True)]
-    return np.array(alike, dtype=np.bool_)
-
-
-def _same_colours(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    a, b = a[::2], b
-    return True

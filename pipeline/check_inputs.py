@@ -1,0 +1,30 @@
+"""Is all there that a recipe names besides its pictures? Asked before the first of them is fetched or decoded.
+
+check_inputs(load_recipe("my-corpus.yaml"))       # raises BadInput: a model, a word list, a corpus that cannot be used
+"""
+
+from pathlib import Path
+
+from ..manifests.recipe import Recipe
+from ..manifests.recipe_sources import CorpusSource
+from .captions.words import read_words
+from .embed import model_hash
+from .known_pictures import open_known_corpus
+from .pictures.nsfw_score import check_installed
+from .similarity import model_hash as clip_hash
+
+
+def check_inputs(recipe: Recipe) -> None:
+    """The same checks as where each is used, days later perhaps."""
+    if recipe.captions.word_list:
+        read_words(recipe.base / recipe.captions.word_list)
+    if recipe.images.resolved().max_nsfw is not None:
+        check_installed()
+    if recipe.similarity.model is not None:
+        clip_hash(recipe.base / recipe.similarity.model)
+    embedding = recipe.duplicates.embedding
+    if embedding.model is not None:
+        model_hash(recipe.base / embedding.model, embedding.size)
+    evaluation = [source.path for source in recipe.evaluation if isinstance(source, CorpusSource)]
+    for path in (*evaluation, *recipe.earlier):
+        open_known_corpus(recipe.base / Path(path))
