@@ -6,7 +6,7 @@ PEERS  := $(VENV)/peers
 CORPUS_PEERS := $(VENV)/corpus-peers
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-report bench-peers interop soak soak-corpus clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-report bench-peers interop soak soak-corpus clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench-stream: $(VENV)/.dev bench-peers  ## samples/s of ours and of every peer, 
 
 bench-corpus: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## the corpus stage beside img2dataset and Data-Juicer (PHASE=all, an hour)
 	$(BIN)/python tests/bench/bench_corpus.py $(or $(PHASE),all) --peers $(CORPUS_PEERS)
+
+bench-duplicates: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## near codes: the join beside faiss, imagededup and Data-Juicer; the plan for 10⁹ (half an hour)
+	$(BIN)/python tests/bench/bench_duplicates.py --peers $(CORPUS_PEERS)/data-juicer/bin/python
 
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 

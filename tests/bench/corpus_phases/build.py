@@ -31,10 +31,10 @@ from tuwen.pipeline.gathered import open_source
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
-    "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "match"),
-    "tuwen.pipeline.twins.match": ("keep_best", "_near_edges", "_thumbnails", "_with_twins"),
-    "tuwen.pipeline.twins.near_images": ("hamming_pairs", "_verified"),
-    "tuwen.pipeline.twins.keep_best": ("_ranks", "_equal", "_codes", "_clusters"),
+    "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "known_pictures", "match"),
+    "tuwen.pipeline.twins.match": ("keep_best", "_near_twins", "_with_twins"),
+    "tuwen.pipeline.twins.near_images": ("hamming_pairs", "_components", "_in_tasks"),
+    "tuwen.pipeline.twins.keep_best": ("_ranks", "PictureTwins", "choose_pairs", "cluster_names"),
 }
 
 

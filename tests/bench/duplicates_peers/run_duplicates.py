@@ -22,10 +22,6 @@ RADIUS = 4
 
 
 def by_imagededup(codes: np.ndarray, method: str) -> tuple[float, np.ndarray]:
-    for module, name in (("imagededup.methods.cnn", "CNN"), ("imagededup.utils.models", "CustomModel")):
-        stand_in = types.ModuleType(module)
-        setattr(stand_in, name, None)
-        sys.modules[module] = stand_in
     from imagededup.handlers.search.retrieval import HashEval
     from imagededup.methods.hashing import Hashing
 
@@ -41,10 +37,6 @@ def by_imagededup(codes: np.ndarray, method: str) -> tuple[float, np.ndarray]:
 
 
 def by_data_juicer(codes: np.ndarray) -> tuple[float, np.ndarray]:
-    for module, name in (("imagededup.methods.cnn", "CNN"), ("imagededup.utils.models", "CustomModel")):
-        stand_in = types.ModuleType(module)
-        setattr(stand_in, name, None)
-        sys.modules[module] = stand_in
     from data_juicer.core.data.dj_dataset import NestedDataset
     from data_juicer.ops.deduplicator.image_deduplicator import ImageDeduplicator
     from data_juicer.utils.constant import HashKeys
@@ -62,9 +54,17 @@ def by_data_juicer(codes: np.ndarray) -> tuple[float, np.ndarray]:
     return seconds, np.array(pairs, np.int64).reshape(-1, 2)
 
 
+def without_the_network_of_imagededup() -> None:
+    for module, name in (("imagededup.methods.cnn", "CNN"), ("imagededup.utils.models", "CustomModel")):
+        stand_in = types.ModuleType(module)
+        setattr(stand_in, name, None)
+        sys.modules[module] = stand_in
+
+
 def main() -> None:
     what, codes_file, pairs_file = sys.argv[1:]
     os.environ["HF_HUB_OFFLINE"] = "1"
+    without_the_network_of_imagededup()
     codes = np.load(codes_file)
     with contextlib.redirect_stdout(sys.stderr):
         if what == "data-juicer":
