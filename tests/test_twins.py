@@ -168,13 +168,13 @@ def test_a_picture_near_any_evaluation_picture_goes_whatever_the_policy(tmp_path
     for policy in ("none", "exact", "near"):
         folder = tmp_path / policy
         (folder / "test-set").mkdir(parents=True)
-        for number, grey in enumerate((40, 54)):
+        for number, grey in enumerate((40, 45)):
             question = Image.new("RGB", (96, 96), "white")
             question.paste(draw("红", "圆", 60))
             question.paste((grey, grey, grey), (70, 70, 96, 96))
             (folder / "test-set" / f"{number}.png").write_bytes(png(question))
         near = Image.open(folder / "test-set" / "1.png").convert("RGB")
-        near.paste((68, 68, 68), (70, 70, 96, 96))
+        near.paste((50, 50, 50), (70, 70, 96, 96))
         sections = {"evaluation": "[{name: test, kind: folder, path: test-set}]", "duplicates": f"{{images: {policy}}}"}
         files = {"near.png": png(near), "far.png": png(draw("绿", "三角", 50))}
         rows = corpus_of(folder, files, [("near.png", "近"), ("far.png", "远")], **sections)

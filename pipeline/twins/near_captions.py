@@ -8,7 +8,9 @@ y (prefix filtering: Chaudhuri, Ganti and Kaushik 2006). So sets that share a ra
 those that share two, then three. A 256-bit sketch dismisses most of them, the sets themselves decide.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +23,9 @@ from ..progress import progress
 MAX_PAIRS = 50_000_000  # 1 GB of pairs and similarities
 
 _CROWD = 64  # sets that share 2-grams; fewer are compared with each other at once
-_MAX_SHARED = 4  # a crowd that shares so many is one because its captions are alike
+_MAX_SHARED = 4  # after so many there is nothing left to split by
+_ALIKE_SHARE = 0.1  # a crowd in which so many neighbours are near is no smaller for being split
+_MEMBERS_AT_ONCE = 1 << 20
 _CHUNK = 1 << 19  # candidates whose sketches are in memory at once
 _GRAMS_AT_ONCE = 1 << 22
 
@@ -63,17 +67,35 @@ def near_captions(
     least = _least_shared(sets.sizes, min_jaccard)
     found = _Found(sets, min_jaccard, max_pairs)
     member = _members_sharing(1, sets, least, _alone(sets))
-    with progress("captions", _MAX_SHARED, "round") as advance:
-        for shared in range(1, _MAX_SHARED + 1):
-            member, crowd = _grouped(member, sets)
-            crowded = (crowd > _CROWD) & (shared < _MAX_SHARED)
-            found.compare(member[~crowded])
-            member = member[crowded]
-            # Two that need not share one more might share no more, and be in no smaller crowd together.
-            found.compare(member[least[member.row] <= shared])
-            member = _members_sharing(shared + 1, sets, least, member)
-            advance()
+    with progress("captions", len(member.row), "2-gram") as advance:
+        for count in _compared(member, 1, sets, least, found):
+            advance(count)
     return found.sorted()
+
+
+def _compared(member: _Members, shared: int, sets: _Sets, least: Ints, found: "_Found") -> Iterator[int]:
+    """Compares those that share `shared` grams, or in crowds still more. Yields how many of `member` are done."""
+    num_members = len(member.row)
+    member, crowd = _grouped(member, sets)
+    crowded = (crowd > _CROWD) & (shared < _MAX_SHARED)
+    crowded[crowded] = ~found.are_alike(member[crowded])
+    found.compare(member[~crowded])
+    yield num_members - int(crowded.sum())
+    for some in _pieces(member[crowded]):
+        # Two that need not share one more might share no more, and be in no smaller crowd together.
+        found.compare(some[least[some.row] <= shared])
+        for _ in _compared(_members_sharing(shared + 1, sets, least, some), shared + 1, sets, least, found):
+            pass
+        yield len(some.row)
+
+
+def _pieces(member: _Members) -> Iterator[_Members]:
+    """Whole groups, as many as memory should hold; of each member many may come."""
+    starts = np.append(np.flatnonzero(np.diff(member.group, prepend=-1)), len(member.row))
+    wanted = np.append(np.arange(0, len(member.row), _MEMBERS_AT_ONCE), len(member.row))
+    edges = np.unique(starts[np.searchsorted(starts, wanted)])
+    for start, stop in pairwise(edges.tolist()):
+        yield member[np.arange(start, stop)]
 
 
 def _least_shared(sizes: Ints, min_jaccard: float) -> Ints:
@@ -120,6 +142,15 @@ class _Found:
         self._candidates: list[Ints] = []
         self._waiting = 0
 
+    def are_alike(self, member: _Members) -> NDArray[np.bool_]:
+        """Whether many of each member's group are near the one after them, by the sketches."""
+        first = np.flatnonzero(member.group[1:] == member.group[:-1])
+        near = self._sketches_allow(member.row[first], member.row[first + 1])
+        size = int(member.group.max(initial=0)) + 1
+        every = np.maximum(np.bincount(member.group[first], minlength=size), 1)
+        alike: NDArray[np.bool_] = np.bincount(member.group[first], near, size) > _ALIKE_SHARE * every
+        return alike[member.group]
+
     def compare(self, member: _Members) -> None:
         """Each with all that follow it in its group."""
         for start in range(0, len(member.row), _CHUNK):
@@ -155,11 +186,11 @@ class _Found:
     def _propose(self, low: Ints, high: Ints) -> None:
         self._candidates.append(low * len(self._sets.sizes) + high)
         self._waiting += len(low)
-        if self._waiting > self._max_pairs // 4:
+        if self._waiting > max(_CHUNK, self._max_pairs // 4):
             self._decide()
 
     def _decide(self) -> None:
-        fresh = np.unique(np.concatenate([np.empty(0, np.int64), *self._candidates]))
+        fresh = _each_once(np.concatenate([np.empty(0, np.int64), *self._candidates]))
         fresh = fresh[~np.isin(fresh, self._keys, assume_unique=True)]
         jaccard = _jaccard(self._sets, fresh)
         near = jaccard >= self._min_jaccard
@@ -201,13 +232,13 @@ def _num_shared(sets: _Sets, rows: Pairs) -> Ints:
 
 def _sets_of(captions: pa.Array) -> _Sets:
     grams, row = _grams_of(captions)
-    values, gram = np.unique(grams, return_inverse=True)
-    num_grams = max(1, len(values))
-    row, gram = np.divmod(np.unique(row * num_grams + gram), num_grams)  # each gram of a row once
-    by_rarity = np.argsort(np.bincount(gram, minlength=len(values)), kind="stable")  # of equally rare ones the smaller
+    encoded = pa.array(grams).dictionary_encode()  # by hashing: np.unique would sort them all
+    values, gram = encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+    by_rarity = np.lexsort((values, np.bincount(gram, minlength=len(values))))  # whatever the order of the captions
     rarity = np.empty(len(values), np.int64)
     rarity[by_rarity] = np.arange(len(values))
-    row, gram = np.divmod(np.sort(row * num_grams + rarity[gram]), num_grams)
+    num_grams = max(1, len(values))
+    row, gram = np.divmod(_each_once(row * num_grams + rarity[gram]), num_grams)
     sizes = np.bincount(row, minlength=len(captions))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     return _Sets(gram, starts, sizes, _sketches(values[by_rarity][gram], starts))
@@ -224,6 +255,13 @@ def _grams_of(captions: pa.Array) -> tuple[NDArray[np.uint64], Ints]:
     kept = np.ones(len(codes), np.bool_)
     kept[ends] = lengths[row[ends]] == 1
     return ((codes << np.uint64(21)) | following)[kept], row[kept]
+
+
+def _each_once(keys: Ints) -> Ints:
+    """Sorted. As np.unique, whose hashing took fifteen times as long on such keys."""
+    keys = np.sort(keys)
+    once: Ints = keys[np.diff(keys, prepend=-1) != 0]
+    return once
 
 
 def _sketches(values: NDArray[np.uint64], starts: Ints) -> NDArray[np.uint64]:

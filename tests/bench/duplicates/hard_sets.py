@@ -6,7 +6,6 @@
 country, the colour, the suit and the number, the words of the screenshot.
 """
 
-import colorsys
 import json
 import random
 import re
@@ -14,13 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from picture_sets import drawn, named, on_white
+from PIL import Image
 from screens import screens
+
+from tuwen.pipeline.pictures.signatures import signatures
 
 Named = Iterator[tuple[str, str, Image.Image]]
 _SIDE_PX = 256
+_NUM_PRODUCTS = 120
+_COLOURED = 25  # colourfulness; a grey thing has no hue to turn
 
 
 def emoji(artwork: Path) -> Named:
@@ -61,21 +63,35 @@ def dice(artwork: Path) -> Named:
 
 def stamps(artwork: Path) -> Named:
     """Tux Paint's photographs and drawings, with their English captions."""
-    for path in sorted((artwork / "stamps").rglob("*")):
+    for path in sorted((artwork / "stamps").rglob("*.png")):
         words = path.with_suffix(".txt")
-        if path.suffix in (".png", ".svg") and words.exists() and "_mirror" not in path.stem:
+        if words.exists() and "_mirror" not in path.stem:
             caption = words.read_text("utf-8", "replace").splitlines()[0]
-            picture = svg(path) if path.suffix == ".svg" else on_white(path.read_bytes())
-            yield "-".join(path.relative_to(artwork / "stamps").with_suffix("").parts), caption, picture
+            yield (
+                "-".join(path.relative_to(artwork / "stamps").with_suffix("").parts),
+                caption,
+                on_white(path.read_bytes()),
+            )
 
 
 def colours(artwork: Path) -> Named:
-    """Products on white in other colours: stamps whose hue is turned, which are dyed, or are lighter by a quarter."""
-    chosen = [each for each in stamps(artwork) if each[0].split("-")[0] in ("clothes", "household", "vehicles", "food")]
-    random.Random(0).shuffle(chosen)
-    for name, caption, picture in chosen[:120]:
+    """Products on white in other colours: stamps that have a colour, with their hue turned."""
+    for name, caption, picture in _products(artwork):
         for degrees in (0, 30, 60, 120, 180, 240, 300):
             yield f"{name}-hue-{degrees}", f"{caption} {degrees}", hue_turned(picture, degrees)
+
+
+def shades(artwork: Path) -> Named:
+    """The same, darker by a third or a half while the white around them stays: grey and dark grey, red and dark red."""
+    for name, caption, picture in _products(artwork):
+        for percent in (100, 70, 50):
+            yield f"{name}-shade-{percent}", f"{caption} {percent}", darker_on_white(picture, percent / 100)
+
+
+def _products(artwork: Path) -> list[tuple[str, str, Image.Image]]:
+    chosen = [each for each in stamps(artwork) if each[0].split("-")[0] in ("clothes", "household", "vehicles", "food")]
+    random.Random(0).shuffle(chosen)
+    return [each for each in chosen if signatures(each[2])["colour"] >= _COLOURED][:_NUM_PRODUCTS]
 
 
 def icons(artwork: Path) -> Named:
@@ -90,6 +106,12 @@ def hue_turned(picture: Image.Image, degrees: int) -> Image.Image:
     return Image.merge("HSV", [hue.point(lambda level: (level + turn) % 256), *others]).convert("RGB")
 
 
+def darker_on_white(picture: Image.Image, share: float) -> Image.Image:
+    pixels = np.asarray(picture)
+    white = (pixels >= 250).all(axis=2, keepdims=True)
+    return Image.fromarray(np.where(white, pixels, np.rint(pixels * share)).astype(np.uint8))
+
+
 def svg(path: Path) -> Image.Image:
     import resvg_py
 
@@ -98,5 +120,5 @@ def svg(path: Path) -> Image.Image:
 
 HARD_SETS: dict[str, Callable[[Path], Named]] = {
     "emoji-all": emoji, "flags": flags, "cards": cards, "mahjong": mahjong, "dice": dice, "stamps": stamps,
-    "colours": colours, "icons": icons, "screens": screens,
+    "colours": colours, "shades": shades, "icons": icons, "screens": screens,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """A folder of pictures → what the pipeline measures of them, kept beside the folder as NAME.npz.
 
-    found = measured(Path("runs/bench-duplicates/emoji/jpeg-50"))
-    found.names, found.codes, found.turned_codes, found.signatures      # (n,), (n,) uint64, (n, 7) uint64, (n, 7168) uint8
+found = measured(Path("runs/bench-duplicates/emoji/jpeg-50"))
+found.names, found.codes, found.turned_codes, found.signatures      # (n,), (n,) uint64, (n, 7) uint64, (n, 7168) uint8
 """
 
 from concurrent.futures import ProcessPoolExecutor

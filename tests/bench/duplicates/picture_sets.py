@@ -17,7 +17,8 @@ from tuwen.pipeline.pictures.clean_image import decode
 from tuwen.pipeline.sources import emoji_corpus
 
 HOME = Path("runs/bench-duplicates")
-NUM_PICTURES = 1_000
+NUM_PHOTOGRAPHS = 500  # 46 transforms of each take 3 GB
+NUM_EMOJI = 1_000
 _LONGEST_PX = 384
 _EMOJI_PX = 256
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
@@ -28,20 +29,21 @@ def half(name: str) -> str:
 
 
 def photographs(folder: Path) -> Iterator[tuple[str, Image.Image]]:
-    """The first by name that decode, scaled down to 384 px where larger."""
-    count = 0
-    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS):
+    """Evenly among their names, those that decode, scaled down to 384 px where larger."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
+    for path in paths[:: max(1, len(paths) // NUM_PHOTOGRAPHS)][:NUM_PHOTOGRAPHS]:
         picture = decode(path.read_bytes(), 10**9).picture
-        if picture is not None and count < NUM_PICTURES:
+        if picture is not None:
             picture.thumbnail((_LONGEST_PX, _LONGEST_PX), Image.Resampling.LANCZOS)
-            count += 1
             yield path.stem, picture
 
 
 def emoji() -> Iterator[tuple[str, Image.Image]]:
     """Every seventh of Twemoji's and OpenMoji's named drawings, so that both halves hold all kinds."""
-    drawings = [(f"{artwork}-{code}", artwork, code) for artwork in ("twemoji", "openmoji") for code, _ in named(artwork)]
-    for name, artwork, code in drawings[:: max(1, len(drawings) // NUM_PICTURES)][:NUM_PICTURES]:
+    drawings = [
+        (f"{artwork}-{code}", artwork, code) for artwork in ("twemoji", "openmoji") for code, _ in named(artwork)
+    ]
+    for name, artwork, code in drawings[:: max(1, len(drawings) // NUM_EMOJI)][:NUM_EMOJI]:
         yield name, drawn(artwork, code)
 
 

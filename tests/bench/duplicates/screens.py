@@ -1,6 +1,6 @@
 """Screenshots by Chromium: one layout, other words, another number, one word changed, a product in another colour.
 
-Needs Debian's Chromium and a CJK font. Every page's caption begins with its layout; pages of one layout are the hard pairs.
+Needs Debian's Chromium and a CJK font. Every caption begins with the layout; pages of one layout are the hard pairs.
 """
 
 import io
@@ -12,12 +12,24 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-_WORDS = (
-    "今天 天气 不错 我们 一起 吃饭 明天 开会 项目 进度 完成 设计 客户 反馈 价格 合同 周末 电影 火锅 城市 北京 上海 高铁 机票 酒店 "
-    "手机 电脑 相机 耳机 衣服 裤子 鞋子 苹果 香蕉 西瓜 猫咪 小狗 花园 河边 山顶 老师 学生 考试 成绩 医院 医生 健康 跑步 游泳 音乐"
-).split()
+_TWO_CHARACTERS = (
+    "今天天气不错我们一起吃饭明天开会项目进度完成设计客户反馈价格合同周末电影火锅城市北京上海"
+    "高铁机票酒店手机电脑相机耳机衣服裤子鞋子苹果香蕉西瓜猫咪小狗花园河边山顶老师学生考试成绩"
+    "医院医生健康跑步游泳音乐"
+)
+_WORDS = [_TWO_CHARACTERS[start : start + 2] for start in range(0, len(_TWO_CHARACTERS), 2)]
 _STYLE = "<meta charset=utf-8><style>body{margin:0;font:16px 'Noto Sans CJK SC',sans-serif;background:#fff;color:#222}"
-_COLOURS = {"红": "#d22", "蓝": "#24c", "绿": "#2a4", "黄": "#ec2", "黑": "#222", "灰": "#888", "粉": "#f9b", "深红": "#a11", "天蓝": "#5af"}
+_COLOURS = {
+    "红": "#d22",
+    "蓝": "#24c",
+    "绿": "#2a4",
+    "黄": "#ec2",
+    "黑": "#222",
+    "灰": "#888",
+    "粉": "#f9b",
+    "深红": "#a11",
+    "天蓝": "#5af",
+}
 
 
 def screens(artwork: Path) -> Iterator[tuple[str, str, Image.Image]]:
@@ -40,6 +52,8 @@ def _layouts() -> Iterator[tuple[str, tuple[int, int], list[tuple[str, str]]]]:
     yield "chat", (390, 844), [_chat(rng) for _ in range(30)]
     yield "table", (800, 600), [_table(rng) for _ in range(30)]
     yield "article", (1280, 800), [_article(rng) for _ in range(30)]
+    for size in (12, 16, 24):  # every cell is text, as every cell of a photograph is texture
+        yield f"dense-{size}", (800, 600), [_dense(rng, size) for _ in range(30)]
     yield "sentence", (600, 400), [_sentence(rng) for _ in range(30)]
     yield "plate", (440, 140), [_plate(rng) for _ in range(60)]
     yield "price", (300, 300), [_price(rng) for _ in range(60)]
@@ -47,7 +61,9 @@ def _layouts() -> Iterator[tuple[str, tuple[int, int], list[tuple[str, str]]]]:
     yield "product", (390, 600), [(name, _product(colour)) for name, colour in _COLOURS.items()]
     yield "dress", (390, 600), [(name, _dress(colour)) for name, colour in _COLOURS.items()]
     first = _words(rng, 12)
-    changed = [[_words(rng, 1)[0] if place == chosen else word for place, word in enumerate(first)] for chosen in range(12)]
+    changed = [
+        [_words(rng, 1)[0] if place == chosen else word for place, word in enumerate(first)] for chosen in range(12)
+    ]
     yield "one-word", (600, 400), [("".join(words), _paragraph(words, 32)) for words in [first, *changed]]
     chat = [_words(rng, 5) for _ in range(7)]
     one_line = [[_words(rng, 5) if n == chosen else words for n, words in enumerate(chat)] for chosen in range(7)]
@@ -81,6 +97,11 @@ def _article(rng: random.Random) -> tuple[str, str]:
     return "".join(words[:20]), f"</style><div style='padding:60px;line-height:28px'>{''.join(words)}</div>"
 
 
+def _dense(rng: random.Random, size: int) -> tuple[str, str]:
+    words = _words(rng, 2_000)
+    return "".join(words[:20]), f"</style><div style='font-size:{size}px;line-height:1.2'>{''.join(words)}</div>"
+
+
 def _sentence(rng: random.Random) -> tuple[str, str]:
     words = _words(rng, 12)
     return "".join(words), _paragraph(words, 32)
@@ -92,13 +113,19 @@ def _paragraph(words: list[str], size: int) -> str:
 
 def _plate(rng: random.Random) -> tuple[str, str]:
     said = "京A·" + "".join(rng.choice("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789") for _ in range(5))
-    style = "background:#1a4fc4;color:#fff;font-size:80px;text-align:center;line-height:120px;margin:6px;border-radius:9px"
+    style = (
+        "background:#1a4fc4;color:#fff;"
+        "font-size:64px;white-space:nowrap;text-align:center;line-height:120px;margin:6px;border-radius:9px"
+    )
     return said, f"</style><div style='{style}'>{said}</div>"
 
 
 def _price(rng: random.Random) -> tuple[str, str]:
     said = f"¥{rng.randint(10, 99)}.{rng.randint(10, 99)}"
-    return said, f"</style><div style='background:#fd3;color:#c00;font-size:72px;padding:90px 20px;height:200px'>{said}</div>"
+    return (
+        said,
+        f"</style><div style='background:#fd3;color:#c00;font-size:72px;padding:90px 20px;height:200px'>{said}</div>",
+    )
 
 
 def _big(said: str) -> str:

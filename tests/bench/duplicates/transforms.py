@@ -20,8 +20,11 @@ CODECS = {
     "jpeg-20": (".jpg", 20), "webp-80": (".webp", 80), "webp-50": (".webp", 50),
 }  # fmt: skip
 _SCALES = {
-    "0.25": ("area", "linear", "cubic", "lanczos4"), "0.5": ("area", "linear", "cubic", "lanczos4"),
-    "0.75": ("linear", "cubic"), "1.5": ("linear", "cubic"), "2": ("cubic", "lanczos4"),
+    "0.25": ("area", "linear", "cubic", "lanczos4"),
+    "0.5": ("area", "linear", "cubic", "lanczos4"),
+    "0.75": ("linear", "cubic"),
+    "1.5": ("linear", "cubic"),
+    "2": ("cubic", "lanczos4"),
 }  # fmt: skip; smaller by linear, cubic and Lanczos: OpenCV does not smooth, so details alias
 TRANSFORMS = [
     *CODECS,
