@@ -77,7 +77,7 @@ VERDICTS = pa.schema(
         ),  # where it was dropped: read, picture, caption, … (`pipeline.decide.STAGES`); empty if kept
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
-        ("keeper_from", pa.string()),  # the evaluation set or the earlier corpus that it stands in; null: it stands here
+        ("keeper_from", pa.string()),  # the evaluation set or earlier corpus that it stands in; null: this one
         ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
         ("distance", pa.int32()),  # Hamming distance of its phash64 from its keeper's, or from that of `picture`
         ("difference", pa.float32()),  # of the two pictures beside what is allowed: 1 is the most that near twins have

@@ -1,10 +1,11 @@
 """Is all there that a recipe names besides its pictures? Asked before the first of them is fetched or decoded.
 
-check_inputs(load_recipe("my-corpus.yaml"))       # raises BadInput: a model, a word list, a corpus that cannot be used
+check_inputs(load_recipe("my-corpus.yaml"), out)       # raises BadInput: a model, a word list, a corpus
 """
 
 from pathlib import Path
 
+from ..manifests.errors import BadInput
 from ..manifests.recipe import Recipe
 from ..manifests.recipe_sources import CorpusSource
 from .captions.words import read_words
@@ -14,7 +15,7 @@ from .pictures.nsfw_score import check_installed
 from .similarity import model_hash as clip_hash
 
 
-def check_inputs(recipe: Recipe) -> None:
+def check_inputs(recipe: Recipe, out: Path) -> None:
     """The same checks as where each is used, days later perhaps."""
     if recipe.captions.word_list:
         read_words(recipe.base / recipe.captions.word_list)
@@ -27,4 +28,9 @@ def check_inputs(recipe: Recipe) -> None:
         model_hash(recipe.base / embedding.model, embedding.size)
     evaluation = [source.path for source in recipe.evaluation if isinstance(source, CorpusSource)]
     for path in (*evaluation, *recipe.earlier):
-        open_known_corpus(recipe.base / Path(path))
+        if (recipe.base / path).resolve() == out.resolve():
+            raise BadInput(
+                f"{path} is the corpus that this recipe builds: every pair would be its own twin",
+                cure="name another recipe's corpus, or copy this one away first",
+            )
+        open_known_corpus(recipe.base / path)

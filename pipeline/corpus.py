@@ -35,7 +35,7 @@ from .twins.cluster_shapes import ClusterRows, ClusterShapes, warning
 
 def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
     """Raises BadInput on a source that is missing or empty, and when no pair is left."""
-    check_inputs(recipe)
+    check_inputs(recipe, out)
     with sole_writer(out):
         return _build_corpus(recipe, out, workers)
 

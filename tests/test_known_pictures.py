@@ -144,6 +144,13 @@ def test_a_corpus_whose_hashes_were_made_otherwise_is_refused(new: Path, monkeyp
         build(new, **EARLIER)
 
 
+def test_a_corpus_is_not_its_own_earlier_one(new: Path) -> None:
+    build(new)
+    with pytest.raises(BadInput, match="its own twin"):
+        build(new, earlier="[corpus]")
+    assert (new / "corpus" / "manifest.json").is_file()
+
+
 def test_a_folder_that_is_no_corpus_is_refused(new: Path) -> None:
     with pytest.raises(BadInput, match="nowhere"):
         build(new, earlier="[nowhere]")
