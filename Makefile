@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := $(VENV)/peers
 CORPUS_PEERS := $(VENV)/corpus-peers
+TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-report bench-peers interop soak soak-corpus clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-twins bench-report bench-peers interop soak soak-corpus clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,12 @@ bench-corpus: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## the corpus stage beside img
 bench-duplicates: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## near codes: the join beside faiss, imagededup and Data-Juicer; the plan for 10⁹ (half an hour)
 	$(BIN)/python tests/bench/bench_duplicates.py --peers $(CORPUS_PEERS)/data-juicer/bin/python
 
+bench-twins: $(VENV)/.dev $(TOOLS)/.done  ## what is found again, what is merged: PHOTOGRAPHS=folder ARTWORK=folder (tests/bench/duplicates/README.md)
+	$(BIN)/python tests/bench/duplicates/picture_sets.py --photographs $(PHOTOGRAPHS)
+	$(TOOLS)/bin/python tests/bench/duplicates/transforms.py runs/bench-duplicates/photographs runs/bench-duplicates/emoji
+	$(BIN)/python tests/bench/duplicates/bench_perceptual.py photographs emoji
+	$(BIN)/python tests/bench/duplicates/bench_false_merges.py --artwork $(ARTWORK)
+
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 
 bench-report: $(VENV)/.dev  ## the report of a million pairs: seconds, memory, bytes
@@ -84,6 +91,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 $(PEERS)/.done: $(BIN)/python tests/bench/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/peers/requirements.txt
+	@touch $@
+
+$(TOOLS)/.done: $(BIN)/python
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
 	@touch $@
 
 # One environment each: they cannot agree. --no-deps: their own wishes would bring torchvision and CUDA.

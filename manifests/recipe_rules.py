@@ -95,7 +95,10 @@ class Similarity(Section):
 
 
 class Embedding(Section):
-    """Vectors of a model that the user has: they see crops, borders, watermarks and turns, which hashes do not."""
+    """Vectors of a model that the user has: they see crops, borders, watermarks and mirrors, which hashes do not.
+
+    For photographs: cards, screenshots and drawings that differ in a detail are one picture to such a model.
+    """
 
     model: str | None = (
         None  # a TorchScript or an ONNX file: (n, 3, size, size) float32 in, (n, d) out; None: no vectors

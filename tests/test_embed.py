@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,14 @@ def torchscript(file: Path, module: torch.nn.Module) -> Path:
     module.train(False)
     torch.jit.trace(module, torch.zeros(2, 3, SIZE, SIZE)).save(str(file))
     return file
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    """A stage's task has a process of its own, and takes one thread."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
 from ..progress import progress
-from .colours_overall import same_colours_overall as same_colours_overall  # what the pairs that come out must pass
 
 EXACT_UP_TO = 1_000_000  # vectors
 MAX_PAIRS = 50_000_000  # 1 GB of pairs and cosines

@@ -19,7 +19,8 @@ from real_model import embedded, real_model
 from transforms import transformed_pictures
 
 from tuwen.pipeline.pictures.signatures import signatures
-from tuwen.pipeline.twins.near_vectors import near_vectors, same_colours_overall
+from tuwen.pipeline.twins.colours_overall import same_colours_overall
+from tuwen.pipeline.twins.near_vectors import near_vectors
 
 SIZE_PX = 288
 COSINES = (0.6, 0.7, 0.75, 0.8, 0.9)
