@@ -16,7 +16,8 @@ from ..manifests.manifest import Manifest
 from ..manifests.pair import MEASURES, VERDICTS
 from .read_corpus import verdict_parts
 
-_MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, "thumbnail", "problem")]
+_NOT_TO_READ = ("phash64_turned", "thumbnail", "luminance", "problem")
+_MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, *_NOT_TO_READ)]
 
 
 def explain_pair(corpus: Manifest, key: str) -> list[dict[str, Any]]:
