@@ -45,10 +45,7 @@ MEASURES = pa.schema(
     [
         *_IDENTITY,
         *_PICTURE,
-        (
-            "phash64_turned",
-            pa.list_(pa.uint64(), 7),
-        ),  # of the picture turned and mirrored, as `PIL.Image.Transpose` counts
+        ("phash64_turned", pa.list_(pa.uint64(), 7)),  # of it turned and mirrored, as PIL.Image.Transpose counts
         ("thumbnail", pa.binary(THUMBNAIL_BYTES)),  # upright RGB, row by row: are near pictures alike in colour?
         ("luminance", pa.binary(LUMINANCE_BYTES)),  # twice as fine: are they alike in detail?
         ("orientation", pa.int8()),  # EXIF's, 1 … 8, as found; pixels are upright
@@ -71,10 +68,7 @@ VERDICTS = pa.schema(
         ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
         *_PICTURE,
         ("kept", pa.bool_()),
-        (
-            "stage",
-            pa.string(),
-        ),  # where it was dropped: read, picture, caption, … (`pipeline.decide.STAGES`); empty if kept
+        ("stage", pa.string()),  # where it was dropped (`pipeline.decide.STAGES`); empty if kept
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
         ("keeper_from", pa.string()),  # the evaluation set or earlier corpus that it stands in; null: this one

@@ -100,9 +100,7 @@ class Embedding(Section):
     For photographs: cards, screenshots and drawings that differ in a detail are one picture to such a model.
     """
 
-    model: str | None = (
-        None  # a TorchScript or an ONNX file: (n, 3, size, size) float32 in, (n, d) out; None: no vectors
-    )
+    model: str | None = None  # a TorchScript or ONNX file: (n, 3, size, size) float32 → (n, d); None: no vectors
     min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.75  # SSCD's own figure for "the same picture"
     size: Annotated[int, Field(ge=16, le=1024)] = 288  # px
     shape: Literal["squash", "crop"] = "squash"  # crop: the middle square of the picture

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..manifests.canonical import exact
+from ..manifests.canonical import exact, sha256_of_file
+from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest
 from ..manifests.pair import THUMBNAIL_BYTES
 from ..manifests.recipe import Recipe
@@ -50,6 +51,7 @@ def alike_vectors(
     config = _config(recipe)
     model = str((recipe.base / str(recipe.duplicates.embedding.model)).resolve())
     files = _embedded(parts, config, model, out / _FOLDER, workers)
+    made = {path.name: sha256_of_file(path) for path in files}
     beside = dict(zip(_measures(out, evaluation_parts), _embedded(evaluation_parts, config, model,
                       out / f"{_FOLDER}-evaluation", workers), strict=True))  # fmt: skip
     for corpus in known.corpora:
@@ -60,7 +62,8 @@ def alike_vectors(
     values, found = read_vectors([*files, *beside.values()], row, folder / "vectors")
     rows = place[np.searchsorted(row, found)]
     near, _, how = near_vectors(values, recipe.duplicates.embedding.min_cosine)
-    return Vectors(rows, values, _alike_in_colour(rows[near], pairs, known.table, folder)), {**config, **how}
+    alike = _alike_in_colour(rows[near], pairs, known.table, folder)
+    return Vectors(rows, values, alike), {**config, "sha256": made, **how}
 
 
 def _config(recipe: Recipe) -> dict[str, Any]:
@@ -82,11 +85,16 @@ def _measures(out: Path, evaluation_parts: list[Part]) -> list[str]:
 
 def _earlier(corpus: Manifest, config: dict[str, Any]) -> dict[str, Path]:
     """Its files of measures, and the vectors beside them; none if another model made them."""
-    made_by = {name: corpus.document["lineage"].get("vectors", {}).get(name) for name in config}
+    vectors = corpus.document["lineage"].get("vectors", {})
+    made_by = {name: vectors.get(name) for name in config}
     names = [Path(entry["name"]).name for entry in corpus.document["files"]]
     if made_by != exact(config):
         print(f"{corpus.folder}: has no vectors of this model; its pictures are compared by hashes", file=sys.stderr)
         return {}
+    for name in names:
+        path = corpus.folder / _FOLDER / name
+        if not path.is_file() or sha256_of_file(path) != vectors["sha256"].get(name):
+            raise BadInput(f"{path}: missing or altered", cure="run `tuwen corpus` on its recipe again")
     return {str(corpus.folder / "measures" / name): corpus.folder / _FOLDER / name for name in names}
 
 
@@ -103,8 +111,8 @@ def _rows_in_files(pairs: pa.Table, known: pa.Table, beside: dict[str, Path]) ->
     has = np.flatnonzero(begins >= 0)
     row = np.concatenate([alive, begins[has] + known["row"].to_numpy()[has]])
     place = np.concatenate([alive, len(pairs) + has])
-    order = np.argsort(row, kind="stable")
-    return row[order], place[order]
+    row, first = np.unique(row, return_index=True)  # a corpus may be both an evaluation set and an earlier one
+    return row, place[first]
 
 
 def _alike_in_colour(near: Ints, pairs: pa.Table, known: pa.Table, folder: Path) -> Ints:

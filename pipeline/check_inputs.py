@@ -16,7 +16,7 @@ from .similarity import model_hash as clip_hash
 
 
 def check_inputs(recipe: Recipe, out: Path) -> None:
-    """The same checks as where each is used, days later perhaps."""
+    """What would otherwise be found where each is used, days later perhaps; tables are checked when they are read."""
     if recipe.captions.word_list:
         read_words(recipe.base / recipe.captions.word_list)
     if recipe.images.resolved().max_nsfw is not None:

@@ -81,9 +81,9 @@ def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
     if not document["totals"]["kept"]:
         worst = max(document["lineage"]["steps"], key=lambda step: max(step["dropped"].values(), default=0))
         stage, reason = worst["name"], max(worst["dropped"], key=lambda reason: worst["dropped"][reason])
-        raise BadInput(
-            f"{out}: no pair is left; most fell at `{stage}` for `{reason}`", cure="loosen that rule in the recipe"
-        )
+        known = stage in ("evaluation", "earlier")
+        cure = "nothing here is new; add another source" if known else "loosen that rule in the recipe"
+        raise BadInput(f"{out}: no pair is left; most fell at `{stage}` for `{reason}`", cure=cure)
     return manifest
 
 

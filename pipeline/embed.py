@@ -130,6 +130,8 @@ def _load(file: str, size: int, sha256: str) -> _Model:
     if shape is None or len(shape) != 2 or shape[0] != model.batch:
         what = f"an array of shape {tuple(shape)}" if shape is not None else f"a {type(found).__name__}"
         raise BadInput(f"{_NAME}: {file} gives {what} for {model.batch} pictures", cure=_EXPORT)
+    if not shape[1]:
+        raise BadInput(f"{_NAME}: {file} gives vectors of no dimension", cure=_EXPORT)
     if not np.isfinite(found).all():
         raise BadInput(f"{_NAME}: {file} gives numbers that are not finite", cure="export it in float32")
     model.width = shape[1]

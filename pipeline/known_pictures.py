@@ -28,7 +28,13 @@ from .read_corpus import verdict_parts
 from .twins.keep_best import EARLIER, EARLIER_DROPPED, EVALUATION
 from .twins.match import deciding, known_schema
 
-_OF_TWINS = ("exact", "near", "earlier", "choice")  # stages at which a pair falls to a twin, not to a rule
+_OF_TWINS = (
+    "evaluation",
+    "earlier",
+    "exact",
+    "near",
+    "choice",
+)  # stages at which a pair falls to a twin, not to a rule
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ def open_known_corpus(path: Path) -> Manifest:
 
 def _pictures_of(corpus: Manifest, standing: int, rules: Duplicates) -> Iterator[pa.Table]:
     """Part by part; of an earlier corpus only what is kept, and what fell to a twin."""
-    parts = verdict_parts(corpus, ["kept", "stage", "picture", "cluster"])
+    shown = _shown_elsewhere(corpus)
+    parts = verdict_parts(corpus, ["key", "kept", "stage", "picture", "cluster"])
     for entry, said in zip(corpus.document["files"], parts, strict=True):
         name = Path(entry["name"]).name
         path = corpus.folder / "measures" / name
@@ -108,8 +115,15 @@ def _pictures_of(corpus: Manifest, standing: int, rules: Duplicates) -> Iterator
             raise BadInput(f"{path}: missing or altered", cure="run `tuwen corpus` on its recipe again")
         table = measured_columns(corpus.folder / "measures", [name], rules)
         if standing == EARLIER:
-            trained_on = pc.and_(said["kept"], pc.is_null(said["picture"]))
+            own = pc.and_(said["kept"], pc.is_null(said["picture"]))
+            trained_on = pc.or_(own, pc.is_in(said["key"], shown))
             stands = pc.if_else(trained_on, EARLIER, EARLIER_DROPPED).cast(pa.int8())
             table = table.append_column("standing", stands).append_column("earlier_cluster", said["cluster"])
             table = table.filter(pc.or_(said["kept"], pc.is_in(said["stage"], pa.array(_OF_TWINS))))
         yield table
+
+
+def _shown_elsewhere(corpus: Manifest) -> pa.Array:
+    """Keys of pictures that stay with the caption of another pair, though their own pair may have fallen."""
+    kept = pa.concat_tables(part.filter(part["kept"]) for part in verdict_parts(corpus, ["kept", "picture"]))
+    return kept["picture"].drop_null().unique()

@@ -31,7 +31,7 @@ def explain_pair(corpus: Manifest, key: str) -> list[dict[str, Any]]:
         )
     pair = found[0]
     twins = _rows(corpus, lambda table: pc.equal(table["cluster"], pair["cluster"]))
-    keeper = _rows(corpus, lambda table: pc.equal(table["key"], pair["keeper"] or ""))
+    keeper = _rows(corpus, lambda table: pc.equal(table["key"], (not pair["keeper_from"] and pair["keeper"]) or ""))
     related = {row["key"]: row for row in (*twins, *keeper) if row["key"] != pair["key"]}
     return [pair, *sorted(related.values(), key=lambda row: (not row["kept"], row["key"]))]
 

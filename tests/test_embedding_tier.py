@@ -86,6 +86,16 @@ def test_vectors_of_an_earlier_corpus_are_used_if_the_same_model_made_them(
     assert "no vectors of this model" in capfd.readouterr().err
 
 
+def test_vectors_of_an_earlier_corpus_that_were_altered_are_refused(planted: Path, model: Path) -> None:
+    captions = "{min_han_share: 0}"
+    build(planted, captions=captions, duplicates=section(model))
+    for path in (planted / "corpus" / "embedding").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    plant(planted / "new" / "pictures", {"star.png": png(draw("绿", "三角", 30))}, [("star.png", "绿色三角形")])
+    with pytest.raises(BadInput, match=r"embedding.*missing or altered"):
+        build(planted / "new", duplicates=section(model), earlier=f"[{planted / 'corpus'}]")
+
+
 def test_a_model_that_is_not_there_is_refused_before_any_picture_is_looked_at(planted: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere\.pt"):
         build(planted, captions="{min_han_share: 0}", duplicates=section(Path("nowhere.pt")))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest
+from tuwen.pipeline.why import explain_pair
 
 from .conftest import draw, encoded, png
 from .planted import build, plant, rows_of
@@ -60,6 +61,32 @@ def test_what_an_earlier_corpus_has_is_dropped_and_its_keeper_is_named(new: Path
     assert corpus.document["lineage"]["parents"]
     steps = {step["name"]: step for step in corpus.document["lineage"]["steps"]}
     assert steps["earlier"]["dropped"] == {"near_picture": 1, "same_bytes": 1}
+
+
+@pytest.mark.parametrize("policy", ["image", "keep_all_captions"])
+def test_a_picture_that_stayed_with_another_ones_caption_is_known_too(tmp_path: Path, policy: str) -> None:
+    files = {"large.png": scaled(CIRCLE, 192), "small.png": png(CIRCLE)}
+    plant(tmp_path / "earlier" / "pictures", files, [("large.png", "圆"), ("small.png", "一个很大的红色的圆")])
+    before = rows_of(build(tmp_path / "earlier", duplicates=f"{{images: near, pairs: {policy}}}"))
+    assert before["small.png"]["picture"] == before["large.png"]["key"]
+    plant(
+        tmp_path / "pictures", {"c.png": scaled(CIRCLE, 150), "d.png": png(BOX)}, [("c.png", "丙图"), ("d.png", "丁图")]
+    )
+    assert reasons(build(tmp_path, **EARLIER)) == {"c.png": ("earlier", "near_picture"), "d.png": ("", "")}
+
+
+def test_a_known_picture_of_the_same_key_is_not_taken_for_one_of_this_corpus(tmp_path: Path) -> None:
+    """Last year's 1.png and this year's have one key, since source and file are called alike."""
+    plant(tmp_path / "earlier" / "pictures", {"1.png": scaled(CIRCLE, 192)}, [("1.png", "去年的圆形")])
+    build(tmp_path / "earlier")
+    plant(tmp_path / "pictures", {"0.png": png(CIRCLE), "1.png": png(BOX)}, [("0.png", "今年的圆"), ("1.png", "方块")])
+    corpus = build(tmp_path, **EARLIER)
+    rows = rows_of(corpus)
+    assert rows["0.png"]["keeper"] == rows["1.png"]["key"] and rows["1.png"]["kept"]
+    assert rows["0.png"]["keeper_from"] == "earlier/corpus"
+    pair, *others = explain_pair(corpus, rows["0.png"]["key"])
+    assert pair["keeper_from"] == "earlier/corpus"
+    assert all(other["cluster"] == pair["cluster"] for other in others)
 
 
 def test_no_picture_of_an_earlier_corpus_is_needed_any_more(new: Path) -> None:

@@ -117,3 +117,12 @@ def test_no_picture_and_one_picture_are_nobodys_twins(tmp_path: Path, generator:
         found = near_pictures(given(codes, np.zeros((count, SIGNATURE_BYTES), np.uint8), tmp_path), radius=4)
         assert found.leader.tolist() == list(range(count))
         assert not len(found.ties)
+
+
+def test_very_many_pictures_under_one_hash_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(near_images, "_CROWD", 5)
+    pictures = given(np.zeros((6, 1), np.uint64), np.zeros((6, SIGNATURE_BYTES), np.uint8), tmp_path)
+    assert near_pictures(pictures, radius=4).leader.tolist() == [0] * 6
+    assert "6 pictures have one hash" in capsys.readouterr().err

@@ -92,6 +92,29 @@ def test_what_is_exported_and_cropped_is_the_best_picture_with_every_caption(pla
     assert sum(entry["samples"] for entry in corpus.document["licenses"]) == 5
 
 
+@pytest.mark.parametrize("policy", ["pair", "image_topk", "keep_all_captions"])
+def test_of_copies_with_the_same_captions_every_caption_stays_once(tmp_path: Path, policy: str) -> None:
+    """Keys of the two copies lie in any order, so neither's pairs are all better than the other's."""
+    said = [f"第{number}种说法" for number in range(6)]
+    picture, other = png(CIRCLE), png(TRIANGLE)
+    files = {"a.png": picture, "b.png": picture, "c.png": other, "d.png": other}
+    plant(tmp_path / "pictures", files, [(name, caption) for name in files for caption in said])
+    rows = rows_of(build(tmp_path, duplicates=f"{{images: near, pairs: {policy}, top_k: 6}}")).values()
+    stay = [(row["pixels_hash"], row["caption"]) for row in rows if row["kept"]]
+    assert len(stay) == len(set(stay)) == 12
+    assert all(row["reason"] for row in rows if not row["kept"])
+
+
+def test_twins_of_a_pair_that_falls_for_its_caption_fall_for_the_same_reason(tmp_path: Path) -> None:
+    large = draw("蓝", "三角", 60).resize((300, 300))
+    files = {"large.png": png(large), "twin.png": png(CIRCLE.resize((200, 200))), "small.png": png(CIRCLE)}
+    plant(tmp_path / "pictures", files, [("large.png", "甲"), ("twin.png", "甲"), ("small.png", "乙")])
+    rows = rows_of(build(tmp_path, duplicates="{images: near, captions: exact}"))
+    assert rows["large.png"]["kept"]
+    assert rows["small.png"]["reason"] == rows["twin.png"]["reason"] == "same_caption"
+    assert rows["small.png"]["difference"] is None
+
+
 def test_of_near_captions_the_best_pair_stays(tmp_path: Path) -> None:
     files = {f"{n}.png": png(draw(c, "圆", 30 + 9 * n)) for n, c in enumerate("红蓝绿黄")}
     said = "一只橘色的猫趴在窗台上晒太阳看着外面的小鸟"

@@ -196,3 +196,10 @@ def test_keep_first_follows_the_order_of_the_recipe(tmp_path: Path) -> None:
     files = {"a.png": png(circle), "b.png": png(circle.resize((192, 192)))}
     rows = corpus_of(tmp_path, files, [("a.png", "甲"), ("b.png", "乙")], duplicates="{images: near, keep: first}")
     assert rows["a.png"]["kept"] and not rows["b.png"]["kept"]
+
+
+def test_when_nothing_is_left_to_compare_that_is_what_is_said(tmp_path: Path) -> None:
+    files = {"a.png": png(draw("红", "圆", 60))}
+    for policy in ("{images: near, turned: true}", "{images: near, turned: true, radius: 8}"):
+        with pytest.raises(BadInput, match="no pair is left"):
+            corpus_of(tmp_path / policy[-2], files, [("a.png", "甲")], duplicates=policy, images="{min_side: 5000}")

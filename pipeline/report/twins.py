@@ -56,15 +56,18 @@ def twins_section(
     }  # fmt: skip
 
 
-def _partners(corpus: Manifest, rows: list[Row]) -> dict[str, Row]:
-    """Key → the row of each one's other picture, as far as it is at hand."""
-    found = rows_of(corpus, {row["partner"] for row in rows})
-    return found | evaluation_rows_of(corpus, {row["partner"] for row in rows} - set(found))
+def _partners(corpus: Manifest, rows: list[Row]) -> dict[tuple[str, str], Row]:
+    """(stage, key) → the row of each one's other picture, as far as it is at hand; a known picture may share a key."""
+    here = {row["partner"] for row in rows if row["stage"] not in ("evaluation", "earlier")}
+    away = {row["partner"] for row in rows if row["stage"] == "evaluation"}
+    found = {("", key): row for key, row in rows_of(corpus, here).items()}
+    return found | {("evaluation", key): row for key, row in evaluation_rows_of(corpus, away).items()}
 
 
-def _card(row: Row, partners: dict[str, Row], pictures: SmallPictures) -> dict[str, Any]:
+def _card(row: Row, partners: dict[tuple[str, str], Row], pictures: SmallPictures) -> dict[str, Any]:
     """A twin beside its partner, and how far apart they are."""
-    partner = partners.get(row["partner"])
+    away = row["stage"] if row["stage"] in ("evaluation", "earlier") else ""
+    partner = partners.get((away, row["partner"]))
     return {
         "kind": row["kind"],
         "title": _title(row["kind"]),

@@ -20,10 +20,8 @@ _FEWEST_CELLS = 32  # that must be plain for them alone to speak
 _MIN_SHARE = 0.95
 _HUES = 36  # of 10°, by Smith's hexagon (1978)
 _NEAR_HUES = 2  # so hues that differ by 20° are alike, and those that differ by 30° are not
-_COLOURFUL, _HARDLY_GREY = (
-    24,
-    14,
-)  # of 255 between the channels: a cell that must be met by its hue, and one that meets it
+_COLOURFUL = 24  # of 255 between the channels: a cell that must be met by its hue
+_HARDLY_GREY = 14  # a cell that meets one
 _MIN_HUE_SHARE, _FEW_CELLS = 0.9, 4
 _STRIP_PAIRS = 256
 

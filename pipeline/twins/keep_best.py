@@ -94,7 +94,7 @@ class _Verdicts:
 
     def decide_captions(self, captions: pa.ChunkedArray, alive: Ints, rank: Ints, rules: Duplicates) -> None:
         """Of equal captions the best pair stays, of near ones the best caption."""
-        codes = equal_codes(captions)
+        codes, before = equal_codes(captions), to_the_end(self._keeper).copy()
         same = best_of_equal(codes, alive, rank)
         self._drop(same[:, 0], same[:, 1], np.full(len(same), "same_caption", dtype=object))
         if rules.captions == "near":
@@ -106,6 +106,8 @@ class _Verdicts:
             leader = leader_pass(lone, places, np.zeros(len(best), np.bool_), _never_asked).leader
             falls = leader != places
             self._drop(best[falls], best[leader[falls]], np.full(falls.sum(), "near_caption", dtype=object))
+        followed = np.flatnonzero(self._reason[before] != "")  # twins of what fell now go on to another picture
+        self._reason[followed] = self._reason[before[followed]]
 
     def _drop(self, row: Ints, keeper: Ints, reason: Words) -> None:
         self._keeper[row], self._reason[row] = keeper, reason
@@ -118,7 +120,7 @@ class _Verdicts:
         for standing, name in _PROTECTORS.items():
             stage[(self._reason != "") & (self._standing[keeper] == standing)] = name
         moved = self._picture != np.arange(len(keeper))
-        twin = np.where(moved, self._picture, keeper)
+        twin = np.where(moved, self._picture, self._picture[keeper])
         difference = self._pictures.difference_of(moved | np.isin(self._reason, _OF_PICTURES), twin)
         return Twins(keeper, stage, self._reason, difference, self._picture, cluster)
 
@@ -127,9 +129,11 @@ def _pair_rows(rows: pa.Table, asked: Ints, pictures: PictureTwins, leader: Ints
     """As places among `asked`: every leader is one of them."""
     place = np.full(len(rows), -1, np.int64)
     place[asked] = np.arange(len(asked))
-    rank = pictures.rank[asked]
+    picture = pictures.of_row[asked]
+    # By picture first: keys of two copies lie in any order, and the leader's own pairs must come before all others.
+    rank = np.argsort(np.lexsort((pictures.rank[asked], pictures.rank[picture])))
     return PairRows(
-        picture=place[pictures.of_row[asked]],
+        picture=place[picture],
         leader=place[leader[asked]],
         rank=rank,
         caption=equal_codes(rows["caption"])[asked],

@@ -113,7 +113,7 @@ def _picture_codes(rows: pa.Table, chosen: Ints, rules: Duplicates) -> NDArray[n
     if not rules.turned:
         return codes
     turned = rows["phash64_turned"].combine_chunks().take(pa.array(chosen)).flatten().to_numpy()
-    return np.concatenate([codes, turned.reshape(len(chosen), -1)], axis=1)
+    return np.concatenate([codes, turned.reshape(-1, MEASURES.field("phash64_turned").type.list_size)], axis=1)
 
 
 def _with_twins(
@@ -126,7 +126,7 @@ def _with_twins(
     keeper = twins.keeper[mine]
     everything = np.arange(len(alive))
     shown = twins.picture[mine]
-    twin = np.where(shown != everything, shown, keeper)
+    twin = np.where(shown != everything, shown, twins.picture[keeper])
     has_twin = twin != everything
     cosine = _cosines(vectors, place[: len(alive)], place[twin])
     columns = {

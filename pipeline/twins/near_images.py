@@ -7,6 +7,7 @@ signatures. Candidates are all pairs within the radius, by an exact join (`hammi
 components that have nothing to do with one another; some thousand pictures of whole components are a Ray task.
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ Floats = NDArray[np.float32]
 
 _TASK_PICTURES = 4_000
 _STRIP_PAIRS = 4_000  # whose signatures are in memory at once: 57 MB
+_CROWD = 10_000
+_COMPARED_A_SECOND = 7_000  # of pictures that are nearly alike; clearly others go six times as fast
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,11 @@ class Pictures:
 
 
 def near_pictures(pictures: Pictures, radius: int) -> NearTwins:
+    """Says on standard error where very many pictures have one hash: unlike ones are compared two by two."""
     unique, ids = np.unique(pictures.codes, return_inverse=True)
     num_pictures, width = pictures.codes.shape
     ids = ids.reshape(num_pictures, width)
+    _warn_of_crowds(ids[:, 0])
     near = hamming_pairs(unique, radius)
     if width > 1:  # two codes that both belong to turned pictures propose nothing
         upright = np.zeros(len(unique), np.bool_)
@@ -58,6 +63,17 @@ def near_pictures(pictures: Pictures, radius: int) -> NearTwins:
             leader[rows], least[rows] = rows[found.leader], found.difference
             ties.append(rows[found.ties])
     return NearTwins(leader, least, np.concatenate(ties))
+
+
+def _warn_of_crowds(code: Ints) -> None:
+    most = int(np.bincount(code).max(initial=0))
+    if most > _CROWD:
+        hours = most**2 / 2 / _COMPARED_A_SECOND / 3600
+        print(
+            f"{most:,} pictures have one hash: copies are quickly told, but unlike ones would take up to {hours:,.0f} "
+            "hours of one core; if they are nearly empty, raise images.min_std or images.min_entropy",
+            file=sys.stderr,
+        )
 
 
 def _components(ids: Ints, near: Ints, certain: Ints, num_codes: int) -> Ints:

@@ -52,7 +52,7 @@ def choose_pairs(rows: PairRows, policy: Policy, top_k: int) -> Choice:
     keeper = np.where(surplus[same], best, same)
     stays = keeper == everything
     elsewhere = stays & (rows.picture != rows.leader)
-    return Choice(keeper, np.where(elsewhere, rows.leader, everything), surplus)
+    return Choice(keeper, np.where(elsewhere, rows.leader, everything), surplus[same])
 
 
 def _best_of(group: Ints, rank: Ints) -> Ints:

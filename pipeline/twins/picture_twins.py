@@ -64,9 +64,9 @@ class PictureTwins:
         return to_the_end(np.where(counts, self.better, np.arange(len(self.better))))[self.of_row]
 
     def difference_of(self, asked: Mask, twin: Ints) -> Floats:
-        """Of the rows asked for, from the picture of `twin`; a copy of a picture differs as much as that does."""
+        """Of the rows asked for, where `twin` is what they fell to; a copy differs as much as its picture."""
         original = self.best(set(EXACT.values()))
-        near = asked & (self.reason[original] == NEAR) & (self.of_row[twin] != original)
+        near = asked & (self.reason[original] == NEAR) & (self.of_row[twin] == self.better[original])
         return np.where(near, self.difference[original], np.float32(np.nan))
 
     def ties(self) -> Ints:

@@ -39,7 +39,8 @@ def signature_file(measures: pa.DictionaryArray, row: Ints, folder: Path) -> Ite
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILE
     path.write_bytes(b"")
-    names, file = measures.dictionary.to_pylist(), measures.indices.to_numpy()
+    names = [str(Path(name).resolve()) for name in measures.dictionary.to_pylist()]  # a task stands in another folder
+    file = measures.indices.to_numpy()
     order = np.argsort(file, kind="stable")
     edges = np.flatnonzero(np.diff(file[order], prepend=-1, append=-1)) if len(row) else np.zeros(1, np.int64)
     task = ray.remote(num_cpus=1)(_copy)
