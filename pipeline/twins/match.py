@@ -120,34 +120,36 @@ def _with_twins(
     pairs: pa.Table, alive: Ints, rows: pa.Table, place: Ints, twins: Twins, vectors: Vectors | None, rules: Duplicates
 ) -> pa.Table:
     """What was decided of the living pairs, put back among all of them."""
-    mine = slice(0, len(alive))
-    dropped = twins.reason[mine] != ""
-    keys = rows["key"].combine_chunks()
-    keeper = twins.keeper[mine]
-    everything = np.arange(len(alive))
-    shown = twins.picture[mine]
-    twin = np.where(shown != everything, shown, twins.picture[keeper])
-    has_twin = twin != everything
-    cosine = _cosines(vectors, place[: len(alive)], place[twin])
-    columns = {
-        "stage": pa.array(twins.stage[mine], pa.string()),
-        "reason": pa.array(twins.reason[mine], pa.string()),
-        "keeper": _where(dropped, keys.take(pa.array(keeper))),
-        "distance": pa.array(_distances(rows, twin, rules), mask=~has_twin),
-        "difference": _floats(twins.difference[mine], has_twin),
-        "cosine": _floats(cosine, has_twin),
-        "picture": _where(shown != everything, keys.take(pa.array(shown))),
-        "cluster": pa.array(twins.cluster[mine].astype(str), pa.string()),
-        "keeper_row": pa.array(place[keeper], mask=~dropped),
-    }
+    decided = _decided(len(alive), rows, place, twins, vectors, rules)
     all_keys = pairs["key"].combine_chunks()
     default = {name: pairs[name].cast(pa.string()).combine_chunks() for name in ("stage", "reason")}
     default["cluster"] = all_keys
     where = np.full(len(pairs), -1, np.int64)
     where[alive] = np.arange(len(alive))
-    among_all = {name: _spread(column, where, default.get(name)) for name, column in columns.items()}
+    among_all = {name: _spread(column, where, default.get(name)) for name, column in decided.items()}
     kept = pc.equal(among_all["reason"], "")
     return pa.table({"key": all_keys, "source": pairs["source"], "kept": kept, **among_all})
+
+
+def _decided(
+    count: int, rows: pa.Table, place: Ints, twins: Twins, vectors: Vectors | None, rules: Duplicates
+) -> dict[str, pa.Array]:
+    """The columns of the first `count` rows: those of the living pairs."""
+    itself, keeper, shown = np.arange(count), twins.keeper[:count], twins.picture[:count]
+    twin = np.where(shown != itself, shown, twins.picture[keeper])  # the picture that it stands beside
+    has_twin, dropped = twin != itself, twins.reason[:count] != ""
+    keys = rows["key"].combine_chunks()
+    return {
+        "stage": pa.array(twins.stage[:count], pa.string()),
+        "reason": pa.array(twins.reason[:count], pa.string()),
+        "keeper": _where(dropped, keys.take(pa.array(keeper))),
+        "distance": pa.array(_distances(rows, twin, rules), mask=~has_twin),
+        "difference": _floats(twins.difference[:count], has_twin),
+        "cosine": _floats(_cosines(vectors, place[:count], place[twin]), has_twin),
+        "picture": _where(shown != itself, keys.take(pa.array(shown))),
+        "cluster": pa.array(twins.cluster[:count].astype(str), pa.string()),
+        "keeper_row": pa.array(place[keeper], mask=~dropped),
+    }
 
 
 def _spread(column: pa.Array, where: Ints, default: pa.Array | None) -> pa.Array:
