@@ -4,8 +4,8 @@
     files = write_verdicts(decisions.table, measured, out)
 
 Another threshold costs a second read of the tables; pictures are read again only for a score that was never asked for.
-What lies in memory are the few columns that decisions are made of, about 1 KB a pair at the peak (0.9 GB more for a
-million pairs than for 100,000); the decision table itself is written part by part.
+What lies in memory are the few columns that decisions are made of, about 1.4 KB a pair at the peak (1.3 GB more
+for a million pairs than for 100,000); the decision table itself is written part by part.
 """
 
 from dataclasses import dataclass, replace

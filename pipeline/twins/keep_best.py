@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...manifests.recipe_rules import Duplicates
 from .cluster_names import cluster_names
+from .key_bytes import key_bytes
 from .leader_pass import Neighbours, leader_pass
 from .near_captions import near_captions
 from .pair_policy import Choice, PairRows, choose_pairs
@@ -164,9 +165,3 @@ def _ranks(rows: pa.Table, keep: str, standing: NDArray[np.int8]) -> Ints:
 
 def _never_asked(a: Ints, b: Ints, turn: Ints) -> Floats:
     return np.full(len(a), np.inf, np.float32)
-
-
-def key_bytes(keys: pa.ChunkedArray) -> NDArray[np.bytes_]:
-    """(n,) of 32 bytes each, in the order of the strings."""
-    found: NDArray[np.bytes_] = np.array(keys.to_numpy(), dtype="S32")
-    return found

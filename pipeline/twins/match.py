@@ -19,6 +19,7 @@ from ...manifests.pair import MEASURES
 from ...manifests.recipe_rules import Duplicates
 from ..pictures.clean_image import SINGLE_COLOUR_STD
 from .keep_best import HERE, Twins, keep_best
+from .key_bytes import key_column
 from .leader_pass import NearTwins
 from .near_images import Pictures, near_pictures
 from .signature_file import signature_file
@@ -147,7 +148,7 @@ def _decided(
         "difference": _floats(twins.difference[:count], has_twin),
         "cosine": _floats(_cosines(vectors, place[:count], place[twin]), has_twin),
         "picture": _where(shown != itself, keys.take(pa.array(shown))),
-        "cluster": pa.array(twins.cluster[:count].astype(str), pa.string()),
+        "cluster": key_column(twins.cluster[:count]),
         "keeper_row": pa.array(place[keeper], mask=~dropped),
     }
 
