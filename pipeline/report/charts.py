@@ -197,7 +197,8 @@ def _tick_values(low: float, high: float, axis: Axis) -> Iterator[list[float]]:
 
 def _up(most: int) -> Ticks:
     """One line across: the highest of 1, 2, 5, 10, … that a bar reaches."""
-    tick = next(step for step in (nice(most), nice(most) / 2, nice(most) / 2.5) if step <= most)
+    size = 10 ** (len(str(most)) - 1)
+    tick = max(step * size for step in (1, 2, 5) if step * size <= most)
     return [(100 * tick / most, compact(tick))]
 
 
