@@ -5,17 +5,17 @@ The result goes to standard output (as JSON with --json), progress and errors to
 """
 
 import errno
-import json
 import os
 import signal
 import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from .manifests.commands import AsJson, manifest_app, print_result, say
 from .manifests.errors import BadInput, CheckFailed, TuwenError
 from .manifests.manifest import FILE_NAME, Manifest, load_manifest
 from .manifests.recipe import Recipe, load_recipe, recorded_recipe
@@ -25,7 +25,6 @@ BUG = 70  # sysexits.h: internal software error; an uncaught exception would exi
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
 )
-manifest_app = typer.Typer(no_args_is_help=True, help="Verify a manifest, show it, and ask what is read when.")
 app.add_typer(manifest_app, name="manifest")
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")]
@@ -34,12 +33,6 @@ From = Annotated[Path | None, typer.Option("--from", help="The folder that holds
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=c", help="Override a key of the recipe.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Tasks at a time; never changes a result.")]
 RayAddress = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster; default: a local one.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the training run.")]
-Split = Annotated[str, typer.Option("--split")]
-ShuffleName = Annotated[
-    str, typer.Option("--shuffle", metavar="global|none|window:64[:1]", help="Window: its blocks, and those of a run.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
@@ -60,14 +53,14 @@ def corpus(
 
     loaded = load_recipe(recipe, sets)
     if explain:
-        _print(explained(loaded), explain_recipe(loaded), as_json)
+        print_result(explained(loaded), explain_recipe(loaded), as_json)
         return
     _start(ray, workers)
     folder = out or _run_folder(loaded) / "corpus"
     manifest = build_corpus(loaded, folder, workers)
     write_report(folder, folder) if out else write_report(folder.parent)
     totals = manifest.document["totals"]
-    _say(manifest, f"{totals['kept']} of {totals['pairs']} pairs kept", as_json)
+    say(manifest, f"{totals['kept']} of {totals['pairs']} pairs kept", as_json)
 
 
 @app.command()
@@ -88,7 +81,7 @@ def export(
     made = export_pairs(loaded, recipe, out, workers)
     totals = made.document["totals"]
     tars = len(made.document["files"])
-    _say(made, f"{totals['pairs']} pairs of {totals['pictures']} pictures in {tars} tars", as_json)
+    say(made, f"{totals['pairs']} pairs of {totals['pictures']} pictures in {tars} tars", as_json)
 
 
 @app.command()
@@ -115,7 +108,7 @@ def tokenizer(
     if only != "text":
         hint = f"to use it: --set tokenize.image.tokenizer={folder / 'image'}"
         print(hint, file=sys.stderr)
-    _say(result, f"{len(result.document['files'])} files", as_json)
+    say(result, f"{len(result.document['files'])} files", as_json)
 
 
 @app.command()
@@ -144,7 +137,7 @@ def tokenize(
     measure_reconstruction(loaded, parent, manifest)
     _refresh_report(folder)
     totals = manifest.document["totals"]
-    _say(manifest, f"{totals['samples']} samples in {len(manifest.shards)} shards, {totals['bytes']:,} bytes", as_json)
+    say(manifest, f"{totals['samples']} samples in {len(manifest.shards)} shards, {totals['bytes']:,} bytes", as_json)
 
 
 @app.command()
@@ -166,7 +159,7 @@ def train(
     run = train_run(loaded, shards, out or _run_folder(loaded) / "train", must_resume=resume)
     _refresh_report(run.folder)
     last = run.losses[-1]
-    _say(load_manifest(run.folder), f"{last['step'] + 1} steps, loss {last['loss']:.3f} nats a token", as_json)
+    say(load_manifest(run.folder), f"{last['step'] + 1} steps, loss {last['loss']:.3f} nats a token", as_json)
 
 
 @app.command()
@@ -190,7 +183,7 @@ def sample(
         out or opened.folder / "samples" / f"{''.join(char if char.isalnum() else '-' for char in prompt)}-{seed}.png"
     )
     scores = paint_prompt(opened, prompt, count, best or count, seed, temperature, top_k, file)
-    _print({"file": str(file), "scores": scores}, f"{file}: {len(scores)} pictures", as_json)
+    print_result({"file": str(file), "scores": scores}, f"{file}: {len(scores)} pictures", as_json)
 
 
 @app.command()
@@ -207,7 +200,7 @@ def compare(
     difference = first_difference(a, b)
     if difference:
         raise CheckFailed(f"the runs differ at {difference}", cure="compare their run.json")
-    _print({"equal": True, "steps": len(a.losses)}, f"equal in all {len(a.losses)} steps", as_json)
+    print_result({"equal": True, "steps": len(a.losses)}, f"equal in all {len(a.losses)} steps", as_json)
 
 
 @app.command()
@@ -221,7 +214,7 @@ def why(
 
     rows = explain_pair(load_manifest(_corpus_folder(corpus), "corpus"), key)
     text = "\n\n".join("\n".join(f"{name:>14}  {value}" for name, value in row.items()) for row in rows)
-    _print(rows, text, as_json)
+    print_result(rows, text, as_json)
 
 
 @app.command()
@@ -236,7 +229,7 @@ def demo(
 
     _start(None, workers)
     report, scores = run_demo(load_recipe("emoji", sets), out, workers)
-    _print({"report": str(report), **scores}, f"\nthe report: {report}", as_json)
+    print_result({"report": str(report), **scores}, f"\nthe report: {report}", as_json)
 
 
 @manifest_app.command()
@@ -260,75 +253,7 @@ def verify(
         print(fault, file=sys.stderr)
     if faults:
         raise CheckFailed(f"{manifest}: {len(faults)} fault{'s' * (len(faults) > 1)}", cure="see above")
-    _print({"id": loaded.id, "faults": []}, f"{loaded.id} holds", as_json)
-
-
-@manifest_app.command()
-def show(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="A folder, a URL, or a lone shard.")],
-    as_json: AsJson = False,
-) -> None:
-    """What a manifest says, for a person. A lone shard explains itself."""
-    from .manifests.shard import read_header
-    from .manifests.show import describe, describe_shard
-
-    if manifest.endswith(".tar"):
-        header = read_header(Path(manifest))
-        _print(header, describe_shard(manifest, header), as_json)
-        return
-    loaded = load_manifest(manifest)
-    _print(loaded.document, describe(loaded), as_json)
-
-
-@manifest_app.command()
-def diff(
-    a: Annotated[str, typer.Argument(metavar="A")],
-    b: Annotated[str, typer.Argument(metavar="B")],
-    as_json: AsJson = False,
-) -> None:
-    """What changed from A to B: recipe, tokenizers, schema, shards, samples."""
-    from .manifests.diff import describe_difference, difference
-
-    changes = difference(load_manifest(a), load_manifest(b))
-    _print(changes, describe_difference(changes), as_json)
-
-
-@manifest_app.command()
-def merge(
-    manifests: Annotated[list[str], typer.Argument(metavar="A B …")],
-    out: Annotated[Path, typer.Option("--out", help="The folder of the merged manifest.")],
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", metavar="3,1", help="Samples of each in turn; default: all, once an epoch."),
-    ] = None,
-    phases: Annotated[
-        list[str] | None, typer.Option("--phase", metavar="100000:1,1", help="Other weights from a position on.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """One manifest over the shards of several, where their tokenizers and schemas agree."""
-    from .manifests.merge import merge as merge_manifests
-    from .manifests.mixture import parse_phases
-
-    loaded = [load_manifest(name, "shards") for name in manifests]
-    merged = merge_manifests(loaded, out, parse_phases(weights, phases or []))
-    _say(merged, f"{merged.document['totals']['samples']} samples in {len(merged.shards)} shards", as_json)
-
-
-@manifest_app.command()
-def quarantine(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
-    shards: Annotated[list[str], typer.Argument(metavar="SHARD …", help="Names of shards to take out.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder of the new manifest.")],
-    reason: Annotated[str, typer.Option("--reason", help="What the tombstones say.")] = "taken out by hand",
-    as_json: AsJson = False,
-) -> None:
-    """A new manifest without some shards, with a tombstone for each."""
-    from .manifests.quarantine import quarantine as take_out
-
-    made = take_out(load_manifest(manifest, "shards"), shards, reason, out)
-    stones = len(made.document["tombstones"])
-    _say(made, f"{made.document['totals']['samples']} samples left, {stones} tombstones", as_json)
+    print_result({"id": loaded.id, "faults": []}, f"{loaded.id} holds", as_json)
 
 
 @manifest_app.command("export")
@@ -348,50 +273,7 @@ def export_samples_of(
     loaded = load_manifest(manifest, "shards")
     _start(ray, workers)
     made = export_samples(loaded, out, workers)
-    _say(made, f"{made.document['totals']['samples']} samples in {len(made.shards)} tars", as_json)
-
-
-@manifest_app.command()
-def what(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
-    seed: Seed,
-    position: Annotated[int, typer.Option("--position", min=0, max=1 << 62, help="Samples read before.")],
-    count: Annotated[int, typer.Option("--count", min=1, max=1 << 24)] = 1,
-    shuffle: ShuffleName = "global",
-    split: Split = "train",
-    as_json: AsJson = False,
-) -> None:
-    """The keys that training reads there, one a line."""
-    from .manifests.order import open_order
-    from .manifests.readings import keys_at
-    from .manifests.shuffle import parse_shuffle
-
-    loaded = load_manifest(manifest, "shards")
-    keys = keys_at(loaded, open_order(loaded, split, seed, parse_shuffle(shuffle)), position, count, split)
-    _print(keys, "\n".join(keys), as_json)
-
-
-@manifest_app.command()
-def when(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
-    key: Annotated[str, typer.Argument(metavar="KEY")],
-    seed: Seed,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="The global batch.")],
-    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 1,
-    shuffle: ShuffleName = "global",
-    split: Split = "train",
-    as_json: AsJson = False,
-) -> None:
-    """The positions and steps at which training reads a pair."""
-    from .manifests.order import open_order
-    from .manifests.readings import readings_of
-    from .manifests.shuffle import parse_shuffle
-
-    loaded = load_manifest(manifest, "shards")
-    order = open_order(loaded, split, seed, parse_shuffle(shuffle))
-    readings = readings_of(loaded, order, key, batch, epochs, split)
-    text = "\n".join(f"epoch {row['epoch']}  position {row['position']}  step {row['step']}" for row in readings)
-    _print(readings, text, as_json)
+    say(made, f"{made.document['totals']['samples']} samples in {len(made.shards)} tars", as_json)
 
 
 def _start(address: str | None, workers: int | None) -> None:
@@ -426,15 +308,6 @@ def _shard_manifest(place: str) -> Manifest:
     if "://" in place or Path(place).is_file() or (Path(place) / FILE_NAME).is_file():
         return load_manifest(place, "shards")
     return load_manifest(Path(place) / "shards", "shards")
-
-
-def _say(manifest: Manifest, text: str, as_json: bool) -> None:
-    summary = {"folder": str(manifest.folder), "id": manifest.id, "totals": manifest.document.get("totals", {})}
-    _print(summary, f"{manifest.folder}: {text}\n{manifest.id}", as_json)
-
-
-def _print(document: Any, text: str, as_json: bool) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
 
 
 def main() -> None:

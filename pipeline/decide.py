@@ -87,7 +87,7 @@ def write_verdicts(decisions: pa.Table, measured: list[PartResult], out: Path) -
         if stale.name not in names:
             stale.unlink()
     files, start = [], 0
-    for name in names:
+    for name, result in zip(names, measured, strict=True):
         table = pq.read_table(out / _MEASURES / name, columns=[c for c in VERDICTS.names if c not in _DECIDED_LATER])
         said = pq.read_table(out / _JUDGED / name, columns=["caption", "masked"])
         rows = decisions.slice(start, len(table))
@@ -95,8 +95,8 @@ def write_verdicts(decisions: pa.Table, measured: list[PartResult], out: Path) -
             table = table.append_column(column, source[column].combine_chunks())
         with whole_file(folder / name) as temporary:
             pq.write_table(table.select(VERDICTS.names).cast(VERDICTS), temporary, compression="zstd")
-        measures = sha256_of_file(out / _MEASURES / name)
-        files.append({**file_entry(out, f"verdicts/{name}", rows=len(table)), "measures_sha256": measures})
+        entry = file_entry(out, f"verdicts/{name}", rows=len(table))
+        files.append({**entry, "measures_sha256": result.files[0]["sha256"]})
         start += len(table)
     return files
 
