@@ -60,6 +60,7 @@ def alike_vectors(
     folder = out / ".work/near"
     folder.mkdir(parents=True, exist_ok=True)
     values, found = read_vectors([*files, *beside.values()], row, folder / "vectors")
+    (folder / "vectors").unlink()  # what is mapped stays readable, and nothing is left behind
     rows = place[np.searchsorted(row, found)]
     near, _, how = near_vectors(values, recipe.duplicates.embedding.min_cosine)
     alike = _alike_in_colour(rows[near], pairs, known.table, folder)
