@@ -18,7 +18,7 @@ import typer
 from .manifests.commands import AsJson, manifest_app, print_result, say
 from .manifests.errors import BadInput, CheckFailed, TuwenError
 from .manifests.manifest import FILE_NAME, Manifest, load_manifest
-from .manifests.recipe import Recipe, load_recipe, recorded_recipe
+from .manifests.recipe.recipe import Recipe, load_recipe, recorded_recipe
 
 BUG = 70  # sysexits.h: internal software error; an uncaught exception would exit with 1, which means something here
 
@@ -73,7 +73,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """The kept pairs as ordinary WebDataset tars (picture, txt, json), with Croissant and a data card."""
-    from .pipeline.export import export as export_pairs
+    from .pipeline.export.export import export as export_pairs
 
     loaded = load_manifest(_corpus_folder(corpus), "corpus")
     recipe = recorded_recipe(loaded.document["lineage"], sets)
@@ -175,14 +175,14 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Paint pictures for a prompt, side by side in one PNG."""
-    from .train.painting import paint_prompt
+    from .train.generate_pictures import sample_prompt
     from .train.run import open_run
 
     opened = open_run(run)
     file = (
         out or opened.folder / "samples" / f"{''.join(char if char.isalnum() else '-' for char in prompt)}-{seed}.png"
     )
-    scores = paint_prompt(opened, prompt, count, best or count, seed, temperature, top_k, file)
+    scores = sample_prompt(opened, prompt, count, best or count, seed, temperature, top_k, file)
     print_result({"file": str(file), "scores": scores}, f"{file}: {len(scores)} pictures", as_json)
 
 
@@ -242,7 +242,7 @@ def verify(
 ) -> None:
     """Is what lies on the disk what the manifest says? Names the shard and the block that are not."""
     from .manifests.verify import bytes_of, verify_manifest
-    from .pipeline.progress import progress
+    from .pipeline.executor.progress import progress
 
     if mode not in ("off", "first", "block", "always"):
         raise BadInput(f"--mode {mode}", cure="say off, first, block or always")
@@ -277,7 +277,7 @@ def export_samples_of(
 
 
 def _start(address: str | None, workers: int | None) -> None:
-    from .pipeline.cluster import start_cluster
+    from .pipeline.executor.ray_cluster import start_cluster
 
     start_cluster(address, workers)
 

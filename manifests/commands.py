@@ -39,7 +39,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a manifest says, for a person. A lone shard explains itself."""
-    from .shard import read_header
+    from .shards.block_shard import read_header
     from .show import describe, describe_shard
 
     if manifest.endswith(".tar"):
@@ -78,7 +78,7 @@ def merge(
 ) -> None:
     """One manifest over the shards of several, where their tokenizers and schemas agree."""
     from .merge import merge as merge_manifests
-    from .mixture import parse_phases
+    from .order.mixture import parse_phases
 
     loaded = [load_manifest(name, "shards") for name in manifests]
     merged = merge_manifests(loaded, out, parse_phases(weights, phases or []))
@@ -112,9 +112,9 @@ def what(
     as_json: AsJson = False,
 ) -> None:
     """The keys that training reads there, one a line."""
-    from .order import open_order
-    from .readings import keys_at
-    from .shuffle import parse_shuffle
+    from .order.order import open_order
+    from .order.order_lookup import keys_at
+    from .order.shuffle import parse_shuffle
 
     loaded = load_manifest(manifest, "shards")
     keys = keys_at(loaded, open_order(loaded, split, seed, parse_shuffle(shuffle)), position, count, split)
@@ -133,9 +133,9 @@ def when(
     as_json: AsJson = False,
 ) -> None:
     """The positions and steps at which training reads a pair."""
-    from .order import open_order
-    from .readings import readings_of
-    from .shuffle import parse_shuffle
+    from .order.order import open_order
+    from .order.order_lookup import readings_of
+    from .order.shuffle import parse_shuffle
 
     loaded = load_manifest(manifest, "shards")
     order = open_order(loaded, split, seed, parse_shuffle(shuffle))

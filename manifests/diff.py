@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from .canonical import canonical_json
 from .errors import BadInput
 from .manifest import Manifest, ShardEntry
-from .split_reader import SplitReader
+from .shards.split_reader import SplitReader
 
 _EXAMPLES = 5
 _ROWS_AT_ONCE = 4096

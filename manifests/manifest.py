@@ -24,8 +24,8 @@ from .atomic import whole_file
 from .canonical import canonical_json, exact, sha256_of, sha256_of_file
 from .environment import environment, tool
 from .errors import BadInput, CheckFailed
-from .remote import download, is_remote, join
-from .shard_cache import cache_folder, cached, locked
+from .remote.download import download, is_remote, join
+from .remote.file_cache import cache_folder, cached, locked
 from .shard_table import MOST_IN_JSON, read_shard_table, write_shard_table
 
 FORMAT = "tuwen/manifest"

@@ -13,9 +13,9 @@ from typing import Any
 from .atomic import sole_writer
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, new_manifest, save_manifest
-from .mixture import Mixture, Phase
-from .places import copy_files, places_seen_from, refuse_own_folder
-from .split_reader import SplitReader
+from .order.mixture import Mixture, Phase
+from .shards.shard_locations import copy_files, places_seen_from, refuse_own_folder
+from .shards.split_reader import SplitReader
 
 
 def merge(manifests: list[Manifest], out: Path, phases: list[Phase] | None = None) -> Manifest:

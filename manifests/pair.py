@@ -45,7 +45,7 @@ MEASURES = pa.schema(
     [
         *_IDENTITY,
         *_PICTURE,
-        ("phash64_turned", pa.list_(pa.uint64(), 7)),  # of it turned and mirrored, as PIL.Image.Transpose counts
+        ("phash64_flips", pa.list_(pa.uint64(), 7)),  # of it turned and mirrored, as PIL.Image.Transpose counts
         ("thumbnail", pa.binary(THUMBNAIL_BYTES)),  # upright RGB, row by row: are near pictures alike in colour?
         ("luminance", pa.binary(LUMINANCE_BYTES)),  # twice as fine: are they alike in detail?
         ("orientation", pa.int8()),  # EXIF's, 1 … 8, as found; pixels are upright

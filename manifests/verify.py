@@ -18,8 +18,8 @@ import numpy as np
 from .canonical import sha256_of_file
 from .errors import TuwenError
 from .manifest import Manifest, ShardEntry
-from .places import find_shard, places_of
-from .remote import is_remote
+from .remote.download import is_remote
+from .shards.shard_locations import find_shard, places_of
 
 Mode = Literal["off", "first", "block", "always"]
 

@@ -6,13 +6,13 @@ check_inputs(load_recipe("my-corpus.yaml"), out)       # raises BadInput: a mode
 from pathlib import Path
 
 from ..manifests.errors import BadInput
-from ..manifests.recipe import Recipe
-from ..manifests.recipe_sources import CorpusSource
+from ..manifests.recipe.recipe import Recipe
+from ..manifests.recipe.sources import CorpusSource
 from .captions.words import read_words
-from .embed import model_hash
-from .known_pictures import open_known_corpus
-from .pictures.nsfw_score import check_installed
-from .similarity import model_hash as clip_hash
+from .duplicates.known_pictures import open_known_corpus
+from .scores.clip_similarity import model_hash as clip_hash
+from .scores.embedding import model_hash
+from .scores.nsfw import check_installed
 
 
 def check_inputs(recipe: Recipe, out: Path) -> None:

@@ -18,19 +18,19 @@ from ..manifests.atomic import sole_writer
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.pair import SIGNATURES, VERDICTS
-from ..manifests.recipe import Recipe
-from ..manifests.recipe_sources import CorpusSource
+from ..manifests.recipe.recipe import Recipe
+from ..manifests.recipe.sources import CorpusSource
 from .check_inputs import check_inputs
+from .corpus_files.kept_pairs import kept_pairs
+from .corpus_files.verdicts import read_part
 from .decide import decide, funnel, write_contaminated, write_verdicts
-from .gathered import open_source, remember_roots
-from .kept_pairs import kept_pairs
-from .measure import measure
-from .part import PartResult
-from .read_corpus import read_part
+from .duplicates.cluster_shapes import ClusterRows, ClusterShapes, warning
+from .executor.part import PartResult
+from .executor.stage import run_stage
+from .open_source import open_source, remember_roots
+from .pictures.measure import measure
 from .sources.kinds import list_parts
 from .sources.source import OpenSource
-from .stage import run_stage
-from .twins.cluster_shapes import ClusterRows, ClusterShapes, warning
 
 
 def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:

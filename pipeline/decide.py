@@ -23,16 +23,16 @@ from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.pair import VERDICTS
-from ..manifests.recipe import Recipe
-from .alike_vectors import alike_vectors
+from ..manifests.recipe.recipe import Recipe
 from .captions.words import read_words
+from .duplicates.embedding_tier import alike_vectors
+from .duplicates.known_pictures import KnownPictures, known_pictures, measured_columns
+from .duplicates.match import match
+from .executor.part import Part, PartResult
+from .executor.stage import run_stage
 from .judge import judge
-from .known_pictures import KnownPictures, known_pictures, measured_columns
-from .part import Part, PartResult
-from .pictures.nsfw_score import check_installed, nsfw
-from .similarity import model_hash, similarity
-from .stage import run_stage
-from .twins.match import match
+from .scores.clip_similarity import model_hash, similarity
+from .scores.nsfw import check_installed, nsfw
 
 STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "earlier", "exact", "near", "choice")
 DECIDED = (

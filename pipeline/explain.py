@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from rich.cells import cell_len
 
 from ..manifests.pair import MEASURES
-from ..manifests.presets import CAPTIONS, IMAGES, PRESETS, Rules
-from ..manifests.recipe import Recipe
+from ..manifests.recipe.presets import CAPTIONS, IMAGES, PRESETS, Rules
+from ..manifests.recipe.recipe import Recipe
 
 _WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
 _NO_LIMIT = 1_000_000  # a default maximum of this or more limits nothing

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..manifests.recipe_rules import Captions, Images
+from ..manifests.recipe.rules import Captions, Images
 from .captions.clean_caption import CaptionCleaner
 from .captions.words import read_words
+from .executor.part import Part
 from .fetch.problems import is_of_fetching
-from .part import Part
-from .pictures.clean_image import picture_problem
+from .pictures.picture_rules import picture_problem
 
 JUDGED = pa.schema(
     [

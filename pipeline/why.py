@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest
 from ..manifests.pair import MEASURES, VERDICTS
-from .read_corpus import verdict_parts
+from .corpus_files.verdicts import verdict_parts
 
-_NOT_TO_READ = ("phash64_turned", "thumbnail", "luminance", "problem")
+_NOT_TO_READ = ("phash64_flips", "thumbnail", "luminance", "problem")
 _MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, *_NOT_TO_READ)]
 
 

@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does; before torch is imported
 
 from tuwen.manifests.manifest import Manifest
-from tuwen.manifests.recipe import Recipe, load_recipe
-from tuwen.pipeline.cluster import start_cluster, stop_cluster
+from tuwen.manifests.recipe.recipe import Recipe, load_recipe
 from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.executor.ray_cluster import start_cluster, stop_cluster
 from tuwen.tokenize.train_tokenizers import train_tokenizers
 from tuwen.tokenize.write_shards import TEXT_MODEL, write_shards
 
@@ -86,7 +86,7 @@ def write_recipe(folder: Path, **more: str) -> Path:
         "duplicates": "{images: near}",
         "split": "{validation: 0.2}",
         "tokenize": "{text: {vocab: 200, max_tokens: 16}, block_rows: 16, shard_blocks: 1}",
-        "train": "{preset: tiny, steps: 12, checkpoint_every: 4, compute: float32}",
+        "train": "{preset: tiny, steps: 12, checkpoint_every: 4, precision: float32}",
         **more,
     }
     path = folder / "shapes.yaml"

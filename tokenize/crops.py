@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import sha256_of_file
 from ..manifests.errors import CheckFailed
-from ..pipeline.part import Part, PartResult
-from ..pipeline.pictures.clean_image import decode
+from ..pipeline.executor.part import Part, PartResult
+from ..pipeline.pictures.decode import decode
 from ..pipeline.sources.kinds import read_picture
 from .image_codes import Pictures, fit_square
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.canonical import canonical_json
-from ..manifests.catalogue import Listed, card_head, wids_index
-from ..manifests.croissant import Member, Tar, croissant
+from ..manifests.catalogues.croissant import Member, Tar, croissant
+from ..manifests.catalogues.loader_indexes import Listed, card_head, wids_index
 from ..manifests.manifest import (
     Manifest,
     ShardEntry,
@@ -28,11 +28,11 @@ from ..manifests.manifest import (
     new_manifest,
     save_manifest,
 )
-from ..manifests.places import copy_files, refuse_own_folder
-from ..manifests.shard import HEADER, add_member, entry_of
-from ..manifests.split_reader import SplitReader
-from ..pipeline.part import Part
-from ..pipeline.stage import run_stage
+from ..manifests.shards.block_shard import HEADER, add_member, entry_of
+from ..manifests.shards.shard_locations import copy_files, refuse_own_folder
+from ..manifests.shards.split_reader import SplitReader
+from ..pipeline.executor.part import Part
+from ..pipeline.executor.stage import run_stage
 
 _MEMBERS = {
     "codes": Member("codes.npy", "application/octet-stream", "VQ codes (h, w), a .npy file: read it with numpy.load."),

@@ -16,11 +16,11 @@ from PIL import Image
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, exact
 from ..manifests.manifest import Manifest
-from ..manifests.recipe import Recipe
-from ..manifests.split_reader import SplitReader
-from ..pipeline.gathered import picture_roots
-from ..pipeline.kept_pairs import read_kept_pairs
-from ..pipeline.progress import progress
+from ..manifests.recipe.recipe import Recipe
+from ..manifests.shards.split_reader import SplitReader
+from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
+from ..pipeline.executor.progress import progress
+from ..pipeline.open_source import picture_roots
 from .crops import PLAN_COLUMNS, cropped
 from .image_codes import Codes, ImageCodes, Pictures, open_image_codes
 from .quality import psnr

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
-from ..manifests.recipe import CompactVQTraining
+from ..manifests.recipe.recipe import CompactVQTraining
 from .compact_vq import CompactVQ, CompactVQConfig
-from .compute import autocast, compute_dtype
+from .precision import autocast, matmul_dtype
 
 Pictures = npt.NDArray[np.uint8]  # (N, 64, 64, 3) RGB
 OnStep = Callable[[int, int, float], None]  # step from 1, number of steps, loss
@@ -41,7 +41,7 @@ def train_compact_vq(
     """Returns the model and, for each step, the root mean squared error of its pictures (pixels in 0..1)."""
     generator = torch.Generator().manual_seed(training.seed)
     where = torch.device(device)
-    dtype = compute_dtype(training.compute, where)
+    dtype = matmul_dtype(training.precision, where)
     history: list[float] = []
     with torch.random.fork_rng(devices=[]):  # the quantiser draws from the global generator
         torch.manual_seed(training.seed)

@@ -26,13 +26,13 @@ from ..manifests.manifest import (
     new_manifest,
     save_manifest,
 )
-from ..manifests.recipe import Recipe
+from ..manifests.recipe.recipe import Recipe
 from ..manifests.verify import verify_manifest
-from ..pipeline.gathered import picture_roots
-from ..pipeline.kept_pairs import read_kept_pairs
-from ..pipeline.progress import progress
-from ..pipeline.split import SPLITS, split_rows
-from ..pipeline.stage import run_stage
+from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
+from ..pipeline.corpus_files.split import SPLITS, split_rows
+from ..pipeline.executor.progress import progress
+from ..pipeline.executor.stage import run_stage
+from ..pipeline.open_source import picture_roots
 from .caption_ids import train_sentencepiece
 from .compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
 from .compact_vq import CompactVQConfig

@@ -20,13 +20,13 @@ import torch
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, file_entry, new_manifest, save_manifest
-from ..manifests.recipe import Recipe
-from ..manifests.shard import Block, code_dtype, write_shard
-from ..pipeline.gathered import picture_roots
-from ..pipeline.kept_pairs import read_kept_pairs
-from ..pipeline.part import Part
-from ..pipeline.split import leakage, split_rows
-from ..pipeline.stage import run_stage
+from ..manifests.recipe.recipe import Recipe
+from ..manifests.shards.block_shard import Block, code_dtype, write_shard
+from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
+from ..pipeline.corpus_files.split import leakage, split_rows
+from ..pipeline.executor.part import Part
+from ..pipeline.executor.stage import run_stage
+from ..pipeline.open_source import picture_roots
 from .caption_ids import CaptionIds
 from .crops import PLAN_COLUMNS, cropped, plan_parts
 from .image_codes import TOKENIZER_FILES, ImageCodes, find_image_tokenizer, open_image_codes

@@ -15,19 +15,19 @@ from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, exact
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import Manifest, load_manifest
-from ..manifests.recipe import Recipe
+from ..manifests.recipe.recipe import Recipe
 from ..manifests.verify import verify_manifest
-from ..pipeline.cluster import stop_cluster
 from ..pipeline.corpus import build_corpus
-from ..pipeline.footprint import Footprint
-from ..pipeline.read_corpus import read_verdicts
+from ..pipeline.corpus_files.verdicts import read_verdicts
+from ..pipeline.executor.footprint import Footprint
+from ..pipeline.executor.ray_cluster import stop_cluster
 from ..pipeline.report.report import write_report
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers
 from ..tokenize.write_shards import TEXT_MODEL, write_shards
+from .generate_pictures import sample_pictures, save_grid
 from .loop import train
 from .nearest import nearest_score
-from .painting import paint_pictures, save_grid
 from .run import Run
 
 PROMPTS = (
@@ -59,12 +59,12 @@ def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Pat
     measured = phase("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
     phase("verify", lambda: _verify(shards))
     run: Run = phase("train", lambda: train(recipe, shards, out / "train"))
-    phase("paint", lambda: paint_prompts(run, corpus))
+    phase("paint", lambda: sample_prompts(run, corpus))
     nearest = phase("judge", lambda: judge(run, corpus, shards, recipe))
     _write_json(out / "times.json", _longest(times, out / "times.json"))
     scores = {
         "pairs": corpus.document["totals"]["pairs"], "kept": corpus.document["totals"]["kept"],
-        "psnr_mean_db": measured["psnr_mean_db"], "steps": len(run.losses), "nats_a_code": run.losses[-1]["codes"],
+        "psnr_mean_db": measured["psnr_mean_db"], "steps": len(run.losses), "nats_per_code": run.losses[-1]["codes"],
         "nearest": nearest, "seconds": round(sum(time["seconds"] for time in times), 1),
         "peak_mb": max(time["peak_mb"] for time in times),
     }  # fmt: skip
@@ -77,11 +77,11 @@ def _longest(times: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     return [max(time, before.get(time["phase"], time), key=lambda time: float(time["seconds"])) for time in times]
 
 
-def paint_prompts(run: Run, corpus: Manifest) -> None:
+def sample_prompts(run: Run, corpus: Manifest) -> None:
     """The first samples of seed 0 for each prompt; none is chosen. Says which prompts are captions of the corpus."""
     verdicts = read_verdicts(corpus, ["caption", "kept"])
     captions = set(verdicts.filter(verdicts["kept"])["caption"].to_pylist())
-    pictures, _ = paint_pictures(run, list(PROMPTS), SAMPLES, seed=0, temperature=TEMPERATURE, top_k=TOP_K)
+    pictures, _ = sample_pictures(run, list(PROMPTS), SAMPLES, seed=0, temperature=TEMPERATURE, top_k=TOP_K)
     folder = run.folder / "paintings"
     listed = []
     for number, (prompt, painted) in enumerate(zip(PROMPTS, pictures, strict=True)):

@@ -21,9 +21,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import load_manifest
-from ..manifests.order import open_order
-from ..manifests.shuffle import Shuffle
-from ..manifests.split_reader import SplitReader, Verify
+from ..manifests.order.order import open_order
+from ..manifests.order.shuffle import Shuffle
+from ..manifests.shards.split_reader import SplitReader, Verify
 from .stream import Consumed, Stream
 
 Batch = dict[str, torch.Tensor]

@@ -20,16 +20,16 @@ from torch import Tensor
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, file_entry, load_manifest, new_manifest, save_manifest
-from ..manifests.recipe import Recipe, Train
+from ..manifests.recipe.recipe import Recipe, Train
 from ..manifests.verify import verify_manifest
-from ..pipeline.cluster import usable_cpus
-from ..pipeline.progress import progress
-from ..tokenize.compute import autocast, compute_dtype
+from ..pipeline.executor.progress import progress
+from ..pipeline.executor.ray_cluster import usable_cpus
 from ..tokenize.image_codes import TOKENIZER_FILES
+from ..tokenize.precision import autocast, matmul_dtype
 from ..tokenize.sequence import SequenceLayout, compact_layout
 from ..tokenize.write_shards import IMAGE_TOKENIZER_FOLDER, TEXT_MODEL
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .model import Painter
+from .model import Transformer
 from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
 from .preset import WARMUP_SHARE, Settings, settle, stated_steps
 from .run import CHECKPOINT, LOSSES, RUN, Run, RunDocument, begin_run, open_run
@@ -106,7 +106,9 @@ def _train(run: Run, shards: Manifest, recipe: Train) -> None:
                 )
 
 
-def train_step(model: Painter, optimizer: torch.optim.Optimizer, stream: Stream, run: Run, step: int) -> dict[str, Any]:
+def train_step(
+    model: Transformer, optimizer: torch.optim.Optimizer, stream: Stream, run: Run, step: int
+) -> dict[str, Any]:
     """One update; returns what the log says of it."""
     document = run.document
     device = next(model.parameters()).device
@@ -114,7 +116,7 @@ def train_step(model: Painter, optimizer: torch.optim.Optimizer, stream: Stream,
     longest = int((ids != run.layout.pad).sum(axis=1).max())  # padding stands at the end: cut what all rows have
     ids_BL = torch.from_numpy(ids[:, :longest]).to(device)
     positions_BL = torch.from_numpy(positions[:, :longest]).to(device)
-    with autocast(device, compute_dtype(document.compute, device)):
+    with autocast(device, matmul_dtype(document.precision, device)):
         logits_BLV = model(ids_BL[:, :-1], positions_BL[:, :-1])
     loss, text_loss, code_loss = losses_of(logits_BLV, ids_BL[:, 1:], run.layout)
     torch.autograd.backward(loss)
@@ -143,7 +145,7 @@ def _continued(recipe: Recipe, shards: Manifest, layout: SequenceLayout, setting
         "shards": shards.id,
         "layout": layout.document(),
         "settings": settings,
-        "compute": _compute(recipe),
+        "precision": _precision(recipe),
         "minutes": _minutes(recipe),
     }
     differ = [name for name, value in asked.items() if getattr(run.document, name) != value]
@@ -169,7 +171,7 @@ def _new_document(recipe: Recipe, shards: Manifest, layout: SequenceLayout, sett
             layout=layout.document(),
             settings=settings,
             optimizer=optimizer,
-            compute=_compute(recipe),
+            precision=_precision(recipe),
             minutes=_minutes(recipe),
             threads=torch.get_num_threads(),
         )
@@ -200,15 +202,15 @@ def _open_stream(shards: Manifest, settings: Settings, recipe: Train) -> Stream:
     return open_stream(shards, seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=recipe.verify)
 
 
-def _new_model(document: RunDocument) -> tuple[Painter, torch.optim.Optimizer]:
+def _new_model(document: RunDocument) -> tuple[Transformer, torch.optim.Optimizer]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Painter(document.settings.model, document.settings.seed).to(device).train()
+    model = Transformer(document.settings.model, document.settings.seed).to(device).train()
     return model, new_optimizer(model, document.optimizer)
 
 
-def _compute(recipe: Recipe) -> Literal["float32", "bfloat16"]:
+def _precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return "bfloat16" if compute_dtype(recipe.train.compute, device) == torch.bfloat16 else "float32"
+    return "bfloat16" if matmul_dtype(recipe.train.precision, device) == torch.bfloat16 else "float32"
 
 
 def _minutes(recipe: Recipe) -> str | None:

@@ -4,7 +4,7 @@ In: token ids (B, L) and their positions (B, L); out: logits (B, L, V), of which
 The layout gives the positions, so that picture code j has the same one after a short caption and after a long one;
 padding stands only at the end, where causal attention never looks, so there is no mask for it.
 
-    model = Painter(ModelConfig(vocab_size=2688, num_positions=92))
+    model = Transformer(ModelConfig(vocab_size=2688, num_positions=92))
     logits_BLV = model(ids_BL, positions_BL)
 
 Sandwich-LN is CogView's (arXiv 2105.13290): each branch is normalised before and after it, every token by itself.
@@ -75,31 +75,31 @@ class Block(nn.Module):
         self.index, self.heads = index, config.heads
         self.before_attention, self.after_attention = nn.LayerNorm(width), nn.LayerNorm(width)
         self.before_mlp, self.after_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
-        self.mix = nn.Linear(width, width, bias=False)
-        self.widen = nn.Linear(width, 4 * width, bias=False)
-        self.narrow = nn.Linear(4 * width, width, bias=False)
+        self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
+        self.out_proj = nn.Linear(width, width, bias=False)
+        self.up_proj = nn.Linear(width, 4 * width, bias=False)
+        self.down_proj = nn.Linear(4 * width, width, bias=False)
 
     def attend(self, x_BLD: Tensor, cache: KeyValueCache | None) -> Tensor:
         B, L, D = x_BLD.shape
         H, E = self.heads, D // self.heads
-        qkv_BL3HE = self.query_key_value(x_BLD).view(B, L, 3, H, E)
+        qkv_BL3HE = self.qkv_proj(x_BLD).view(B, L, 3, H, E)
         q_GLE, k_GLE, v_GLE = qkv_BL3HE.permute(2, 0, 3, 1, 4).reshape(3, B * H, L, E).unbind()
         if cache is not None:
             k_GLE, v_GLE = cache.extend(self.index, k_GLE, v_GLE)
-        heard_GLE = causal_attention(q_GLE, k_GLE, v_GLE)
-        mixed_BLD: Tensor = self.mix(heard_GLE.view(B, H, L, E).transpose(1, 2).reshape(B, L, D))
+        attended_GLE = causal_attention(q_GLE, k_GLE, v_GLE)
+        mixed_BLD: Tensor = self.out_proj(attended_GLE.view(B, H, L, E).transpose(1, 2).reshape(B, L, D))
         return mixed_BLD
 
     def forward(self, x_BLD: Tensor, cache: KeyValueCache | None) -> Tensor:
-        heard_BLD = self.attend(self.before_attention(x_BLD), cache)
-        x_BLD = x_BLD + self.after_attention(heard_BLD)
-        thought_BLD = self.narrow(F.gelu(self.widen(self.before_mlp(x_BLD))))
-        changed_BLD: Tensor = x_BLD + self.after_mlp(thought_BLD)
+        attended_BLD = self.attend(self.before_attention(x_BLD), cache)
+        x_BLD = x_BLD + self.after_attention(attended_BLD)
+        mlp_BLD = self.down_proj(F.gelu(self.up_proj(self.before_mlp(x_BLD))))
+        changed_BLD: Tensor = x_BLD + self.after_mlp(mlp_BLD)
         return changed_BLD
 
 
-class Painter(nn.Module):
+class Transformer(nn.Module):
     """Captions and pictures as one sequence of tokens, each predicted from those before it."""
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..manifests.manifest import Manifest
-from ..pipeline.read_corpus import read_thumbnails, read_verdicts
-from ..pipeline.split import split_rows
+from ..pipeline.corpus_files.split import split_rows
+from ..pipeline.corpus_files.verdicts import read_thumbnails, read_verdicts
 from ..tokenize.image_codes import Pictures
-from .painting import paint_pictures
+from .generate_pictures import sample_pictures
 from .run import Run
 
 NEAREST = 5
@@ -33,7 +33,7 @@ def nearest_score(
     verdicts = read_verdicts(corpus, ["key", "caption", "kept", "cluster"])
     kept = verdicts.filter(verdicts["kept"]).combine_chunks()
     drawn = _draw(split_rows(kept, validation)[split], captions, seed)
-    painted, _ = paint_pictures(run, drawn["caption"].to_pylist(), 1, seed, temperature)
+    painted, _ = sample_pictures(run, drawn["caption"].to_pylist(), 1, seed, temperature)
     real = read_thumbnails(corpus, kept["key"].to_pylist(), SIDE_PX).reshape(len(kept), -1)
     ranks = _ranks(_thumbnails(painted[:, 0]), real)
     all_captions = np.array(kept["caption"].to_pylist(), dtype=object)

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ..manifests.recipe import Train
-from ..manifests.shuffle import Shuffle
+from ..manifests.order.shuffle import Shuffle
+from ..manifests.recipe.recipe import Train
 from ..tokenize.sequence import SequenceLayout
 from .model import ModelConfig
 

@@ -24,7 +24,7 @@ from ..tokenize.image_codes import ImageCodes, open_image_codes
 from ..tokenize.sequence import SequenceLayout
 from ..tokenize.write_shards import IMAGE_TOKENIZER_FOLDER, TEXT_MODEL
 from .checkpoint import load_checkpoint
-from .model import Painter
+from .model import Transformer
 from .optimizer import OptimizerConfig
 from .preset import Settings
 
@@ -40,7 +40,7 @@ class RunDocument(BaseModel):
     layout: dict[str, Any]
     settings: Settings
     optimizer: OptimizerConfig
-    compute: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16"]
     threads: int
     minutes: str | None = None  # that the number of steps was measured for
 
@@ -69,11 +69,11 @@ class Run:
         lines = path.read_text().splitlines() if path.is_file() else []
         return [json.loads(line) for line in lines if line.endswith("}")]
 
-    def load_model(self) -> Painter:
+    def load_model(self) -> Transformer:
         checkpoint = load_checkpoint(self.folder / CHECKPOINT)
         if checkpoint is None:
             raise BadInput(f"{self.folder}: no checkpoint yet", cure="let `tuwen train` run for a while")
-        model = Painter(self.document.settings.model)
+        model = Transformer(self.document.settings.model)
         model.load_state_dict(checkpoint.model)
         return model.eval()
 

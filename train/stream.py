@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest
-from ..manifests.order import Order, open_order
-from ..manifests.shuffle import Shuffle
-from ..manifests.split_reader import Rows, SplitReader, Verify
+from ..manifests.order.order import Order, open_order
+from ..manifests.order.shuffle import Shuffle
+from ..manifests.shards.split_reader import Rows, SplitReader, Verify
 
 MOST_POSITIONS = 1 << 18  # of all ranks, whose order is computed at once: 2 MB
 FETCH_ROWS = 8192  # of a rank, fetched at once: the order costs 55 ns a row then, and 370 ns with 512

@@ -11,7 +11,7 @@ the model's to read, but no rule on language or length counts them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...manifests.recipe_rules import Captions
+from ...manifests.recipe.rules import Captions
 from .boilerplate import is_boilerplate, is_broken
 from .file_name import is_file_name
 from .language import han_of, language

@@ -14,10 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ...manifests.recipe_sources import Fetch, UrlsSource
-from ..cluster import num_cpus
-from ..part import Part, PartResult
-from ..stage import run_stage
+from ...manifests.recipe.sources import Fetch, UrlsSource
+from ..executor.part import Part, PartResult
+from ..executor.ray_cluster import num_cpus
+from ..executor.stage import run_stage
 from .ledger import ledger_facts
 from .proxy import proxies
 from .robots_rules import AGENT
@@ -36,19 +36,19 @@ def gather_urls(source: UrlsSource, path: Path, folder: Path, workers: int | Non
     facts = {slice_["name"]: ledger_facts(folder / slice_["name"]) for result in sliced for slice_ in result.files}
     todo = sum(said is None or said["may_pass"] > 0 or said["rules"] != rules for said in facts.values())
     tasks = max(1, min(todo, source.fetch.per_host_in_flight, workers or num_cpus()))
-    manners = _manners(source.fetch, tasks)
-    parts = [_part(folder, slice_, facts[slice_["name"]], manners) for result in sliced for slice_ in result.files]
+    politeness = _politeness(source.fetch, tasks)
+    parts = [_part(folder, slice_, facts[slice_["name"]], politeness) for result in sliced for slice_ in result.files]
     results = run_stage(f"fetch {source.name}", fetch_slice, parts, rules, folder, workers=tasks)
     shutil.rmtree(folder / "spool", ignore_errors=True)  # what killed tries of parts that are gone have left
     _tell(source.name, results)
 
 
-def _part(folder: Path, slice_: dict[str, Any], facts: dict[str, Any] | None, manners: dict[str, Any]) -> Part:
+def _part(folder: Path, slice_: dict[str, Any], facts: dict[str, Any] | None, politeness: dict[str, Any]) -> Part:
     """`run` asks for a part again as long as something in it may pass: its number is in the ledger that it leaves."""
     run = 1 if facts is None else facts["run"] + (facts["may_pass"] > 0)
     root = folder.resolve()
     place = {"slice": str(root / "lists" / slice_["name"]), "earlier": str(root), "spool": str(root / "spool"),
-             "manners": manners}  # fmt: skip
+             "politeness": politeness}  # fmt: skip
     return Part(slice_["name"].removesuffix(".parquet"), {"slice": slice_["sha256"], "run": run}, place)
 
 
@@ -62,7 +62,7 @@ def _rules(fetch: Fetch) -> dict[str, Any]:
     }
 
 
-def _manners(fetch: Fetch, tasks: int) -> dict[str, Any]:
+def _politeness(fetch: Fetch, tasks: int) -> dict[str, Any]:
     """How fast; no part of any identity. A host's limits hold for the whole run, so each task at a time has its share.
 
     There are never more tasks than requests that a host may have in flight: a share is at least one whole request.

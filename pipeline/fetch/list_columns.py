@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe_sources import UrlsSource
+from ...manifests.recipe.sources import UrlsSource
 
 _URLS = frozenset({"url", "imageurl", "imgurl", "imagelink", "imagesrc", "picurl"})
 _CAPTIONS = frozenset({"caption", "captions", "text", "texts", "title", "alt", "alttext"})

@@ -1,6 +1,6 @@
 """One address → its bytes in a file, or the reason why not; politely, and with every step bounded.
 
-    async with PoliteClient(Manners(…)) as client:
+    async with PoliteClient(Politeness(…)) as client:
         answer = await client.fetch("https://example.com/a.jpg", file)     # tries again what may pass
         answer.problem, answer.bytes, answer.sha256                        # "" when it was had
 
@@ -47,7 +47,7 @@ Take = Callable[[aiohttp.ClientResponse], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Manners:
+class Politeness:
     """`Fetch` of the recipe, with what is promised per host divided by the number of tasks at a time."""
 
     user_agent: str
@@ -78,18 +78,18 @@ class Answer:
 
 
 class PoliteClient:
-    def __init__(self, manners: Manners, resolver: AbstractResolver | None = None) -> None:
-        self._manners = manners
-        self._allowed = networks(manners.allow_addresses)
+    def __init__(self, politeness: Politeness, resolver: AbstractResolver | None = None) -> None:
+        self._politeness = politeness
+        self._allowed = networks(politeness.allow_addresses)
         self._resolver = resolver
 
     async def __aenter__(self) -> Self:
-        manners = self._manners
+        politeness = self._politeness
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUPS))
         self._resolver = self._resolver or aiohttp.ThreadedResolver()
-        self._paces = Paces(manners.per_host_per_second, manners.per_host_in_flight, manners.in_flight)
-        self._robots = RobotsRules(self._robots_text, manners.attempts, _backoff)
-        self._direct = self._session(checked_sockets(manners.allow_addresses))
+        self._paces = Paces(politeness.per_host_per_second, politeness.per_host_in_flight, politeness.in_flight)
+        self._robots = RobotsRules(self._robots_text, politeness.attempts, _backoff)
+        self._direct = self._session(checked_sockets(politeness.allow_addresses))
         self._proxied = self._session(None)
         return self
 
@@ -114,13 +114,13 @@ class PoliteClient:
                     return answer  # what it was answered says more than that it was not asked again
                 answer.problem, answer.retriable = refusal.problem, refusal.retriable
                 answer.status, answer.detail = refusal.status, refusal.detail
-                if not refusal.retriable or refusal.settled or answer.attempts >= self._manners.attempts:
+                if not refusal.retriable or refusal.settled or answer.attempts >= self._politeness.attempts:
                     return answer
             await asyncio.sleep(_backoff(address, answer.attempts))
 
     async def _attempt(self, address: str, file: IO[bytes], answer: Answer) -> None:
         async def take(response: aiohttp.ClientResponse) -> None:
-            await read_body(response, file, self._manners.max_bytes, look)
+            await read_body(response, file, self._politeness.max_bytes, look)
 
         def look(head: bytes) -> None:
             answer.ending = _ending(head)
@@ -144,11 +144,11 @@ class PoliteClient:
 
     async def _follow(self, url: URL, take: Take, answer: Answer | None) -> URL:
         """To the end of the redirects. `answer` is None for a robots.txt, which no robots.txt forbids."""
-        left = self._manners.deadline_seconds
+        left = self._politeness.deadline_seconds
         for _ in range(_MAX_REDIRECTS + 1):
-            if answer and self._manners.robots == "obey":
+            if answer and self._politeness.robots == "obey":
                 delay = await self._robots.check(url)
-                self._paces.of(_host(url)).crawl_delay(delay * self._manners.tasks)
+                self._paces.of(_host(url)).crawl_delay(delay * self._politeness.tasks)
             async with self._paces.turn(_host(url)) as pace:
                 began = _now()
                 try:
@@ -180,7 +180,7 @@ class PoliteClient:
         return location
 
     async def _heed(self, response: aiohttp.ClientResponse, take: Take, tagged: bool) -> str | None:
-        if tagged and self._manners.robots_tag == "obey":
+        if tagged and self._politeness.robots_tag == "obey":
             word = forbids(response.headers.getall("X-Robots-Tag", []))
             if word:
                 raise Refused("robots_tag", word, status=response.status)
@@ -221,7 +221,7 @@ class PoliteClient:
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
             headers={
-                "User-Agent": self._manners.user_agent,
+                "User-Agent": self._politeness.user_agent,
                 "Accept": "image/*, */*;q=0.1",
                 "Accept-Encoding": "identity",
             },

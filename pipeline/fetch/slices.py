@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from ...manifests.canonical import canonical_json, sha256_of_file
-from ...manifests.shard import add_member
-from ..part import Part
+from ...manifests.shards.block_shard import add_member
+from ..executor.part import Part
 from .earlier import Earlier, member_name
 from .ledger import LedgerRow, write_ledger
-from .polite_http import Answer, Manners, PoliteClient
+from .polite_http import Answer, PoliteClient, Politeness
 from .spool import Spool
 from .url_lists import ListRow, read_slice
 
@@ -34,7 +34,7 @@ _IN_MEMORY_BYTES = 1 << 20  # of a picture that is on its way; more goes to the 
 
 
 def fetch_slice(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`config` has the rules: what may be had at all; `place` has the manners: how fast."""
+    """`config` has the rules: what may be had at all; `place` has the politeness: how fast."""
     rows = read_slice(Path(part.place["slice"]))
     earlier = Earlier(Path(part.place["earlier"]), part.name)
     ledger = {row.row: said for row in rows if (said := earlier.still_holds(row.row, row.url, config))}
@@ -47,7 +47,7 @@ def fetch_slice(part: Part, config: dict[str, Any], folder: Path) -> dict[str, A
     urls = {row.row: row.url for row in rows}
     ledger |= {row: said for row, said in spool.held.items() if row not in ledger and urls.get(row) == said.url}
     wanted = [row for row in rows if row.row not in ledger]
-    ledger |= _fetch(wanted, Manners(**part.place["manners"], **config), spool, earlier, folder)
+    ledger |= _fetch(wanted, Politeness(**part.place["politeness"], **config), spool, earlier, folder)
     in_order = _doubted([ledger[row.row] for row in rows])
     _write_tar(tar, rows, in_order, spool, earlier)
     sha256 = sha256_of_file(tar)
@@ -61,7 +61,7 @@ def fetch_slice(part: Part, config: dict[str, Any], folder: Path) -> dict[str, A
 
 
 def _fetch(
-    wanted: list[ListRow], manners: Manners, spool: Spool, earlier: Earlier, folder: Path
+    wanted: list[ListRow], politeness: Politeness, spool: Spool, earlier: Earlier, folder: Path
 ) -> dict[int, LedgerRow]:
     _allow_open_files()
     done: dict[int, LedgerRow] = {}
@@ -75,7 +75,7 @@ def _fetch(
             done[row.row] = said
 
     async def fetch_all() -> None:
-        async with PoliteClient(manners) as client, asyncio.TaskGroup() as group:
+        async with PoliteClient(politeness) as client, asyncio.TaskGroup() as group:
             for row in wanted:
                 group.create_task(fetch_one(client, row))
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe_sources import UrlsSource
-from ..part import Part
+from ...manifests.recipe.sources import UrlsSource
+from ..executor.part import Part
 from ..sources.source import as_text, on_disk, whole_text
 from .list_columns import Columns, asked_of, list_columns
 from .list_rows import Record, column_names, list_ending, list_rows

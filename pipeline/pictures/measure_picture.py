@@ -1,17 +1,17 @@
 """All that is measured of one picture, in one decode: the columns of `manifests.pair.MEASURES` that speak of it.
 
-measure_picture(Found("cat.jpg", ["一只猫"], data), {"max_pixels": 50_000_000})
+measure_picture(SourceItem("cat.jpg", ["一只猫"], data), {"max_pixels": 50_000_000})
 """
 
 import hashlib
 from typing import Any
 
-from ..sources.source import Found
-from .clean_image import decode
+from ..sources.source import SourceItem
+from .decode import decode
 from .signatures import signatures
 
 
-def measure_picture(found: Found, config: dict[str, Any]) -> dict[str, Any]:
+def measure_picture(found: SourceItem, config: dict[str, Any]) -> dict[str, Any]:
     """Of a picture that cannot be read: its problem, and what is known all the same."""
     if found.data is None:
         return {"problem": found.problem or "missing_picture", "offset": 0, "bytes": 0}

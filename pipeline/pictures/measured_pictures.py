@@ -15,7 +15,7 @@ from PIL import Image
 
 from ...manifests.errors import CheckFailed
 from ..sources.kinds import read_picture
-from .clean_image import decode
+from .decode import decode
 
 Item = TypeVar("Item")
 

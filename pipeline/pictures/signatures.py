@@ -46,7 +46,7 @@ def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = 
         "height": picture.height,
         "pixels_hash": pixels_hash(picture),
         "phash64": _above_median(low),
-        "phash64_turned": [_above_median(turned) for turned in _turned(low)],
+        "phash64_flips": [_above_median(turned) for turned in _turned(low)],
         "thumbnail": _resized(enough, THUMBNAIL_SIDE_PX).tobytes(),
         "luminance": _resized(enough.convert("L"), LUMINANCE_SIDE_PX).tobytes(),
         "jpeg_quality": jpeg_quality(jpeg_tables) if jpeg_tables else None,

@@ -9,8 +9,8 @@ Both are empty where there is nothing to say but the reason itself.
 from collections.abc import Callable
 from typing import Any
 
-from ...manifests.recipe import Recipe
-from ..pictures.clean_image import SINGLE_COLOUR_STD
+from ...manifests.recipe.recipe import Recipe
+from ..pictures.picture_rules import SINGLE_COLOUR_STD
 from .charts import num_bytes, number, proportion
 
 Row = dict[str, Any]

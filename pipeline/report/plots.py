@@ -9,7 +9,7 @@ A rule that a recipe leaves at a value that no picture can break is not drawn.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...manifests.recipe import Recipe
+from ...manifests.recipe.recipe import Recipe
 from .charts import Axis, Chart, Rule, histogram, num_bytes, number, proportion
 from .figures import Numbers
 

@@ -14,22 +14,22 @@ import jinja2
 
 from ...manifests.atomic import whole_file
 from ...manifests.manifest import Manifest, load_manifest
-from ...manifests.recipe import Recipe, recorded_recipe
+from ...manifests.recipe.recipe import Recipe, recorded_recipe
 from ..decide import STAGES
+from ..duplicates.cluster_shapes import ClusterRows
 from ..reasons import STAGES as STAGE_CHARACTERS
 from ..reasons import title_of
-from ..twins.cluster_shapes import ClusterRows
+from .corpus_parts import corpus_parts
+from .duplicate_pairs import DuplicatePairs
+from .duplicates import duplicates_section
 from .evidence import rule_of
 from .fetching import fetching_chart
 from .figures import Numbers
-from .parts import corpus_parts
 from .plots import caption_charts, picture_charts
 from .samples import Samples
 from .thumbnails import SmallPictures
 from .tiles import WHOLE_CHARACTERS, plain, tile_of
 from .training import proofs, read_json, shards_section, training_section
-from .twin_pairs import TwinPairs
-from .twins import twins_section
 
 _CAPTIONS_SHOWN = 10  # of those said most often
 _REASONS_SHOWN = 3  # of a source, in its line of the table
@@ -41,7 +41,7 @@ def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
     """Into `run`, the folder that holds corpus/ (or `corpus_folder` does), and shards/ and train/ if they are there."""
     corpus = load_manifest(corpus_folder or run / "corpus", "corpus")
     recipe = recorded_recipe(corpus.document["lineage"])
-    numbers, samples, twins, clusters = Numbers(), Samples(), TwinPairs(), ClusterRows()
+    numbers, samples, twins, clusters = Numbers(), Samples(), DuplicatePairs(), ClusterRows()
     for part in corpus_parts(corpus):
         for counted in (numbers, samples, twins, clusters):
             counted.add(part)
@@ -53,7 +53,7 @@ def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
         contact=recipe.export.contact,
         **_counted(corpus, recipe, numbers),
         **_shown(recipe, numbers, samples, pictures),
-        twins=twins_section(corpus, recipe, twins, clusters.shapes(), pictures),
+        twins=duplicates_section(corpus, recipe, twins, clusters.shapes(), pictures),
         shards=shards_section(run / "shards"),
         training=training_section(run / "train"),
         proofs=proofs(run, corpus),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .parts import Row
+from .corpus_parts import Row
 
 KEPT_SHOWN = 36
 DROPPED_SHOWN = 9  # of each reason

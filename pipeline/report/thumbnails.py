@@ -19,10 +19,10 @@ from PIL import Image
 
 from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest
-from ..gathered import roots_of
-from ..pictures.clean_image import decode
+from ..open_source import roots_of
+from ..pictures.decode import decode
 from ..sources.kinds import read_picture
-from .parts import Row, measured_thumbnails, pixels_of
+from .corpus_parts import Row, measured_thumbnails, pixels_of
 
 SIDE_PX = 144  # twice what the page gives it, for dense screens
 _MOST_PIXELS = 16_000_000  # a photograph of 12 million takes 0.15 s; hundreds are shown

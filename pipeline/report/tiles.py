@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .charts import num_bytes
+from .corpus_parts import Row
 from .evidence import measured_of
 from .figures import Numbers
-from .parts import Row
 from .thumbnails import SmallPictures
 
 WHOLE_CHARACTERS = 1000  # of a caption, when it is pointed at

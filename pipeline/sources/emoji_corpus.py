@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe_sources import EmojiSource
-from ..part import Part
+from ...manifests.recipe.sources import EmojiSource
+from ..executor.part import Part
 
 _PART_DRAWINGS = 256
 _PACKAGES = {

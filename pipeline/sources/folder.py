@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ...manifests.errors import BadInput
-from ..part import Part
-from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, hash64, on_disk, part_of, whole_text
+from ..executor.part import Part
+from .source import MOST_BYTES, PICTURES, OpenSource, SourceItem, as_text, hash64, on_disk, part_of, whole_text
 
 _PART_PICTURES = 1000  # in the mean
 _NUMBERED = re.compile(r"^(?P<stem>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")  # 1000268201_693b08cb0e#zhc#0 小女孩…
@@ -43,12 +43,12 @@ def list_parts(source: OpenSource) -> list[Part]:
     ]
 
 
-def read_part(part: Part) -> Iterator[Found]:
+def read_part(part: Part) -> Iterator[SourceItem]:
     for item in part.identity["items"]:
         path = on_disk(Path(part.place["root"]), item["origin"])
         too_large = path.is_file() and path.stat().st_size > MOST_BYTES
         data = path.read_bytes() if path.is_file() and not too_large else None
-        yield Found(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
+        yield SourceItem(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
 
 
 def _edges(origins: list[str]) -> list[int]:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...manifests.errors import BadInput
-from ..part import Part
+from ..executor.part import Part
 from . import folder, parquet, tar
-from .source import Found, OpenSource, on_disk
+from .source import OpenSource, SourceItem, on_disk
 
 _LIST = {
     "folder": folder.list_parts,
@@ -40,7 +40,7 @@ def list_parts(source: OpenSource) -> list[Part]:
     return _LIST[source.kind](source)
 
 
-def read_part(part: Part) -> Iterator[Found]:
+def read_part(part: Part) -> Iterator[SourceItem]:
     return _READ[part.identity["kind"]](part)
 
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ..part import Part
-from .source import Found, OpenSource, as_text, on_disk, part_of, whole_text
+from ..executor.part import Part
+from .source import OpenSource, SourceItem, as_text, on_disk, part_of, whole_text
 
 _IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "image_bytes", "bytes")
 _CAPTIONS = ("caption", "captions", "text", "TEXT", "txt")
@@ -46,14 +46,14 @@ def list_parts(source: OpenSource) -> list[Part]:
     return parts
 
 
-def read_part(part: Part) -> Iterator[Found]:
+def read_part(part: Part) -> Iterator[SourceItem]:
     file, columns = on_disk(Path(), part.place["file"]), part.identity["columns"]
     row = part.identity["first_row"]
     for batch in _batches(file, part.identity["group"], [name for name in columns.values() if name]):
         for values in batch.to_pylist():
             said = values[columns["caption"]]
             several = said if isinstance(said, list) else [said]
-            yield Found(
+            yield SourceItem(
                 f"{part.identity['parquet']}#{row}",
                 [whole_text(caption) for caption in several if isinstance(caption, str)],
                 _bytes(values[columns["image"]]),

@@ -1,7 +1,7 @@
 """What every kind of source shares: where it lies, what is found in it, and names that are not UTF-8.
 
 OpenSource("photos", "folder", Path("data/photos"), "CC0-1.0", "")
-Found("2021/cat.jpg", ["一只猫"], data)
+SourceItem("2021/cat.jpg", ["一只猫"], data)
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..part import Part
+from ..executor.part import Part
 
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "svg", "heic", "jfif"})
 
@@ -32,7 +32,7 @@ class OpenSource:
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceItem:
     """A picture with its captions, as it stands in a source."""
 
     origin: str

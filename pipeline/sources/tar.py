@@ -23,8 +23,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
-from ..part import Part
-from .source import MOST_BYTES, PICTURES, Found, OpenSource, as_text, on_disk, part_of, whole_text
+from ..executor.part import Part
+from .source import MOST_BYTES, PICTURES, OpenSource, SourceItem, as_text, on_disk, part_of, whole_text
 
 _CURE = "restore it, or take it out of the source"
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # key, ending: as webdataset's base_plus_ext, without its torch
@@ -58,7 +58,7 @@ def container(root: Path, origin: str) -> Path:
     return path
 
 
-def read_part(part: Part) -> Iterator[Found]:
+def read_part(part: Part) -> Iterator[SourceItem]:
     """Raises BadInput on a tar that is cut or damaged."""
     path = on_disk(Path(), part.place["tar"])
     try:
@@ -143,18 +143,18 @@ class _Sample:
         return os.pread(self.file, size, offset)
 
 
-def _found(sample: _Sample, tar_name: str) -> Iterator[Found]:
+def _found(sample: _Sample, tar_name: str) -> Iterator[SourceItem]:
     """Each picture of a key with its captions; a key without a picture is a caption without one."""
     pictures = [ending for ending in sorted(sample.members) if ending.rpartition(".")[2] in PICTURES]
     for ending in pictures:
         name, offset, size = sample.members[ending]
         captions, about = _captions(sample, ending.rpartition(".")[0])
         data, problem = (sample.read(ending), None) if size <= MOST_BYTES else (None, "file_too_large")
-        yield Found(f"{tar_name}/{name}", captions, data, offset, about["url"], about["license"], problem)
+        yield SourceItem(f"{tar_name}/{name}", captions, data, offset, about["url"], about["license"], problem)
     if not pictures:
         name, _, _ = next(iter(sample.members.values()))
         captions, about = _captions(sample, "")
-        yield Found(
+        yield SourceItem(
             f"{tar_name}/{name}", captions, url=about["url"], license=about["license"], problem=about["problem"]
         )
 

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from time import process_time
 
-from tuwen.manifests.recipe_rules import Captions
+from tuwen.manifests.recipe.rules import Captions
 from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 
 LENGTH = ("too_many_han", "caption_too_short", "caption_too_long")

@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from tuwen.pipeline.twins.hamming_join import Plan, hamming_pairs, plan_tables
+from tuwen.pipeline.duplicates.hamming_join import Plan, hamming_pairs, plan_tables
 
 RADIUS = 4
 TIME_BOX_SECONDS = 180
@@ -75,7 +75,7 @@ def draw(num: int, folder: Path) -> None:
 def by_tuwen(codes: NDArray[np.uint64]) -> tuple[float, Pairs]:
     import ray
 
-    from tuwen.pipeline.cluster import start_cluster
+    from tuwen.pipeline.executor.ray_cluster import start_cluster
 
     start_cluster(workers=2)
     ray.get([ray.remote(hamming_pairs).remote(codes[:2], RADIUS) for _ in range(2)])  # workers that have started

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from tuwen.manifests.manifest import file_entry, new_manifest, save_manifest
 from tuwen.manifests.pair import MEASURES, VERDICTS
-from tuwen.manifests.recipe import Recipe
+from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.decide import funnel
 from tuwen.pipeline.report.report import write_report
 

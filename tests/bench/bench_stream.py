@@ -46,7 +46,7 @@ def make_raw(folder: Path, samples: int) -> None:
 
 def write_ours(raw: Path, folder: Path) -> None:
     from tuwen.manifests.manifest import FILE_NAME, new_manifest, save_manifest
-    from tuwen.manifests.shard import Block, write_shard
+    from tuwen.manifests.shards.block_shard import Block, write_shard
 
     if (folder / FILE_NAME).is_file():
         return
@@ -74,7 +74,7 @@ def write_ours(raw: Path, folder: Path) -> None:
 def read_ours(name: str, folder: Path, seconds: float, threads: int) -> dict[str, Any]:
     began = time.perf_counter()
     from tuwen.manifests.manifest import load_manifest
-    from tuwen.manifests.shuffle import parse_shuffle
+    from tuwen.manifests.order.shuffle import parse_shuffle
     from tuwen.train.stream import open_stream
 
     manifest = load_manifest(folder)
@@ -117,7 +117,7 @@ def grow(folder: Path) -> None:
 
 def _write_small(samples: int, folder: Path) -> None:
     from tuwen.manifests.manifest import new_manifest, save_manifest
-    from tuwen.manifests.shard import Block, write_shard
+    from tuwen.manifests.shards.block_shard import Block, write_shard
 
     codes = np.random.default_rng(0).integers(0, 1024, (4096, 64))
     captions = [[row % 900] * (8 + row % 17) for row in range(4096)]

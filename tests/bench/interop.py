@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from tuwen.manifests.manifest import Manifest
-from tuwen.manifests.split_reader import SplitReader
-from tuwen.pipeline.cluster import start_cluster, stop_cluster
+from tuwen.manifests.shards.split_reader import SplitReader
+from tuwen.pipeline.executor.ray_cluster import start_cluster, stop_cluster
 from tuwen.tokenize.export_samples import export_samples
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.synthetic import make_shards
+from tests.manifests.synthetic import make_shards
 
 TOOLS = ("webdataset", "datasets", "energon", "wids", "croissant")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-Found = dict[str, list[tuple[str, str, str]]]
+SourceItem = dict[str, list[tuple[str, str, str]]]
 SPLITS = ("train", "validation")
 
 
@@ -24,7 +24,7 @@ def sample(key: str, codes: Any, caption: str) -> tuple[str, str, str]:
     return key, hashlib.sha256(np.asarray(codes, dtype="<u2").tobytes()).hexdigest(), caption
 
 
-def webdataset(folder: Path) -> Found:
+def webdataset(folder: Path) -> SourceItem:
     import webdataset as wds
 
     found = {}
@@ -35,7 +35,7 @@ def webdataset(folder: Path) -> Found:
     return found
 
 
-def datasets(folder: Path) -> Found:
+def datasets(folder: Path) -> SourceItem:
     from datasets import load_dataset
 
     files = {split: str(folder / f"{split}-*.tar") for split in SPLITS}
@@ -51,7 +51,7 @@ def datasets(folder: Path) -> Found:
     return found[True]
 
 
-def energon(folder: Path) -> Found:
+def energon(folder: Path) -> SourceItem:
     from megatron.energon import WorkerConfig, get_loader, get_train_dataset, get_val_dataset
 
     command = [str(Path(sys.executable).with_name("energon")), "prepare", "--non-interactive", "--no-progress"]
@@ -72,7 +72,7 @@ def energon(folder: Path) -> Found:
     }
 
 
-def wids(folder: Path) -> Found:
+def wids(folder: Path) -> SourceItem:
     import wids as library
 
     found = {}
@@ -86,7 +86,7 @@ def wids(folder: Path) -> Found:
     return found
 
 
-def croissant(folder: Path) -> Found:
+def croissant(folder: Path) -> SourceItem:
     os.environ["CROISSANT_CACHE"] = tempfile.mkdtemp()  # by name alone: another folder's tars would be believed
     import mlcroissant
 
@@ -97,7 +97,7 @@ def croissant(folder: Path) -> Found:
     splits = {
         row[f"split-{split}/key"].decode(): split for split in SPLITS for row in dataset.records(f"split-{split}")
     }
-    found: Found = {split: [] for split in SPLITS}
+    found: SourceItem = {split: [] for split in SPLITS}
     for row in dataset.records("samples"):
         key = row["samples/key"].decode()
         codes = np.load(io.BytesIO(row["samples/codes"]))
@@ -105,7 +105,7 @@ def croissant(folder: Path) -> Found:
     return found
 
 
-TOOLS: dict[str, Callable[[Path], Found]] = {
+TOOLS: dict[str, Callable[[Path], SourceItem]] = {
     "webdataset": webdataset, "datasets": datasets, "energon": energon, "wids": wids, "croissant": croissant,
 }  # fmt: skip
 

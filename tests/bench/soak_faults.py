@@ -26,17 +26,18 @@ from pathlib import Path
 
 import numpy as np
 
-from tuwen.manifests import remote, split_reader
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
-from tuwen.manifests.shard_cache import cache_folder
-from tuwen.manifests.split_reader import Rows
+from tuwen.manifests.remote import download
+from tuwen.manifests.remote.file_cache import cache_folder
+from tuwen.manifests.shards import split_reader
+from tuwen.manifests.shards.split_reader import Rows
 from tuwen.train.stream import Stream, open_stream
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.servers import Fault, FaultyHTTPServer
-from tests.synthetic import make_row, make_shards
+from tests.manifests.servers import Fault, FaultyHTTPServer
+from tests.manifests.synthetic import make_row, make_shards
 
 ROWS, BATCH, NUM_CODES = 1536, 64, 64
 PATIENCE_SECONDS = 20.0  # that a fault waits for its report
@@ -202,7 +203,7 @@ def main() -> None:
     asked = parser.parse_args()
     generator = random.Random(asked.seed)
     split_reader.STALE_SECONDS = 0.1  # `block` looks each second; a soak has many faults to get through
-    remote.FIRST_PAUSE_SECONDS, remote.IDLE_SECONDS = 0.01, 0.3
+    download.FIRST_PAUSE_SECONDS, download.IDLE_SECONDS = 0.01, 0.3
 
     def shards(folder: Path) -> Manifest:
         return make_shards(folder / "shards", {"train": ROWS}, block_rows=64, shard_blocks=3)

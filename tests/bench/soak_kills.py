@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.conftest import tar_of
-from tests.hostile import picture, saved, write_hostile_corpus
+from tests.pipeline.hostile import picture, saved, write_hostile_corpus
 
 WEB_PICTURES = 100
 RECIPE = """

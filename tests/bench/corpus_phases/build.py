@@ -24,17 +24,17 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from tuwen.manifests.recipe import Recipe, load_recipe
-from tuwen.pipeline.cluster import start_cluster
+from tuwen.manifests.recipe.recipe import Recipe, load_recipe
 from tuwen.pipeline.corpus import build_corpus
-from tuwen.pipeline.gathered import open_source
+from tuwen.pipeline.executor.ray_cluster import start_cluster
+from tuwen.pipeline.open_source import open_source
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
     "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "known_pictures", "match"),
-    "tuwen.pipeline.twins.match": ("keep_best", "_near_twins", "_with_twins"),
-    "tuwen.pipeline.twins.near_images": ("hamming_pairs", "_components", "_in_tasks"),
-    "tuwen.pipeline.twins.keep_best": ("_ranks", "PictureTwins", "choose_pairs", "cluster_names"),
+    "tuwen.pipeline.duplicates.match": ("keep_best", "_near_duplicates", "_with_twins"),
+    "tuwen.pipeline.duplicates.near_pictures": ("hamming_pairs", "_components", "_in_tasks"),
+    "tuwen.pipeline.duplicates.keep_best": ("_ranks", "PictureDuplicates", "choose_pairs", "cluster_names"),
 }
 
 

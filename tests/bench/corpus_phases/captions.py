@@ -9,7 +9,7 @@ from .contest import Contender, contest, table
 
 HERE = Path(__file__).parent
 PEERS_PY = HERE.parent / "corpus_peers"
-SAID = HERE.parents[1] / "captions"
+SAID = HERE.parents[1] / "pipeline" / "captions"
 
 OURS = (
     "wrong decoding mended, HTML, emoji, invisible signs, NFKC, spaces, traditional → simplified, all repeated until "

@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("lines", type=Path)
     asked = parser.parse_args()
     began = time.perf_counter()
-    from tuwen.manifests.recipe_rules import Captions
+    from tuwen.manifests.recipe.rules import Captions
     from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 
     captions = [json.loads(line)["text"] for line in asked.lines.read_text(encoding="utf-8").splitlines()]

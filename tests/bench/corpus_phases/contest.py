@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tuwen.pipeline.footprint import Footprint
+from tuwen.pipeline.executor.footprint import Footprint
 
 Row = dict[str, Any]
 

@@ -17,7 +17,7 @@ from .contest import Row, record
 
 HERE = Path(__file__).parent
 AIM_MB = 1000
-DECODER = "tuwen.pipeline.pictures.measured_apart"
+DECODER = "tuwen.pipeline.pictures.measure_isolated"
 
 
 def memory(folder: Path, gigabytes: float) -> str:

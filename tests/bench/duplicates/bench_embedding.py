@@ -18,9 +18,9 @@ from PIL import Image
 from real_model import embedded, real_model
 from transforms import transformed_pictures
 
+from tuwen.pipeline.duplicates.colours_overall import same_colours_overall
+from tuwen.pipeline.duplicates.cosine_join import cosine_join
 from tuwen.pipeline.pictures.signatures import signatures
-from tuwen.pipeline.twins.colours_overall import same_colours_overall
-from tuwen.pipeline.twins.near_vectors import near_vectors
 
 SIZE_PX = 288
 COSINES = (0.6, 0.7, 0.75, 0.8, 0.9)
@@ -78,7 +78,7 @@ def false_merges(name: str, folder: Path, caption_of: dict[str, str], model: Any
     paths = sorted(path for path in folder.iterdir() if path.stem in caption_of)
     vectors, thumbnails = vectors_and_thumbnails(f"{model_name}-{name}", paths, model)
     captions = np.array([caption_of[path.stem] for path in paths])
-    pairs, cosines, _ = near_vectors(vectors, min(COSINES))
+    pairs, cosines, _ = cosine_join(vectors, min(COSINES))
     other = captions[pairs[:, 0]] != captions[pairs[:, 1]]
     pairs, cosines = pairs[other], cosines[other]
     alike = same_colours_overall(thumbnails[pairs[:, 0]], thumbnails[pairs[:, 1]])

@@ -16,8 +16,8 @@ from measured import Measured, measured
 from picture_sets import HOME, half
 from PIL import Image
 
-from tuwen.pipeline.pictures.clean_image import SINGLE_COLOUR_STD
-from tuwen.pipeline.twins.same_picture import THUMBNAIL_BYTES, difference
+from tuwen.pipeline.duplicates.same_picture import THUMBNAIL_BYTES, difference
+from tuwen.pipeline.pictures.decode import SINGLE_COLOUR_STD
 
 _HARD = HOME / "hard"
 _INDISTINCT_LEVELS = 6

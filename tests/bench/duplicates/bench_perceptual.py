@@ -15,7 +15,7 @@ from measured import measured
 from picture_sets import HOME, half
 from transforms import TRANSFORMS
 
-from tuwen.pipeline.twins.same_picture import difference, turned
+from tuwen.pipeline.duplicates.same_picture import difference, turned
 
 _RADII = (4, 6, 8)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tuwen.pipeline.pictures.clean_image import decode
+from tuwen.pipeline.pictures.decode import decode
 from tuwen.pipeline.pictures.signatures import signatures
 
 WORKERS = 2
@@ -50,4 +50,4 @@ def _measure(path: Path) -> tuple[Any, ...]:
     assert picture is not None, path
     said = signatures(picture)
     signature = np.frombuffer(said["thumbnail"] + said["luminance"], np.uint8)
-    return path.stem, said["phash64"], said["phash64_turned"], signature, said["std"]
+    return path.stem, said["phash64"], said["phash64_flips"], signature, said["std"]

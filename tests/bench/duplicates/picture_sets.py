@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tuwen.pipeline.pictures.clean_image import decode
+from tuwen.pipeline.pictures.decode import decode
 from tuwen.pipeline.sources import emoji_corpus
 
 HOME = Path("runs/bench-duplicates")

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from tuwen.pipeline.embed import _pixels, unit_vectors
+from tuwen.pipeline.scores.embedding import _pixels, unit_vectors
 
 _AS_BYTES = {"shape": "squash", "mean": [0, 0, 0], "std": [1 / 255] * 3}
 

@@ -1,0 +1,1 @@
+"""Position → row and back: permutations, shuffles and mixtures in closed form."""

@@ -1,0 +1,248 @@
+"""The recipe: the declared inputs of a run, from the sources to the trainer's settings.
+
+A YAML file (or the name of one that is shipped) comes in, a frozen `Recipe` goes out; unknown keys and
+bad values are refused with the file, the key, the value and the cure.
+
+    recipe = load_recipe("emoji", overrides=["train.minutes=4"])
+    recipe.document()     # every default named, no floats: what a manifest records
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from ..canonical import exact
+from ..errors import BadInput
+from ..order.shuffle import Shuffle
+from .rules import Captions, Duplicates, Images, Similarity
+from .section import Name, Section, Share
+from .sources import (
+    CorpusSource,
+    EmojiSource,
+    FolderSource,
+    ParquetSource,
+    Source,
+    UrlsSource,
+    WebDatasetSource,
+)
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+# Old name of a key, by the section that holds it → its name now.
+RENAMED = {
+    ("duplicates", "turned"): "flips",
+    ("training", "compute"): "precision",
+    ("train", "compute"): "precision",
+}
+
+
+class Split(Section):
+    validation: Share = 0.02
+
+
+class CompactVQTraining(Section):
+    """How `tuwen tokenizer` trains the compact VQ."""
+
+    steps: Annotated[int, Field(ge=1)] = 5000
+    batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
+    muon_lr: Annotated[float, Field(gt=0)] = 0.02  # for the convolutions' kernels
+    adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # for norms and biases, the first and the last layers
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 0
+
+
+class ImageTokenizer(Section):
+    tokenizer: str = "compact-64"  # a shipped name, or a folder that `tuwen tokenizer` left
+    training: CompactVQTraining = CompactVQTraining()
+
+
+class TextTokenizer(Section):
+    tokenizer: Literal["sentencepiece"] = "sentencepiece"
+    storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption takes max_tokens places in the shard
+    vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
+
+
+class Tokenize(Section):
+    image: ImageTokenizer = ImageTokenizer()
+    text: TextTokenizer = TextTokenizer()
+    block_rows: Annotated[int, Field(ge=1)] = 4096
+    shard_blocks: Annotated[int, Field(ge=1)] = 16
+
+
+class Export(Section):
+    """How `tuwen export` writes the kept pairs."""
+
+    pictures: Literal["original", "jpeg", "webp", "png"] = "original"  # original: the bytes as they were found
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
+    max_side: Annotated[int, Field(ge=1)] | None = None  # px; larger pictures are scaled down (not with `original`)
+    tar_pairs: Annotated[int, Field(ge=1)] = 5000
+    contact: str = ""  # whom to ask for the removal of a picture; stands in the data card
+
+    @model_validator(mode="after")
+    def _scales_what_it_encodes(self) -> "Export":
+        if self.pictures == "original" and self.max_side is not None:
+            raise ValueError("original bytes cannot be scaled: say `pictures: jpeg`, webp or png")
+        return self
+
+
+class Train(Section):
+    preset: Literal["tiny", "demo", "small"] = "demo"
+    minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
+    steps: Annotated[int, Field(ge=1)] | None = None  # states it outright; the run is then the same on any machine
+    batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
+    lr: Annotated[float, Field(gt=0)] | None = None
+    seed: int = 0
+    shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
+    verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read
+    checkpoint_every: Annotated[int, Field(ge=1)] = 200  # steps
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class Recipe(Section):
+    name: Name
+    sources: Annotated[list[Source], Field(min_length=1)]
+    captions: Captions = Captions()
+    images: Images = Images()
+    similarity: Similarity = Similarity()
+    duplicates: Duplicates = Duplicates()
+    evaluation: list[Source | CorpusSource] = Field(
+        default=[]
+    )  # pictures near any of these are dropped from the corpus
+    earlier: list[str] = Field(
+        default=[]
+    )  # folders of corpora built before: what is near their kept pictures is dropped
+    split: Split = Split()
+    export: Export = Export()
+    tokenize: Tokenize = Tokenize()
+    train: Train = Train()
+
+    _base: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Recipe":
+        names = [source.name for source in [*self.sources, *self.evaluation]]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sources share a name among {names}; keys are made of it, so give each its own")
+        return self
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths are relative to: the recipe's own."""
+        return self._base
+
+    def document(self) -> dict[str, Any]:
+        """Every key, defaults and presets' numbers included, as canonical JSON takes it."""
+        said = {name: getattr(self, name).resolved() for name in ("captions", "images", "similarity")}
+        return exact(self.model_copy(update=said).model_dump(mode="json"))  # type: ignore[no-any-return]
+
+
+def recorded_recipe(lineage: dict[str, Any], overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a manifest's lineage, with some keys changed. Its relative paths mean nothing any more."""
+    return _recipe("the recipe of the manifest", _with_new_names(lineage["recipe"]), overrides)
+
+
+def _with_new_names(document: Any, section: str = "") -> Any:
+    """A copy in which keys that an older version recorded have their present names."""
+    if isinstance(document, list):
+        return [_with_new_names(value, section) for value in document]
+    if not isinstance(document, dict):
+        return document
+    return {RENAMED.get((section, key), key): _with_new_names(value, key) for key, value in document.items()}
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Raises BadInput on a missing file, broken YAML, an unknown key or a bad value."""
+    path = _find(name_or_path)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"{path}: not YAML ({' '.join(str(error).split())})", cure="mend the file at that line"
+        ) from None
+    if not isinstance(document, dict):
+        raise BadInput(f"{path}: not a recipe", cure="a recipe is a mapping with `name:` and `sources:`")
+    recipe = _recipe(str(path), document, overrides)
+    recipe._base = path.parent.resolve()
+    return recipe
+
+
+def _recipe(where: str, document: dict[str, Any], overrides: list[str] | None) -> Recipe:
+    for override in overrides or []:
+        _override(document, override)
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(where, error) from None
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = SHIPPED / f"{name_or_path}.yaml"
+    if re.fullmatch(r"[A-Za-z0-9-]+", name_or_path) and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+    raise BadInput(
+        f"{name_or_path}: no such recipe", cure=f"give a YAML file, or the name of one that is shipped: {names}"
+    )
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    """Apply one `a.b.c=value`, the value read as YAML; a number in the path is a place in a list."""
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise BadInput(f"--set {override}: not an assignment", cure="write --set section.key=value")
+    *parents, last = path.split(".")
+    try:
+        node: Any = document
+        for parent in parents:
+            node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        value = yaml.safe_load(text)
+        node[int(last) if isinstance(node, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        raise BadInput(f"--set {override}: there is no such place in the recipe", cure="check the path") from None
+
+
+def _refusal(path: str, error: ValidationError) -> BadInput:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden" and (renamed := RENAMED.get(_key(first["loc"]))):
+        return BadInput(f"{path}: the key `{where}` has another name now{more}", cure=f"write `{renamed}`")
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        cure = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}"
+        return BadInput(f"{path}: unknown key `{where}`{more}", cure=cure)
+    if first["type"] == "missing":
+        return BadInput(f"{path}: `{where}` is missing{more}", cure="add it")
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:  # of the recipe as a whole: the message names the values
+        return BadInput(f"{path}: {message.partition('; ')[0]}", cure=message.partition("; ")[2])
+    return BadInput(f"{path}: `{where}` is {first['input']!r}{more}", cure=message[:1].lower() + message[1:])
+
+
+def _key(location: tuple[str | int, ...]) -> tuple[str, str]:
+    section, key = ("", *map(str, location))[-2:]
+    return section, key
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    """The keys that a recipe knows at the place of `location`."""
+    model: Any = Recipe
+    kinds = {"folder": FolderSource, "webdataset": WebDatasetSource, "parquet": ParquetSource, "urls": UrlsSource,
+             "emoji": EmojiSource, "corpus": CorpusSource}  # fmt: skip
+    for part in location[:-1]:
+        if part in kinds:
+            model = kinds[str(part)]
+        elif isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            model = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else model
+    return sorted(model.model_fields)

@@ -1,0 +1,213 @@
+"""The block shard: rows of codes and caption ids → the bytes of a tar that any WebDataset reader opens.
+
+A block of B rows is four members, sorted: `b000000.codes.npy` (B, h·w), `b000000.meta.jsonl` (key, caption, source,
+licence, crop box), and the caption ids, either ragged as `b000000.text.npy` with `b000000.text_ptr.npy` (B + 1), or
+padded with 0 as `b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). The last member, `__shard__`, repeats
+the header, so that a lone shard explains itself. USTAR, everything that could differ between two runs set to zero:
+the same rows always give the same bytes.
+
+    entry = write_shard(path, blocks, block_rows=4096, codebook=1024, vocab=4000, header={…})
+    entry = read_lone_shard(path)       # without a manifest: from `__shard__`, and checksums of what is there
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import whole_file
+from ..canonical import canonical_json, sha256_of_file
+from ..errors import BadInput, CheckFailed
+from ..manifest import ShardEntry
+
+HEADER = "__shard__"  # without a suffix, which would make it a sample for webdataset
+_NPY_HEADER_BYTES = 128  # at least; as np.save writes it for small arrays
+_PAGE_BYTES = 4096
+_LARGE_ARRAY_BYTES = 100 * _PAGE_BYTES  # of which a page is at most 1%
+
+
+@dataclass(frozen=True)
+class Block:
+    codes: NDArray[Any]  # (rows, h·w) unsigned
+    text: list[list[int]]  # caption ids of each row
+    meta: list[dict[str, Any]]  # of each row: key, caption, source, license, crop
+
+
+def code_dtype(num_ids: int) -> str:
+    """uint16 holds 0 … 65,535; never int16, which would turn code 40,000 negative."""
+    return "<u2" if num_ids <= 1 << 16 else "<u4"
+
+
+def write_shard(
+    path: Path,
+    blocks: Iterable[Block],
+    *,
+    block_rows: int,
+    codebook: int,
+    vocab: int,
+    header: dict[str, Any],
+    text_width: int | None = None,
+) -> ShardEntry:
+    """Every block but the last has exactly `block_rows` rows. `header` goes into `__shard__`.
+
+    Captions are ragged, or padded to `text_width` ids.
+    """
+    writer = _ShardWriter(block_rows, code_dtype(codebook), code_dtype(vocab), text_width)
+    with whole_file(path) as temporary:
+        with temporary.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for block in blocks:
+                writer.add(tar, block)
+            writer.end(tar, header)
+        return writer.entry(path.name, temporary)
+
+
+class _ShardWriter:
+    def __init__(self, block_rows: int, codes_dtype: str, text_dtype: str, text_width: int | None) -> None:
+        self.block_rows, self.text_width = block_rows, text_width
+        sizes = {"text_ptr": "<u4"} if text_width is None else {"text_len": "<u2"}
+        self.dtypes = {"codes": codes_dtype, "text": text_dtype, **sizes}
+        self.offsets: dict[str, list[int]] = {name: [] for name in (*self.dtypes, "meta")}
+        self.block_offsets: list[int] = []
+        self.samples = self.tokens = self.codes_per_row = 0
+        self.keys = hashlib.sha256()
+
+    def add(self, tar: tarfile.TarFile, block: Block) -> None:
+        rows = len(block.meta)
+        if not 0 < rows <= self.block_rows or self.samples % self.block_rows:
+            raise ValueError(
+                f"a block of {rows} rows after {self.samples}: only the last may differ from {self.block_rows}"
+            )
+        self.block_offsets.append(tar.offset)
+        lengths = np.array([len(ids) for ids in block.text], dtype=np.int64)
+        arrays = self._ragged(block.text, lengths) if self.text_width is None else self._padded(block.text, lengths)
+        lines = b"".join(canonical_json(row) + b"\n" for row in block.meta)
+        number = len(self.block_offsets) - 1
+        self._member(tar, "codes", f"b{number:06d}.codes.npy", block.codes)
+        self.offsets["meta"].append(tar.offset + tarfile.BLOCKSIZE)
+        add_member(tar, f"b{number:06d}.meta.jsonl", lines)
+        for name, array in arrays.items():
+            self._member(tar, name, f"b{number:06d}.{name}.npy", array)
+        self.samples += rows
+        self.tokens += int(lengths.sum())
+        self.codes_per_row = block.codes.shape[1]
+        for row in block.meta:
+            self.keys.update(row["key"].encode())
+
+    def _ragged(self, text: list[list[int]], lengths: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        flat = np.array([token for ids in text for token in ids], dtype=np.int64)
+        return {"text": flat, "text_ptr": np.concatenate([[0], np.cumsum(lengths)])}
+
+    def _padded(self, text: list[list[int]], lengths: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        padded = np.zeros((len(text), self.text_width or 0), dtype=np.int64)
+        for row, ids in enumerate(text):
+            padded[row, : len(ids)] = ids
+        return {"text": padded, "text_len": lengths}
+
+    def end(self, tar: tarfile.TarFile, header: dict[str, Any]) -> None:
+        self.block_offsets.append(tar.offset)
+        add_member(tar, HEADER, canonical_json({**header, **self._facts(), "block_offsets": self.block_offsets}))
+
+    def entry(self, name: str, file: Path) -> ShardEntry:
+        stats = {"text_tokens": self.tokens}
+        return entry_of(name, file, self._facts(), self.block_offsets, "sha256:" + self.keys.hexdigest(), stats)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"samples": self.samples, "layout": "block", "block_rows": self.block_rows, "arrays": self._arrays()}
+
+    def _arrays(self) -> dict[str, dict[str, Any]]:
+        widths = {"codes": self.codes_per_row, "text": self.text_width or 1, "text_ptr": 1, "text_len": 1}
+        places: dict[str, dict[str, Any]] = {
+            name: {"dtype": dtype, "stride": widths[name] * np.dtype(dtype).itemsize}
+            for name, dtype in self.dtypes.items()
+        }
+        places["meta"] = {"dtype": "jsonl", "stride": 0}
+        for name, place in places.items():
+            place |= {"offset": self.offsets[name][0], "blocks": self.offsets[name]}
+        return places
+
+    def _member(self, tar: tarfile.TarFile, array: str, name: str, values: NDArray[Any]) -> None:
+        start = tar.offset + tarfile.BLOCKSIZE
+        data, header_bytes = _npy(values, self.dtypes[array], start, aligned=array == "codes")
+        self.offsets[array].append(start + header_bytes)
+        add_member(tar, name, data)
+
+
+def entry_of(
+    name: str, file: Path, facts: dict[str, Any], block_offsets: list[int], keys_sha256: str, stats: dict[str, int]
+) -> ShardEntry:
+    """What a manifest says of the shard that lies in `file`; its checksums are taken from the bytes on the disk."""
+    data = np.memmap(file, dtype=np.uint8, mode="r")
+    crcs = [zlib.crc32(data[start:stop].data) for start, stop in pairwise([*block_offsets, data.size])]
+    return ShardEntry(
+        name=name,
+        bytes=data.size,
+        sha256=sha256_of_file(file),
+        **facts,
+        block_offsets=block_offsets,
+        crc32=crcs[:-1],
+        tail_crc32=crcs[-1],
+        keys_sha256=keys_sha256,
+        stats=stats,
+    )
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What `__shard__` says. Raises BadInput when `path` is no shard of tuwen, CheckFailed when it is cut short."""
+    try:
+        with tarfile.open(path) as tar:
+            members = tar.getmembers()
+            if not members or members[-1].name != HEADER:
+                raise BadInput(f"{path}: its last member is not `{HEADER}`", cure="name a shard of tuwen that is whole")
+            file = tar.extractfile(members[-1])
+            assert file is not None
+            header = dict(json.loads(file.read()))
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(f"{path}: no such file", cure="name a shard") from None
+    except (tarfile.TarError, ValueError, EOFError):
+        raise CheckFailed(f"{path}: not a whole tar", cure="restore it from a copy") from None
+    if not {"samples", "layout", "block_rows", "arrays", "block_offsets"} <= header.keys():
+        raise CheckFailed(f"{path}: its `{HEADER}` is not that of a shard", cure="restore it from a copy")
+    return header
+
+
+def read_lone_shard(path: Path) -> ShardEntry:
+    """An entry for a shard that came without its manifest: readable, but nothing says whether its bytes are right."""
+    header = read_header(path)
+    facts = {name: header[name] for name in ("samples", "layout", "block_rows", "arrays")}
+    return entry_of(path.name, path, facts, header["block_offsets"], "unknown", {})
+
+
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mode = 0o444
+    info.mtime = 0  # an integer: a float would add a 1 KiB PAX record to every member
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _npy(array: NDArray[Any], dtype: str, start: int, aligned: bool) -> tuple[bytes, int]:
+    """The bytes of a .npy file that begins at `start` in the shard, and how many of them are its header.
+
+    Aligned rows begin at multiples of their size, if that is a power of two, and those of a large array at a page: a
+    row of 2,048 bytes then lies in one page instead of two. The header is filled up with spaces for that.
+    """
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(dtype).max):
+        raise ValueError(f"ids {array.min()} … {array.max()} do not fit into {dtype}")
+    payload = np.ascontiguousarray(array, dtype=dtype).tobytes()
+    row_bytes = array.shape[-1] * np.dtype(dtype).itemsize
+    alignment = _NPY_HEADER_BYTES
+    if aligned and row_bytes and row_bytes & (row_bytes - 1) == 0 and row_bytes <= _PAGE_BYTES:
+        alignment = max(alignment, _PAGE_BYTES if len(payload) >= _LARGE_ARRAY_BYTES else row_bytes)
+    header_bytes = _NPY_HEADER_BYTES + -(start + _NPY_HEADER_BYTES) % alignment
+    about = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {array.shape}, }}".encode()
+    magic = b"\x93NUMPY\x01\x00" + (header_bytes - 10).to_bytes(2, "little")  # format version 1.0
+    return magic + about.ljust(header_bytes - 11) + b"\n" + payload, header_bytes

@@ -1,0 +1,108 @@
+"""Where every row of many shards lies, as arrays over their blocks: 80 bytes a block, whatever the rows.
+
+tables = RowIndex(shards, files.starts)
+blocks, places = tables.locate(np.array([7000, 3]))
+codes = tables.codes(memory, blocks, places, tables.shard_starts(blocks))
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..manifest import ShardEntry
+from .buffer_pool import BufferPool
+from .mapped_files import aligned_records, numbers, records
+
+Numbers = NDArray[np.int64]
+Memory = NDArray[np.uint8]
+
+
+class RowIndex:
+    def __init__(self, shards: list[ShardEntry], shard_starts: Numbers) -> None:
+        counts = [shard.num_blocks for shard in shards]
+        self.first_block = np.cumsum([0, *counts], dtype=np.int64)
+        self.shard_of_block = np.repeat(np.arange(len(shards)), counts)
+        self._shard_starts = shard_starts
+        self._block_rows = np.array([shard.block_rows for shard in shards], dtype=np.int64)
+        self._row_ends = np.cumsum([shard.samples for shard in shards], dtype=np.int64)
+        self.row_starts = self._row_ends - np.array([shard.samples for shard in shards], dtype=np.int64)
+        self.crc32 = np.array([crc for shard in shards for crc in shard.crc32], dtype=np.uint32)
+        self._edges = [
+            np.array([edge for shard in shards for edge in shard.block_offsets[at : at + shard.num_blocks]], np.int64)
+            for at in (0, 1)
+        ]
+        arrays = shards[0].arrays if shards else {}
+        self._starts = {
+            name: np.array([start for shard in shards for start in shard.arrays[name].blocks], dtype=np.int64)
+            for name in arrays
+        }
+        self.codes_dtype = np.dtype(arrays["codes"].dtype if shards else "<u2")
+        self.text_dtype = np.dtype(arrays["text"].dtype if shards else "<u2")
+        self._codes_bytes = arrays["codes"].stride if shards else 0
+        first_rows = shard_starts[self.shard_of_block] + self._starts["codes"] if shards else np.zeros(0)
+        self._aligned = self._codes_bytes > 0 and not (first_rows % self._codes_bytes).any()
+        self._text_bytes = arrays["text"].stride if shards else 0
+        self._text_size = "text_len" if "text_len" in arrays else "text_ptr"
+        self._size_dtype = np.dtype(arrays[self._text_size].dtype if shards else "<u4")
+
+    @property
+    def num_rows(self) -> int:
+        return int(self._row_ends[-1]) if len(self._row_ends) else 0
+
+    @property
+    def num_blocks(self) -> int:
+        return len(self.shard_of_block)
+
+    @property
+    def num_codes(self) -> int:
+        return self._codes_bytes // self.codes_dtype.itemsize
+
+    def locate(self, rows: Numbers) -> tuple[Numbers, Numbers]:
+        """The block of each row, and its place in it."""
+        shards = np.searchsorted(self._row_ends, rows, side="right")
+        blocks, places = np.divmod(rows - self.row_starts[shards], self._block_rows[shards])
+        return blocks + self.first_block[shards], places
+
+    def edges(self, block: int) -> tuple[int, int]:
+        """Where a block begins and ends in its shard."""
+        return int(self._edges[0][block]), int(self._edges[1][block])
+
+    def in_block(self, name: str, block: int) -> int:
+        """Where an array begins, counted from the start of its block."""
+        return int(self._starts[name][block] - self._edges[0][block])
+
+    def shard_starts(self, blocks: Numbers) -> Numbers:
+        """Where the shard of each block begins in the mapped addresses."""
+        starts: Numbers = self._shard_starts[self.shard_of_block[blocks]]
+        return starts
+
+    def codes(
+        self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers, recycled: BufferPool | None = None
+    ) -> NDArray[Any]:
+        """Of rows in `memory`, in which the shard of row i begins at starts[i]. `recycled` is for mapped memory."""
+        at = starts + self._starts["codes"][blocks] + places * self._codes_bytes
+        if recycled is None or not self._aligned:
+            return records(memory, at, self._codes_bytes).view(self.codes_dtype)
+        into = recycled.empty(len(at) * self._codes_bytes)
+        return aligned_records(memory, at, self._codes_bytes, into).view(self.codes_dtype)
+
+    def text_places(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[Numbers, Numbers]:
+        """As `codes`: where the caption ids of each row begin in `memory`, and how many they are."""
+        size_at = starts + self._starts[self._text_size][blocks] + places * self._size_dtype.itemsize
+        text_at = starts + self._starts["text"][blocks]
+        first = numbers(memory, size_at, self._size_dtype).astype(np.int64)
+        if self._text_size == "text_ptr":
+            lengths = numbers(memory, size_at + self._size_dtype.itemsize, self._size_dtype) - first
+            text_at += first * self._text_bytes
+        else:
+            lengths = first
+            text_at += places * self._text_bytes
+        return text_at, lengths
+
+    def text(self, memory: Memory, text_at: Numbers, lengths: Numbers) -> NDArray[Any]:
+        """Caption ids padded with 0: (n, longest)."""
+        longest = int(lengths.max(initial=0))
+        text = records(memory, text_at, longest * self.text_dtype.itemsize).view(self.text_dtype)
+        text *= np.arange(longest) < lengths[:, None]  # what was read beyond a caption's end is another's
+        return text

@@ -1,0 +1,202 @@
+"""Which pictures stand for which: best first, a picture falls only to one that stays itself.
+
+    found = leader_pass(near, rank, protected, compare)       # a NearDuplicates, over the pictures of `near`
+
+Comes in: pictures that are proposed as near one another (`Neighbours`), their rank, and `compare`, which looks at two
+of them. Goes out: of each picture its leader, and ties enough to connect all that are near. The outcome is that of
+going through the pictures one by one, best first; but all whose better neighbours are decided are decided at once, and
+only leaders are compared. So a thousand copies of one picture cost a thousand comparisons, not half a million.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .components import components
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Compare = Callable[[Ints, Ints, Ints], Floats]  # (a, b, how a is turned: −1 … 6) → difference; at most 1: near twins
+
+_PAIRS_AT_ONCE = 1_000_000  # candidates held in memory, 24 bytes each
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Pictures by number, their codes by number, and which codes are near one another."""
+
+    codes: Ints  # (n, 1) the picture's code, or (n, 8) also those of it turned and mirrored
+    near: Ints  # (m, 2) pairs of distinct codes within the radius
+    certain: Ints  # (k, 2) pairs of pictures that are twins whatever their codes
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    leader: Ints  # of each picture the kept one that it is most like; itself if it stays
+    difference: Floats  # from the leader; 0 if it stays, not a number where only the embeddings are alike
+    ties: Ints  # (t, 2) near twins: enough of them that what is near in any number of steps is connected
+
+
+def leader_pass(near: Neighbours, rank: Ints, protected: Mask, compare: Compare) -> NearDuplicates:
+    """`rank`: 0 for the best; `protected` pictures have the best ranks, always stay, and make others fall."""
+    index = _Index(near)
+    undecided = np.ones(len(rank), np.bool_)
+    leads = np.zeros(len(rank), np.bool_)
+    found = _Alike()
+    while undecided.any():
+        ready = undecided & (protected | (index.best_near(rank, undecided) >= rank))
+        leads |= ready
+        undecided &= ~ready
+        for a, b, turn in index.followers(ready):
+            worse = rank[a] < rank[b]
+            found.look(a[worse], b[worse], turn[worse], compare)
+        a, b = index.certain_followers(ready)
+        worse = rank[a] < rank[b]
+        found.add(a[worse], b[worse], np.full(worse.sum(), np.nan, np.float32))
+        fallen = found.last_round()
+        undecided[fallen] = False
+    a, b, difference = found.pairs()
+    leader, least = _nearest(a, b, difference, rank, protected)
+    ties = np.column_stack([a, b])
+    return NearDuplicates(leader, least, np.concatenate([ties, *_missing_ties(index, ties, leads, rank, compare)]))
+
+
+def _missing_ties(index: "_Index", ties: Ints, leads: Mask, rank: Ints, compare: Compare) -> list[Ints]:
+    """Ties between pictures that nothing connects yet: two that fell, to different leaders, may be near each other."""
+    label = components(len(rank), np.concatenate([ties, index.certain]))
+    found = _Alike()
+    for a, b, turn in index.followers(~leads, label):
+        worse = (rank[a] < rank[b]) & (label[a] != label[b])
+        found.look(a[worse], b[worse], turn[worse], compare)
+    a, b, _ = found.pairs()
+    return [np.column_stack([a, b]), index.certain]
+
+
+def _nearest(a: Ints, b: Ints, difference: Floats, rank: Ints, protected: Mask) -> tuple[Ints, Floats]:
+    """Of each picture the leader it falls to: a protected one before others, then the most alike, then the best."""
+    leader, least = np.arange(len(rank)), np.zeros(len(rank), np.float32)
+    falls = ~protected[b]
+    a, b, difference = a[falls], b[falls], difference[falls]
+    order = np.lexsort((rank[a], difference, ~protected[a], b))  # not a number sorts last
+    first = order[np.flatnonzero(np.diff(b[order], prepend=-1))]
+    leader[b[first]], least[b[first]] = a[first], difference[first]
+    return leader, least
+
+
+class _Alike:
+    """Pairs of leader and follower that are near twins, as they are found."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Ints, Ints, Floats]] = []
+        self._seen = 0
+
+    def look(self, a: Ints, b: Ints, turn: Ints, compare: Compare) -> None:
+        difference = compare(a, b, turn)
+        alike = difference <= 1
+        self.add(a[alike], b[alike], difference[alike])
+
+    def add(self, a: Ints, b: Ints, difference: Floats) -> None:
+        if len(a):
+            self._found.append((a, b, difference))
+
+    def last_round(self) -> Ints:
+        """The followers that were found since this was asked last."""
+        fresh, self._seen = self._found[self._seen :], len(self._found)
+        return np.concatenate([np.empty(0, np.int64), *(b for _, b, _ in fresh)])
+
+    def pairs(self) -> tuple[Ints, Ints, Floats]:
+        nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+        a, b, difference = (np.concatenate(column) for column in zip(nothing, *self._found, strict=True))
+        return a, b, difference
+
+
+class _Index:
+    """Who is near whom, code by code: a picture looks with its own code for others under any of theirs."""
+
+    def __init__(self, near: Neighbours) -> None:
+        self._codes, self.certain = near.codes, near.certain
+        num_codes = int(near.codes.max(initial=-1)) + 1
+        itself = np.arange(num_codes)
+        both = np.concatenate([near.near, near.near[:, ::-1], np.column_stack([itself, itself])])
+        self._beside = _Table(both[:, 0], both[:, 1], num_codes)  # code → codes within the radius, itself too
+        self._by_code = _Table(near.codes[:, 0], np.arange(len(near.codes)), num_codes)  # code → pictures as they are
+        twice = np.concatenate([near.certain, near.certain[:, ::-1]])
+        self._by_picture = _Table(twice[:, 0], twice[:, 1], len(near.codes))
+
+    def best_near(self, rank: Ints, undecided: Mask) -> Ints:
+        """Of each picture the best rank among undecided pictures near it, its own too."""
+        nobody = len(rank)
+        best = np.full(len(self._beside.start) - 1, nobody)
+        width = self._codes.shape[1]
+        np.minimum.at(best, self._codes[undecided].reshape(-1), np.repeat(rank[undecided], width))
+        around = np.minimum.reduceat(best[self._beside.values], self._beside.start[:-1])
+        found: Ints = around[self._codes[:, 0]]
+        if len(self.certain):
+            a, b = np.concatenate([self.certain, self.certain[:, ::-1]]).T
+            np.minimum.at(found, a[undecided[b]], rank[b[undecided[b]]])
+        return found
+
+    def followers(self, asked: Mask, label: Ints | None = None) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """(a, b, turn): `a` is asked, and its code, turned so, is near the code of `b`; in pieces of bounded size.
+
+        With `label`, codes around which all pictures have one label are passed over: nothing can be learnt there.
+        """
+        rows = np.flatnonzero(asked)
+        width = self._codes.shape[1]
+        owner = np.repeat(rows, width)
+        turn = np.tile(np.arange(width) - 1, len(rows))
+        at, code = self._beside.spread(self._codes[rows].reshape(-1))
+        owner, turn = owner[at], turn[at]
+        if label is not None:
+            mixed = self._mixed(label, owner, code)
+            owner, turn, code = owner[mixed], turn[mixed], code[mixed]
+        for piece in _pieces(self._by_code.count[code]):
+            at, b = self._by_code.spread(code[piece])
+            a = owner[piece][at]
+            other = a != b
+            yield a[other], b[other], turn[piece][at][other]
+
+    def _mixed(self, label: Ints, owner: Ints, code: Ints) -> Mask:
+        """Where some picture under `code` has another label than `owner`."""
+        num_codes = len(self._by_code.count)
+        low, high = np.full(num_codes, len(label)), np.full(num_codes, -1)
+        np.minimum.at(low, self._codes[:, 0], label)
+        np.maximum.at(high, self._codes[:, 0], label)
+        mixed: Mask = (self._by_code.count[code] > 0) & ((low[code] != label[owner]) | (high[code] != label[owner]))
+        return mixed
+
+    def certain_followers(self, asked: Mask) -> tuple[Ints, Ints]:
+        rows = np.flatnonzero(asked)
+        at, b = self._by_picture.spread(rows)
+        return rows[at], b
+
+
+class _Table:
+    """Number → several values: a ragged array."""
+
+    def __init__(self, keys: Ints, values: Ints, num_keys: int) -> None:
+        order = np.argsort(keys, kind="stable")
+        self.values = values[order]
+        self.count = np.bincount(keys, minlength=num_keys)
+        self.start = np.concatenate([[0], np.cumsum(self.count)])
+
+    def spread(self, keys: Ints) -> tuple[Ints, Ints]:
+        """Of all values of all `keys`: the place of its key in `keys`, and the value."""
+        count = self.count[keys]
+        at = np.repeat(np.arange(len(keys)), count)
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        return at, self.values[self.start[keys][at] + within]
+
+
+def _pieces(sizes: Ints) -> Iterator[slice]:
+    """Slices of `sizes` that sum to about _PAIRS_AT_ONCE; one that is larger stands alone."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
+        yield slice(start, stop)
+        start = stop

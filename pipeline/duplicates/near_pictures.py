@@ -1,0 +1,146 @@
+"""Which pictures are near-twins, and of which kept one: hashes propose, the pictures' signatures decide.
+
+    found = near_pictures(pictures, radius=4)         # a NearDuplicates (`leader_pass`)
+
+Comes in: a 64-bit code of each picture, or eight with those of it turned and mirrored; ranks; and a mapped file of
+signatures. Candidates are all pairs within the radius, by an exact join (`hamming_join`). What is proposed falls into
+components that have nothing to do with one another; some thousand pictures of whole components are a Ray task.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from ..executor.progress import progress
+from .components import components
+from .hamming_join import hamming_pairs
+from .leader_pass import NearDuplicates, Neighbours, leader_pass
+from .same_picture import difference, turned
+from .signature_file import map_signatures
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+_TASK_PICTURES = 4_000
+_STRIP_PAIRS = 4_000  # whose signatures are in memory at once: 57 MB
+_CROWD = 10_000
+_COMPARED_A_SECOND = 7_000  # of pictures that are nearly alike; clearly others go six times as fast
+
+
+@dataclass(frozen=True)
+class Pictures:
+    codes: NDArray[np.uint64]  # (n, 1) or (n, 8): as it is, then as PIL.Image.Transpose counts
+    rank: Ints  # 0 for the best
+    protected: NDArray[np.bool_]  # these have the best ranks and never fall
+    certain: Ints  # (k, 2) twins whatever their codes
+    signatures: Callable[[Ints], AbstractContextManager[Path]]  # of the pictures asked for, in a file to map
+
+
+def near_pictures(pictures: Pictures, radius: int) -> NearDuplicates:
+    """Says on standard error where very many pictures have one hash: unlike ones are compared two by two."""
+    unique, ids = np.unique(pictures.codes, return_inverse=True)
+    num_pictures, width = pictures.codes.shape
+    ids = ids.reshape(num_pictures, width)
+    _warn_of_crowds(ids[:, 0])
+    near = hamming_pairs(unique, radius)
+    if width > 1:  # two codes that both belong to turned pictures propose nothing
+        upright = np.zeros(len(unique), np.bool_)
+        upright[ids[:, 0]] = True
+        near = near[upright[near].any(axis=1)]
+    component = _components(ids, near, pictures.certain, len(unique))
+    compared = np.flatnonzero(np.bincount(component)[component] > 1)
+    compared = compared[np.argsort(component[compared], kind="stable")]
+    leader, least = np.arange(len(ids)), np.zeros(len(ids), np.float32)
+    ties = [np.empty((0, 2), np.int64)]
+    with pictures.signatures(compared) as path:
+        for rows, found in _in_tasks(pictures, ids, near, component, compared, path):
+            leader[rows], least[rows] = rows[found.leader], found.difference
+            ties.append(rows[found.ties])
+    return NearDuplicates(leader, least, np.concatenate(ties))
+
+
+def _warn_of_crowds(code: Ints) -> None:
+    most = int(np.bincount(code).max(initial=0))
+    if most > _CROWD:
+        hours = most**2 / 2 / _COMPARED_A_SECOND / 3600
+        print(
+            f"{most:,} pictures have one hash: copies are quickly told, but unlike ones would take up to {hours:,.0f} "
+            "hours of one core; if they are nearly empty, raise images.min_std or images.min_entropy",
+            file=sys.stderr,
+        )
+
+
+def _components(ids: Ints, near: Ints, certain: Ints, num_codes: int) -> Ints:
+    """Of each picture the component of what is proposed; codes are nodes behind the pictures."""
+    pictures = np.arange(len(ids))
+    belongs = np.column_stack([np.repeat(pictures, ids.shape[1]), len(ids) + ids.reshape(-1)])
+    return components(len(ids) + num_codes, np.concatenate([belongs, len(ids) + near, certain]))[: len(ids)]
+
+
+def _in_tasks(
+    pictures: Pictures, ids: Ints, near: Ints, component: Ints, compared: Ints, path: Path
+) -> list[tuple[Ints, NearDuplicates]]:
+    """Rows and what was found of them, task by task; `compared` is ordered by component."""
+    if not len(compared):
+        return []
+    number = np.cumsum(np.diff(component[compared], prepend=component[compared[0]]) != 0)
+    first = np.searchsorted(number, np.arange(number[-1] + 2))  # where each component begins
+    chunk_of_component = first[:-1] // _TASK_PICTURES
+    chunk = chunk_of_component[number]
+    chunk_of_picture = np.full(len(ids), -1)
+    chunk_of_picture[compared] = chunk
+    chunk_of_code = np.full(int(ids.max()) + 1, -1)
+    chunk_of_code[ids[compared].reshape(-1)] = np.repeat(chunk, ids.shape[1])
+    near_in = _by_chunk(chunk_of_code[near[:, 0]], near)
+    certain_in = _by_chunk(chunk_of_picture[pictures.certain[:, 0]], pictures.certain)
+    task = ray.remote(num_cpus=1)(_compare_chunk)
+    nothing = np.empty((0, 2), np.int64)
+    asked = []
+    for name, places in _by_chunk(chunk, np.arange(len(compared))).items():
+        rows = compared[places]
+        inside = Neighbours(ids[rows], near_in.get(name, nothing), _places_in(rows, certain_in.get(name, nothing)))
+        rank = np.argsort(np.argsort(pictures.rank[rows]))
+        asked.append((rows, task.remote(inside, rank, pictures.protected[rows], str(path.resolve()), int(places[0]))))
+    found = []
+    with progress("look", len(asked), "task") as advance:
+        for rows, answer in asked:
+            found.append((rows, ray.get(answer)))
+            advance()
+    return found
+
+
+def _by_chunk(chunk: Ints, values: Ints) -> dict[int, Ints]:
+    order = np.argsort(chunk, kind="stable")
+    names, starts = np.unique(chunk[order], return_index=True)
+    return dict(zip(names.tolist(), np.split(values[order], starts[1:]), strict=True)) if len(names) else {}
+
+
+def _places_in(rows: Ints, pairs: Ints) -> Ints:
+    """Numbers of pictures as places among `rows`, which holds them all."""
+    order = np.argsort(rows)
+    places: Ints = order[np.searchsorted(rows[order], pairs)]
+    return places
+
+
+def _compare_chunk(near: Neighbours, rank: Ints, protected: NDArray[np.bool_], path: str, first: int) -> NearDuplicates:
+    """`first`: where the signatures of these pictures begin in the file."""
+    codes, ids = np.unique(near.codes, return_inverse=True)
+    inside = Neighbours(ids.reshape(near.codes.shape), np.searchsorted(codes, near.near), near.certain)
+    signatures = map_signatures(path)[first : first + len(rank)]
+
+    def compare(a: Ints, b: Ints, turn: Ints) -> Floats:
+        found = np.empty(len(a), np.float32)
+        for way in np.unique(turn).tolist():
+            pairs = np.flatnonzero(turn == way)
+            for start in range(0, len(pairs), _STRIP_PAIRS):
+                strip = pairs[start : start + _STRIP_PAIRS]
+                found[strip] = difference(turned(signatures[a[strip]], way), signatures[b[strip]])
+        return found
+
+    return leader_pass(inside, rank, protected, compare)

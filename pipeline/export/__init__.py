@@ -1,0 +1,1 @@
+"""`tuwen export`: the kept pairs as ordinary WebDataset tars, with a data card."""

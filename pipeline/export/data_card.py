@@ -1,0 +1,64 @@
+"""README.md of an export: what is in it, whence it comes, what was dropped and by which rules, whom to ask.
+
+    text = data_card(manifest.document, recipe, endings=["jpg", "png"])
+
+Its head is what the Hugging Face hub reads of a data set; the rest (`data_card.md`) is for people.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ...manifests.catalogues.loader_indexes import card_head
+from ...manifests.recipe.recipe import Recipe
+from ..explain import explain
+
+_SIZES = {
+    1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M",
+    100_000_000: "10M<n<100M", 1_000_000_000: "100M<n<1B",
+}  # fmt: skip
+
+
+def data_card(document: dict[str, Any], recipe: Recipe, endings: list[str]) -> str:
+    """`document` is the export's manifest; `endings` are those of its pictures."""
+    body = _template().render(
+        name=recipe.name,
+        totals=document["totals"],
+        endings=endings,
+        original=recipe.export.pictures == "original",
+        splits=document["splits"],
+        licenses=document["licenses"],
+        steps=document["lineage"]["steps"],
+        rules=explain(recipe).strip(),
+        personal=recipe.captions.personal,
+        contact=recipe.export.contact,
+        parent=document["lineage"]["parents"][0],
+        version=document["lineage"]["tool"]["version"],
+    )
+    return "\n".join([*_head(document), "", body])
+
+
+def _head(document: dict[str, Any]) -> list[str]:
+    size = next((words for most, words in _SIZES.items() if document["totals"]["pairs"] < most), "n>1B")
+    about = ["language:", "- zh", "task_categories:", "- text-to-image", "size_categories:", f"- {size}"]
+    licenses = {_hub_license(entry["license"]) for entry in document["licenses"]}
+    names = {split: listed["shards"] for split, listed in document["splits"].items()}
+    return card_head(names, [*about, f"license: {licenses.pop() if len(licenses) == 1 else 'other'}"])
+
+
+def _hub_license(words: str) -> str:
+    """The hub knows licences by their SPDX identifier in small letters; anything else it calls `other`."""
+    return words.lower() if words.lower().startswith(("cc-", "cc0-", "apache-")) else "other"
+
+
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    pages = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    pages.filters["cell"] = _cell
+    return pages.get_template("data_card.md")
+
+
+def _cell(text: str) -> str:
+    """What people write into a licence or an attribution must not end a cell or a line."""
+    return " ".join(text.split()).replace("|", "\\|")

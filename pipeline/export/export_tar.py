@@ -1,0 +1,86 @@
+"""One tar of an export: the kept pairs of some pictures as WebDataset samples.
+
+    KEY.jpg   the picture: its bytes as they were found, or encoded anew as the recipe says
+    KEY.txt   its captions, one a line
+    KEY.json  {"key", "keys", "captions", "source", "origin", "license", "url", "width", "height", "sha256", …}
+
+Comes in: a part whose rows lie in a small Parquet file (`export`). Goes out: `PART.tar`, the same for the same rows.
+The key is that of the picture's first kept pair; `keys` has that of each caption, by which `tuwen why` finds it again.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from ...manifests.canonical import canonical_json
+from ...manifests.shards.block_shard import add_member
+from ..executor.part import Part
+from ..pictures.decode import decode
+from ..pictures.measured_pictures import read_unchanged
+
+EXPORTED = [
+    "key", "source", "origin", "offset", "bytes", "license", "url", "caption", "masked", "image_sha256", "width",
+    "height", "format", "cluster",
+]  # fmt: skip
+ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif",
+           "AVIF": "avif"}  # fmt: skip
+_JPEG_444 = 0  # chroma of full size: red on blue, as in drawings, does not blur
+
+
+def export_tar(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Raises CheckFailed if a picture has changed since it was measured."""
+    rows = pq.read_table(part.place["rows"]).to_pylist()
+    pictures, endings = 0, set()
+    with (
+        (folder / f"{part.name}.tar").open("wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for _, group in groupby(rows, key=picture_of):
+            for name, data in _members(list(group), config, part.place["roots"]):
+                add_member(tar, name, data)
+                endings.add(name.partition(".")[2])
+            pictures += 1
+    return {"pairs": len(rows), "pictures": pictures, "endings": sorted(endings - {"txt", "json"})}
+
+
+def picture_of(row: dict[str, Any]) -> tuple[str, str]:
+    """What rows share that are captions of one picture."""
+    return row["source"], row["origin"]
+
+
+def _members(rows: list[dict[str, Any]], config: dict[str, Any], roots: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    first = rows[0]
+    data = read_unchanged(Path(roots[first["source"]]), first)
+    ending, size = ENDINGS[first["format"]], (first["width"], first["height"])
+    if config["pictures"] != "original":
+        ending, size, data = _encoded(data, config)
+    captions = [row["caption"] for row in rows]
+    about = {name: first[name] for name in ("key", "source", "origin", "license", "url", "format", "cluster")}
+    about |= {"width": size[0], "height": size[1], "sha256": first["image_sha256"], "captions": captions}
+    about |= {"keys": [row["key"] for row in rows], "masked": [row["masked"] for row in rows]}
+    yield f"{first['key']}.{ending}", data
+    yield f"{first['key']}.json", canonical_json(about)
+    yield f"{first['key']}.txt", "\n".join(captions).encode()
+
+
+def _encoded(data: bytes, config: dict[str, Any]) -> tuple[str, tuple[int, int], bytes]:
+    """Upright, in sRGB on white, no larger than asked for, without EXIF: ending, size, bytes."""
+    picture = decode(data, max_pixels=1 << 62).picture
+    assert picture is not None, "it was measured, and its bytes are unchanged"
+    if config["max_side"] is not None:
+        picture.thumbnail((config["max_side"], config["max_side"]), Image.Resampling.LANCZOS)
+    options: dict[str, dict[str, Any]] = {
+        "jpeg": {"quality": config["quality"], "subsampling": _JPEG_444},
+        "webp": {"quality": config["quality"]},
+        "png": {},
+    }
+    kind = config["pictures"]
+    buffer = io.BytesIO()
+    picture.save(buffer, kind.upper(), **options[kind])
+    return ENDINGS[kind.upper()], picture.size, buffer.getvalue()

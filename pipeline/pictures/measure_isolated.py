@@ -1,0 +1,132 @@
+"""Pictures measured in a process of its own, so that a decoder's crash or hang costs one picture, not the part.
+
+    for found, measured in measure_isolated(part, config):      # found without its bytes
+        measured["problem"]                                   # "decoder_crashed", "decoder_hung"
+
+The child reads and decodes, this process writes. A child that dies is followed by another, which begins with the
+picture that killed it; when that one kills again, it is refused and the next one goes on. A hang is ended by the
+kernel: each picture has a timer of CPU seconds (ITIMER_PROF), whose signal kills whatever a decoder is doing.
+"""
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import islice
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from ..executor.part import Part
+from ..sources.source import SourceItem
+
+Measured = tuple[SourceItem, dict[str, Any]]
+
+_TRIES = 2  # a death may come from outside (a kill, a full memory): only a picture that kills twice is to blame
+
+
+def measure_isolated(part: Part, config: dict[str, Any]) -> Iterator[Measured]:
+    """`config`: max_pixels, max_seconds. Raises what reading the part raises."""
+    done, deaths, refuse = 0, 0, ""
+    while True:
+        child = _child()
+        try:
+            child.connection.send((part, config, done, refuse))
+            while (answer := child.connection.recv()) is not None:
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+                done, deaths, refuse = done + 1, 0, ""
+            return
+        except (EOFError, ConnectionError):
+            hung = child.bury() == -signal.SIGPROF
+            deaths += 1
+            refuse = "decoder_hung" if hung else "decoder_crashed" if deaths >= _TRIES else ""
+        except (
+            GeneratorExit
+        ):  # the reader stopped in the middle: what is still in the pipe is of no use to the next part
+            child.bury()
+            raise
+
+
+class _Child:
+    def __init__(self) -> None:
+        self.connection, theirs = Pipe()
+        # Found by the same names as here, wherever Ray has put the package; its numpy must not start threads.
+        paths = os.pathsep.join(dict.fromkeys([*os.environ.get("PYTHONPATH", "").split(os.pathsep), *sys.path]))
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **threads, "PYTHONPATH": paths.strip(os.pathsep)},
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        try:
+            self.connection.recv()  # it is ready: from now on its death is a picture's doing
+        except EOFError:
+            raise RuntimeError(f"the process that decodes did not start: exit code {self._process.wait()}") from None
+
+    def bury(self) -> int:
+        """End it if it lives, and say how it ended: minus the signal that killed it."""
+        self.connection.close()
+        if self._process.poll() is None and not _ended_soon(self._process):
+            self._process.kill()
+        _child.cache_clear()
+        return self._process.wait()
+
+
+def _ended_soon(process: "subprocess.Popen[bytes]") -> bool:
+    """Its end of the pipe closes a moment before its death can be seen."""
+    try:
+        process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+@cache
+def _child() -> _Child:
+    """One for each process that measures; it serves part after part, and ends when the pipe closes."""
+    child = _Child()
+    atexit.register(child.connection.close)
+    return child
+
+
+def _serve(connection: Connection) -> None:
+    connection.send("ready")
+    while True:
+        part, config, done, refuse = connection.recv()
+        try:
+            for answer in _measure(part, config, done, refuse):
+                connection.send(answer)
+            connection.send(None)
+        except ConnectionError:
+            raise
+        except Exception as error:  # the user's or ours: it is raised over there, and never blamed on a picture
+            connection.send(error)
+
+
+def _measure(part: Part, config: dict[str, Any], done: int, refuse: str) -> Iterator[Measured]:
+    from ..sources.kinds import read_part
+    from .measure_picture import measure_picture
+
+    for number, found in enumerate(islice(read_part(part), done, None)):
+        if refuse and number == 0:
+            measured = {**measure_picture(replace(found, data=None), config), "bytes": len(found.data or b"")}
+            measured["problem"] = refuse
+        else:
+            signal.setitimer(signal.ITIMER_PROF, float(config["max_seconds"]))
+            measured = measure_picture(found, config)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        yield replace(found, data=None), measured
+
+
+if __name__ == "__main__":
+    try:
+        _serve(Connection(int(sys.argv[1])))
+    except (EOFError, ConnectionError, KeyboardInterrupt):
+        os._exit(0)

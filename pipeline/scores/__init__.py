@@ -1,0 +1,1 @@
+"""Scores that a model gives to pictures, or to pictures with their captions; each is one file."""

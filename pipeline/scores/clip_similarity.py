@@ -1,0 +1,89 @@
+"""How well picture and caption go together: the cosine of a Chinese CLIP from a folder that the user gives, −1 … 1.
+
+    run_stage("similarity", similarity, parts, {"model": "sha256:…"}, out / "similarity")     # needs the extra `clip`
+
+Comes in: a part's measures, what was judged of it, and its pictures once more. Goes out: `PART.parquet` with
+`similarity`, one row a pair, null where a rule had dropped the pair before. The folder is one that transformers'
+`ChineseCLIPModel.save_pretrained` and `ChineseCLIPProcessor.save_pretrained` leave.
+"""
+
+import importlib.util
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ...manifests.canonical import sha256_of, sha256_of_file
+from ...manifests.errors import BadInput
+from ..executor.part import Part
+from ..pictures.measured_pictures import PLACE_COLUMNS, in_batches, measured_pictures
+
+SIMILARITY = pa.schema([("similarity", pa.float32())])
+_BATCH = 16
+_MAX_TOKENS = 52  # what Chinese-CLIP was trained with; longer captions are cut
+
+
+def model_hash(folder: Path) -> str:
+    """Over every file of the model. Raises BadInput when the folder, or what reads it, is not there."""
+    if importlib.util.find_spec("transformers") is None:
+        raise BadInput("similarity.model needs transformers", cure="pip install 'tuwen[clip]'")
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"similarity.model: {folder} holds no model", cure="name a folder as save_pretrained leaves it")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return sha256_of({path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
+
+
+def similarity(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    measured = pq.read_table(part.place["measures"], columns=PLACE_COLUMNS)
+    judged = pq.read_table(part.place["judged"], columns=["caption", "reason"])
+    alive = np.flatnonzero(pc.equal(judged["reason"], "").to_numpy())
+    captions = judged["caption"].take(alive).to_pylist()
+    clip = _load(part.place["model"])
+    cosines = np.full(len(measured), np.nan, np.float32)
+    pictures = measured_pictures(measured.take(alive), Path(part.place["root"]))
+    small = ((rows, clip.pixels(picture)) for rows, picture in pictures)
+    for batch in in_batches(small, _BATCH):
+        place = [number for number, (rows, _) in enumerate(batch) for _ in rows]
+        mine = [row for rows, _ in batch for row in rows]
+        cosines[alive[mine]] = clip.cosines([pixels for _, pixels in batch], place, [captions[row] for row in mine])
+    column = pa.array(cosines, mask=np.isnan(cosines))
+    pq.write_table(pa.table([column], schema=SIMILARITY), folder / f"{part.name}.parquet", compression="zstd")
+    return {"pairs": len(measured)}
+
+
+class _ChineseClip:
+    def __init__(self, folder: str) -> None:
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        import torch
+        from transformers import ChineseCLIPModel, ChineseCLIPProcessor
+
+        torch.set_num_threads(1)  # a task has one CPU, and sums depend on the number of threads
+        self._model = ChineseCLIPModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        self._model.train(False)
+        self._processor = ChineseCLIPProcessor.from_pretrained(folder, local_files_only=True)
+
+    def pixels(self, picture: Any) -> Any:
+        """(3, H, W): small already, so that a batch of large pictures is never in memory."""
+        return self._processor.image_processor(images=picture, return_tensors="pt")["pixel_values"][0]
+
+    def cosines(self, pixels: list[Any], pictures: list[int], captions: list[str]) -> np.ndarray[Any, Any]:
+        """Of each caption with the picture at its place in `pictures`."""
+        import torch
+
+        text = self._processor.tokenizer(
+            captions, padding="max_length", truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            found = self._model(pixel_values=torch.stack(pixels), **text)
+        cosines: np.ndarray[Any, Any] = (found.image_embeds[pictures] * found.text_embeds).sum(dim=1).numpy()
+        return cosines
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str) -> _ChineseClip:
+    return _ChineseClip(folder)

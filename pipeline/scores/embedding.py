@@ -1,0 +1,221 @@
+"""What a copy-detection model sees of each picture: a vector of length 1, whose cosines tell crops, borders and turns.
+
+    config = {"model": model_hash(file, size=288), "size": 288, "shape": "squash", "mean": [...], "std": [...]}
+    run_stage("embed", embed, parts, config, out / "embedding")      # place: root, measures, model, maybe judged
+
+Comes in: a part's measures, what was judged of it, its pictures once more, and a TorchScript or an ONNX file.
+Goes out: `PART.parquet` with `embedding`, one row a pair, as many float32 as the model gives; null where a rule had
+dropped the pair before, where there is no picture, and where the model gave no number.
+"""
+
+import importlib.util
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...manifests.canonical import sha256_of_file
+from ...manifests.errors import BadInput
+from ..executor.part import Part
+from ..pictures.measured_pictures import PLACE_COLUMNS, in_batches, measured_pictures
+
+TORCH_ENDINGS, ONNX_ENDING = (".pt", ".pth", ".ts"), ".onnx"
+_BATCH = 8  # a batch is always filled up to this: a model's sums may depend on how many rows it gets
+
+Floats = NDArray[np.float32]
+
+
+def model_hash(file: Path, size: int) -> str:
+    """Over the file, after a batch of noise went through it. Raises BadInput when it cannot be used."""
+    _refuse_unreadable(file)
+    sha256 = sha256_of_file(file)
+    _load(str(file), size, sha256)
+    return sha256
+
+
+def embed(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    measured = pq.read_table(part.place["measures"], columns=[*PLACE_COLUMNS, "problem"])
+    asked = pc.is_null(measured["problem"]).to_numpy()
+    if "judged" in part.place:  # not of evaluation pictures: no rule drops them
+        asked = asked & pc.equal(pq.read_table(part.place["judged"], columns=["reason"])["reason"], "").to_numpy()
+    alive = np.flatnonzero(asked)
+    _one_thread()
+    model = _load(part.place["model"], int(config["size"]), config["model"])
+    vectors = np.full((len(measured), model.width), np.nan, np.float32)
+    pictures = measured_pictures(measured.take(alive), Path(part.place["root"]))
+    for batch in in_batches(((rows, _pixels(picture, config)) for rows, picture in pictures), model.batch):
+        found = unit_vectors(model, np.stack([pixels for _, pixels in batch]))
+        for (rows, _), vector in zip(batch, found, strict=True):
+            vectors[alive[rows]] = vector
+    none = np.isnan(vectors).any(axis=1)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), model.width, mask=pa.array(none))
+    pq.write_table(pa.table({"embedding": column}), folder / f"{part.name}.parquet", compression="zstd")
+    return {"pairs": len(measured), "width": model.width}
+
+
+def unit_vectors(model: "_Model", pixels: Floats) -> Floats:
+    """(n, 3, size, size) in at most one batch → (n, d) of length 1, not a number where the model gave none."""
+    filled = np.zeros((model.batch, *pixels.shape[1:]), np.float32)
+    filled[: len(pixels)] = pixels
+    vectors = model(filled)[: len(pixels)].astype(np.float64)
+    with np.errstate(all="ignore"):  # of a vector of zeros: 0 / 0
+        unit = vectors / np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
+    unit[~np.isfinite(unit).all(axis=1)] = np.nan
+    found: Floats = unit.astype(np.float32)
+    return found
+
+
+def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tuple[Floats, NDArray[np.int64]]:
+    """Of `rows` (sorted, counted through all files) the vectors (n, d), and those rows that have one.
+
+    File by file into `target`, then mapped from it: the memory holds the vectors of one part, however large the corpus.
+    """
+    first, width, known_rows = 0, 0, [np.empty(0, np.int64)]
+    with target.open("wb") as raw:
+        for file in files:
+            column = pq.read_table(file, columns=["embedding"])["embedding"].combine_chunks()
+            here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + len(column))]
+            column, first = column.take(pa.array(here - first)), first + len(column)
+            known_rows.append(here[column.is_valid().to_numpy(zero_copy_only=False)])
+            width = column.type.list_size
+            raw.write(column.drop_null().flatten().to_numpy(zero_copy_only=False).tobytes())
+    found = np.concatenate(known_rows)
+    if not len(found):  # nothing can be mapped from an empty file
+        return np.empty((0, width), np.float32), found
+    return np.memmap(target, np.float32, "r", shape=(len(found), width)), found
+
+
+def _pixels(picture: Image.Image, config: dict[str, Any]) -> Floats:
+    """(3, size, size), as torchvision's `Resize` and `Normalize` make them of a Pillow picture."""
+    if config["shape"] == "crop":
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
+    small = picture.resize((int(config["size"]),) * 2, Image.Resampling.BILINEAR)
+    mean, std = (np.array([float(value) for value in config[name]], np.float32) for name in ("mean", "std"))
+    scaled = np.asarray(small, np.float32) / np.float32(255)
+    pixels: Floats = ((scaled - mean) / std).transpose(2, 0, 1)
+    return pixels
+
+
+class _Model(Protocol):
+    batch: int  # rows that it is always given
+    width: int  # of a vector
+
+    def __call__(self, pixels: Floats) -> Floats: ...
+
+
+@lru_cache(maxsize=1)
+def _load(file: str, size: int, sha256: str) -> _Model:
+    """Raises BadInput when it gives no vector of finite numbers for a picture of noise.
+
+    `sha256` is only remembered by: a worker outlives a run, and in the next one the file may be another.
+    """
+    model: _Model = (_Onnx if file.endswith(ONNX_ENDING) else _TorchScript)(file, size)
+    noise = np.random.default_rng(0).standard_normal((model.batch, 3, size, size), np.float32)
+    try:
+        found = model(noise)
+    except Exception as error:  # torch and onnxruntime raise whatever the model's own code raises
+        raise BadInput(
+            f"{_NAME}: {file} cannot run on pictures of {size} px: {_last_line(error)}", cure=_EXPORT
+        ) from None
+    shape = getattr(found, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != model.batch:
+        what = f"an array of shape {tuple(shape)}" if shape is not None else f"a {type(found).__name__}"
+        raise BadInput(f"{_NAME}: {file} gives {what} for {model.batch} pictures", cure=_EXPORT)
+    if not shape[1]:
+        raise BadInput(f"{_NAME}: {file} gives vectors of no dimension", cure=_EXPORT)
+    if not np.isfinite(found).all():
+        raise BadInput(f"{_NAME}: {file} gives numbers that are not finite", cure="export it in float32")
+    model.width = shape[1]
+    other_company = np.concatenate([noise[:1], 3 * noise[1:]])
+    if not np.array_equal(model(other_company)[0], found[0]):
+        model.batch = 1  # int8 models scale all pictures of a batch by the largest value of any
+    return model
+
+
+class _TorchScript:
+    batch = _BATCH
+    width = 0
+
+    def __init__(self, file: str, size: int) -> None:
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls its own format old; models such as SSCD come in no other
+            try:
+                self._model = torch.jit.load(file, map_location="cpu").float()  # type: ignore[no-untyped-call]
+            except (RuntimeError, ValueError) as error:
+                raise BadInput(f"{_NAME}: {file} is no TorchScript: {_last_line(error)}", cure=_EXPORT) from None
+            if hasattr(self._model, "training"):  # a frozen one has no such thing
+                self._model.train(False)
+
+    def __call__(self, pixels: Floats) -> Floats:
+        import torch
+
+        with torch.inference_mode():
+            found = self._model(torch.from_numpy(pixels))
+        return found.numpy() if isinstance(found, torch.Tensor) else found
+
+
+class _Onnx:
+    width = 0
+
+    def __init__(self, file: str, size: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors share no class that it exports
+            raise BadInput(f"{_NAME}: {file} is no ONNX model: {_last_line(error)}", cure=_EXPORT) from None
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(float)":
+            raise BadInput(f"{_NAME}: {file} has not one float32 input and one output", cure=_EXPORT)
+        rows, _, *sides = inputs[0].shape if len(inputs[0].shape) == 4 else [None] * 4
+        fixed = [side for side in sides if isinstance(side, int)]
+        if any(side != size for side in fixed) and len(set(fixed)) == 1 and fixed[0] >= 16:
+            raise BadInput(
+                f"{_NAME}: {file} takes pictures of {fixed[0]} px", cure=f"set `duplicates.embedding.size: {fixed[0]}`"
+            )
+        self._input = inputs[0].name
+        self.batch = rows if isinstance(rows, int) else _BATCH
+
+    def __call__(self, pixels: Floats) -> Floats:
+        found: Floats = self._session.run(None, {self._input: pixels})[0]
+        return found
+
+
+_NAME = "duplicates.embedding.model"
+_EXPORT = "export it as (n, 3, size, size) float32 in, (n, d) out, to a TorchScript or an ONNX file"
+
+
+def _refuse_unreadable(file: Path) -> None:
+    if not file.is_file():
+        raise BadInput(f"{_NAME}: {file} is no file", cure="name the model's TorchScript or ONNX file")
+    if file.suffix not in (*TORCH_ENDINGS, ONNX_ENDING):
+        endings = ", ".join((*TORCH_ENDINGS, ONNX_ENDING))
+        raise BadInput(f"{_NAME}: {file} ends in none of {endings}", cure=_EXPORT)
+    if file.suffix == ONNX_ENDING and importlib.util.find_spec("onnxruntime") is None:
+        raise BadInput(f"{_NAME}: {file.name} needs onnxruntime", cure="pip install 'tuwen[safety]', which brings it")
+
+
+def _last_line(error: Exception) -> str:
+    """Of what torch says the last line tells; the others are where in the model it happened."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _one_thread() -> None:
+    """A task has one CPU, and sums depend on the number of threads."""
+    import torch
+
+    torch.set_num_threads(1)

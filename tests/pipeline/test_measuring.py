@@ -1,0 +1,90 @@
+"""What is made of one picture: decoded, measured, or refused with the reason."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tuwen.pipeline.pictures.decode import decode
+from tuwen.pipeline.pictures.signatures import phash64, signatures
+
+from ..conftest import draw, encoded
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size, with no pixels behind it."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "empty_file"),
+        (b"not a picture at all", "not_a_picture"),
+        (b"<html>404</html>", "not_a_picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "svg"),
+        (b"<?xml version='1.0'?><svg/>", "svg"),
+        (encoded(draw("红", "圆", 60), "JPEG")[:-200], "truncated"),
+        (encoded(draw("红", "圆", 60), "PNG")[:-40], "truncated"),
+        (png_of_size(50_000, 50_000), "too_many_pixels"),
+    ],
+)
+def test_what_cannot_be_read_has_a_reason(data: bytes, problem: str) -> None:
+    assert decode(data, max_pixels=10**7).problem == problem
+
+
+@given(st.binary(max_size=300), st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]), st.integers(0, 400))
+@settings(max_examples=150, deadline=None)
+def test_no_bytes_whatever_make_the_decoder_raise(noise: bytes, kind: str, place: int) -> None:
+    data = encoded(draw("红", "圆", 60), kind)
+    decode(data[:place] + noise + data[place + len(noise) :], max_pixels=10**6)
+    decode(noise, max_pixels=10**6)
+
+
+def test_transparency_goes_onto_white_and_orientation_is_applied() -> None:
+    clear = Image.new("RGBA", (8, 4), (255, 0, 0, 0))
+    assert decode(encoded(clear, "PNG"), 10**6).picture.getpixel((0, 0)) == (255, 255, 255)  # type: ignore[union-attr]
+    sideways = Image.new("RGB", (8, 4), "red")
+    exif = sideways.getexif()
+    exif[0x0112] = 6
+    assert decode(encoded(sideways, "JPEG", exif=exif), 10**6).picture.size == (4, 8)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "CMYK", "I;16", "RGBA", "F"])
+def test_every_mode_becomes_rgb_and_keeps_its_brightness(mode: str) -> None:
+    grey = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    if mode == "I;16":
+        picture, kind = Image.fromarray((grey * 65535).astype(np.uint16)), "PNG"
+    elif mode == "F":
+        picture, kind = Image.fromarray((grey * 255).astype(np.float32)), "TIFF"
+    else:
+        picture, kind = (
+            Image.fromarray((grey * 255).astype(np.uint8)).convert(mode),
+            "TIFF" if mode in ("CMYK", "LA") else "PNG",
+        )
+    found = decode(encoded(picture, kind), 10**6).picture
+    assert found is not None
+    assert found.mode == "RGB"
+    assert abs(np.asarray(found).mean() - 127.5) < 4
+
+
+def test_phash_is_that_of_imagehash() -> None:
+    """Golden values of imagehash 4.3.2, phash(hash_size=8), for two pictures that any machine can draw."""
+    noise = Image.fromarray(np.random.default_rng(5).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    assert f"{phash64(noise):016x}" == "b5419ed46fa61e30"
+    assert f"{phash64(draw('红', '圆', 60)):016x}" == "bc3cc2d2cdcb344c"
+
+
+def test_the_hashes_of_a_turned_picture_are_those_that_it_has_once_turned(generator: np.random.Generator) -> None:
+    """But for the rounding of the scaled luminance: at most two bits of 64."""
+    noise = Image.fromarray(generator.integers(0, 256, (12, 17, 3), dtype=np.uint8))
+    picture = noise.resize((300, 200), Image.Resampling.BICUBIC)
+    said = signatures(picture)["phash64_flips"]
+    for turn in Image.Transpose:
+        assert (said[turn] ^ phash64(picture.transpose(turn))).bit_count() <= 2

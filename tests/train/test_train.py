@@ -1,0 +1,164 @@
+"""Loop, painting: the same batches and the same losses, killed or not."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tuwen.manifests.errors import BadInput, CheckFailed
+from tuwen.manifests.manifest import load_manifest
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.shards.split_reader import SplitReader
+from tuwen.manifests.verify import verify_manifest
+from tuwen.train.compare import first_difference
+from tuwen.train.generate_pictures import sample_pictures, sample_prompt
+from tuwen.train.loop import layout_of, train
+from tuwen.train.nearest import nearest_score
+from tuwen.train.optimizer import take_step
+from tuwen.train.run import open_run
+
+
+@pytest.fixture(scope="module")
+def trained(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    train(shapes[0], load_manifest(shapes[1] / "shards"), folder)
+    return folder
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
+    shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in step 2 (before any checkpoint), 7 and 11: after each the same call goes on."""
+    shards = load_manifest(shapes[1] / "shards")
+    for fatal in (2, 7, 11):
+
+        def dies(*arguments: object, fatal: int = fatal) -> object:
+            if arguments[-1] == fatal:
+                raise Killed
+            return take_step(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("tuwen.train.loop.take_step", dies)
+        with pytest.raises(Killed):
+            train(shapes[0], shards, tmp_path)
+    monkeypatch.undo()
+    run = train(shapes[0], shards, tmp_path, must_resume=True)
+    assert len(run.losses) == 12
+    assert first_difference(open_run(trained), run) is None
+    for (name, a), b in zip(
+        open_run(trained).load_model().state_dict().items(), run.load_model().state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    assert load_manifest(trained).id == load_manifest(tmp_path).id
+
+
+def test_another_run_in_the_same_folder_is_refused_and_named(shapes: tuple[Recipe, Path], trained: Path) -> None:
+    shards = load_manifest(shapes[1] / "shards")
+    other = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"seed": 1, "steps": 13})})
+    with pytest.raises(BadInput, match="settings, steps differ"):
+        train(other, shards, trained)
+    with pytest.raises(BadInput, match="nothing to resume"):
+        train(other, shards, trained / "empty", must_resume=True)
+
+
+def test_a_finished_run_is_not_trained_again(shapes: tuple[Recipe, Path], trained: Path) -> None:
+    before = (trained / "checkpoint.safetensors").read_bytes()
+    train(shapes[0], load_manifest(shapes[1] / "shards"), trained)
+    assert (trained / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_minutes_become_a_number_of_steps_that_is_written_down(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    timed = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"steps": None, "minutes": 0.01})})
+    shards = load_manifest(shapes[1] / "shards")
+    run = train(timed, shards, tmp_path)
+    assert len(run.losses) == open_run(tmp_path).document.optimizer.num_steps >= 2
+    assert train(timed, shards, tmp_path).losses == run.losses
+
+
+def test_training_learns_and_its_manifest_holds(shapes: tuple[Recipe, Path], trained: Path) -> None:
+    run = open_run(trained)
+    assert run.losses[-1]["loss"] < run.losses[0]["loss"] - 0.5
+    assert [entry["step"] for entry in run.losses] == list(range(12))
+    manifest = load_manifest(trained, "train")
+    assert list(verify_manifest(manifest)) == []
+    assert manifest.document["lineage"]["parents"] == [load_manifest(shapes[1] / "shards").id]
+    assert run.layout == layout_of(shapes[0], load_manifest(shapes[1] / "shards"))
+
+
+def test_compare_names_the_first_step_that_differs(trained: Path, tmp_path: Path) -> None:
+    run = open_run(trained)
+    for path in trained.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / "losses.jsonl").read_text().splitlines()
+    entry = json.loads(lines[5])
+    entry["loss"] = math.nextafter(entry["loss"], 0)
+    (tmp_path / "losses.jsonl").write_text("\n".join([*lines[:5], json.dumps(entry), *lines[6:]]) + "\n")
+    assert str(first_difference(run, open_run(tmp_path))).startswith("step 5: loss is")
+    (tmp_path / "losses.jsonl").write_text("\n".join(lines[:9]) + "\n")
+    assert "12 steps, the other 9" in str(first_difference(run, open_run(tmp_path)))
+
+
+def test_a_finished_run_that_was_altered_is_not_sealed_anew(
+    shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path
+) -> None:
+    for path in trained.rglob("*"):
+        if path.is_file():
+            (tmp_path / path.relative_to(trained)).parent.mkdir(exist_ok=True)
+            (tmp_path / path.relative_to(trained)).write_bytes(path.read_bytes())
+    log = tmp_path / "losses.jsonl"
+    log.write_text(log.read_text().replace('"loss": ', '"loss": 1'))
+    with pytest.raises(CheckFailed, match=r"losses.jsonl: .* instead of"):
+        train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
+
+
+def test_a_checkpoint_that_was_cut_short_is_refused(shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path) -> None:
+    for path in trained.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "manifest.json").unlink()  # as if killed just then
+    (tmp_path / "checkpoint.safetensors").write_bytes((trained / "checkpoint.safetensors").read_bytes()[:5000])
+    with pytest.raises(CheckFailed, match="not a whole checkpoint"):
+        train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
+
+
+def test_painting_gives_pictures_that_repeat_and_the_best_come_first(trained: Path, tmp_path: Path) -> None:
+    run = open_run(trained)
+    pictures, scores = sample_pictures(run, ["一个红色的圆", "蓝"], count=3, seed=0)
+    assert pictures.shape == (2, 3, 64, 64, 3)
+    again, _ = sample_pictures(run, ["蓝"], count=1, seed=0)
+    assert np.array_equal(again[0, 0], pictures[1, 0])
+    best = sample_prompt(run, "一个红色的圆", 3, 2, 0, 1.0, 200, tmp_path / "p.png")
+    assert best == sorted((round(float(score), 4) for score in scores[0]), reverse=True)[:2]
+    assert (tmp_path / "p.png").is_file()
+    with pytest.raises(BadInput, match="is empty"):
+        sample_pictures(run, ["  "], count=1, seed=0)
+
+
+def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untrained_painter(
+    shapes: tuple[Recipe, Path], trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A painter that copies the corpus scores 1: what is measured can be reached, and is not given away."""
+    recipe, folder = shapes
+    corpus, shards = load_manifest(folder / "corpus"), load_manifest(folder / "shards")
+    run = open_run(trained)
+    reader = SplitReader(shards, "train")
+    codes = {reader.meta(row)["caption"]: reader.rows(np.array([row]))[0] for row in range(len(reader))}
+
+    def copies(run: object, prompts: list[str], *more: object) -> tuple[np.ndarray, None]:
+        return np.stack(
+            [open_run(trained).image_codes.decode(codes[prompt].reshape(1, 8, 8)) for prompt in prompts]
+        ), None
+
+    honest = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
+    monkeypatch.setattr("tuwen.train.nearest.sample_pictures", copies)
+    perfect = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
+    assert perfect["own_in_5"] > 0.9
+    assert honest["own_in_5"] < perfect["own_in_5"] / 2
+    assert perfect["chance"] == pytest.approx(5 / perfect["pictures"], abs=1e-4)
