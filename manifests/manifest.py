@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .atomic import whole_file
 from .canonical import canonical_json, exact, sha256_of, sha256_of_file
+from .documents import FileEntry, License, Step
 from .environment import environment, tool
 from .errors import BadInput, CheckFailed
 from .remote.download import download, is_remote, join
@@ -90,6 +91,22 @@ class Manifest:
         return str(self.document["kind"])
 
     @cached_property
+    def files(self) -> list[FileEntry]:
+        return [FileEntry.model_validate(entry) for entry in self.document.get("files", [])]
+
+    @cached_property
+    def licenses(self) -> list[License]:
+        return [License.model_validate(entry) for entry in self.document.get("licenses", [])]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        return dict(self.document.get("totals", {}))
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        return [Step.model_validate(step) for step in self.document["lineage"].get("steps", [])]
+
+    @cached_property
     def shards(self) -> list[ShardEntry]:
         return [ShardEntry.model_validate(entry) for entry in self.document.get("shards", [])]
 
@@ -103,6 +120,7 @@ class Manifest:
 
 def new_manifest(kind: str, *, lineage: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A sealed document; floats in it become decimal strings."""
+    lineage, fields = _as_json(lineage), _as_json(fields)
     document: dict[str, Any] = exact(
         {
             "format": FORMAT,
@@ -120,6 +138,14 @@ def new_manifest(kind: str, *, lineage: dict[str, Any], **fields: Any) -> dict[s
     document["id"] = identity(document)
     document["seal"] = seal(document)
     return document
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(by_alias=True, exclude_none=True)
+    if isinstance(value, dict):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    return [_as_json(inner) for inner in value] if isinstance(value, list) else value
 
 
 def identity(document: dict[str, Any]) -> str:
@@ -142,10 +168,10 @@ def seal(document: dict[str, Any]) -> str:
     return sha256_of({key: value for key, value in document.items() if key not in elsewhere})
 
 
-def file_entry(folder: Path, name: str, **more: int) -> dict[str, Any]:
+def file_entry(folder: Path, name: str, rows: int | None = None) -> FileEntry:
     """What a manifest says of a file that is not a shard."""
     path = folder / name
-    return {"name": name, "bytes": path.stat().st_size, "sha256": sha256_of_file(path), **more}
+    return FileEntry(name=name, bytes=path.stat().st_size, sha256=sha256_of_file(path), rows=rows)
 
 
 def drop_manifest(folder: Path) -> None:

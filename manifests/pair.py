@@ -1,12 +1,11 @@
-"""The pair: one picture with one caption, its key, and the columns that every decision about it fills.
+"""The pair: one picture with one caption, its key, and what is measured of it.
 
 A key is 32 hex digits and depends on nothing but where the pair stands, so that it survives another
 order, another number of workers and another machine:
 
     pair_key("photos", "2021/cat.jpg", 0)
 
-`MEASURES` is what one decode of a picture yields; `VERDICTS` is the decision table, in which every
-pair that went in stands exactly once, kept or dropped, with the stage and the reason.
+`MEASURES` are the columns that one decode of a picture yields. What is decided of it stands in `decision_table`.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ LUMINANCE_BYTES = LUMINANCE_SIDE_PX**2
 
 SIGNATURES = 2  # counted up when a hash or a signature is made otherwise: measures of two counts cannot be compared
 
-_IDENTITY = [
+IDENTITY = [
     ("key", pa.string()),
     ("source", pa.string()),  # the name the recipe gives it
     ("origin", pa.string()),  # the place in the source: "2021/cat.jpg", or "00000.tar/000123.jpg"
@@ -30,7 +29,7 @@ _IDENTITY = [
     ("url", pa.string()),  # whence it was fetched, where that is known
     ("caption_raw", pa.string()),
 ]
-_PICTURE = [
+PICTURE = [
     ("image_sha256", pa.string()),  # of the bytes as they are in the source
     ("pixels_hash", pa.string()),  # of width, height and the upright RGB-on-white pixels
     ("phash64", pa.uint64()),
@@ -43,8 +42,8 @@ _PICTURE = [
 
 MEASURES = pa.schema(
     [
-        *_IDENTITY,
-        *_PICTURE,
+        *IDENTITY,
+        *PICTURE,
         ("phash64_flips", pa.list_(pa.uint64(), 7)),  # of it turned and mirrored, as PIL.Image.Transpose counts
         ("thumbnail", pa.binary(THUMBNAIL_BYTES)),  # upright RGB, row by row: are near pictures alike in colour?
         ("luminance", pa.binary(LUMINANCE_BYTES)),  # twice as fine: are they alike in detail?
@@ -58,25 +57,6 @@ MEASURES = pa.schema(
         ("border", pa.float32()),  # share of the area that lies in rows and columns of one colour at the edges
         ("jpeg_quality", pa.int8()),  # 1 … 100, by the quantisation tables; null when it is no JPEG
         ("problem", pa.string()),  # why there is nothing to measure: missing_picture, truncated, http_404, …
-    ]
-)
-
-VERDICTS = pa.schema(
-    [
-        *_IDENTITY,
-        ("caption", pa.string()),  # normalised, what a model is trained on
-        ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
-        *_PICTURE,
-        ("kept", pa.bool_()),
-        ("stage", pa.string()),  # where it was dropped (`pipeline.decide.STAGES`); empty if kept
-        ("reason", pa.string()),
-        ("keeper", pa.string()),  # key of the twin that was kept instead
-        ("keeper_from", pa.string()),  # the evaluation set or earlier corpus that it stands in; null: this one
-        ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
-        ("distance", pa.int32()),  # Hamming distance of its phash64 from its keeper's, or from that of `picture`
-        ("difference", pa.float32()),  # of the two pictures beside what is allowed: 1 is the most that near twins have
-        ("cosine", pa.float32()),  # of the two embeddings, where a model was named and looked at both
-        ("cluster", pa.string()),  # smallest key among all its twins; splits go by this, never by key
     ]
 )
 

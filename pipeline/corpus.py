@@ -1,118 +1,150 @@
 """`tuwen corpus`: sources → measure → judge → match → keep → the decision table and its manifest.
 
-    manifest = build_corpus(load_recipe("emoji"), out=Path("runs/emoji/corpus"))
+    manifest = build_corpus(load_recipe("emoji"), CorpusFolder(Path("runs/emoji/corpus")), StageRun())
 
-Leaves in `out`: `pictures/` (what had to be gathered: drawn or fetched), `measures/*.parquet`,
-`verdicts/*.parquet` (every pair with its verdict) and `manifest.json`. The same command goes on where a
-broken run stopped; another threshold is decided anew without decoding a picture twice.
+Leaves what `CorpusFolder` names: pictures that had to be drawn or fetched, measures, scores, the decision table with a
+verdict for every pair, and the manifest. The same command goes on where a broken run stopped; another threshold is
+decided anew without decoding a picture twice.
 """
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..manifests.atomic import sole_writer
+from ..manifests.decision_table import VERDICTS
+from ..manifests.documents import FileEntry, License, Step
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
-from ..manifests.pair import SIGNATURES, VERDICTS
+from ..manifests.pair import MEASURES, SIGNATURES
 from ..manifests.recipe.recipe import Recipe
-from ..manifests.recipe.sources import CorpusSource
+from ..manifests.recipe.sources import CorpusSource, SourceSection
+from ..manifests.run_folders import CorpusFolder
 from .check_inputs import check_inputs
 from .corpus_files.kept_pairs import kept_pairs
 from .corpus_files.verdicts import read_part
-from .decide import decide, funnel, write_contaminated, write_verdicts
+from .decide import Decisions, Measured, decide, funnel, write_contaminated, write_verdicts
 from .duplicates.cluster_shapes import ClusterRows, ClusterShapes, warning
 from .executor.part import PartResult
-from .executor.stage import run_stage
-from .open_source import open_source, remember_roots
+from .executor.stage import Stage, StageRun, run_stage
+from .open_source import open_source, write_roots
 from .pictures.measure import measure
+from .pictures.measure_isolated import MeasureConfig
 from .sources.kinds import list_parts
 from .sources.source import OpenSource
 
 
-def build_corpus(recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
+def _has_these_columns(path: Path) -> bool:
+    return bool(pq.read_schema(path).equals(MEASURES))
+
+
+MEASURE = Stage(
+    "measure", measure, ("pillow", "simplejpeg", "blake3", "numpy", "pyarrow"), is_readable=_has_these_columns
+)
+
+
+def build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manifest:
     """Raises BadInput on a source that is missing or empty, and when no pair is left."""
-    check_inputs(recipe, out)
-    with sole_writer(out):
-        return _build_corpus(recipe, out, workers)
+    check_inputs(recipe, corpus)
+    with sole_writer(corpus.path):
+        return _build_corpus(recipe, corpus, run)
 
 
-def _build_corpus(recipe: Recipe, out: Path, workers: int | None) -> Manifest:
-    sources = [open_source(source, recipe, out, workers) for source in recipe.sources]
-    gathered = [source for source in recipe.evaluation if not isinstance(source, CorpusSource)]
-    evaluation = [open_source(source, recipe, out, workers) for source in gathered]
-    remember_roots([*sources, *evaluation], out)
-    measured = measure_sources(sources, recipe, out / "measures", workers)
-    measured_evaluation = (
-        measure_sources(evaluation, recipe, out / "measures-evaluation", workers) if evaluation else []
+def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manifest:
+    evaluation_sections = [section for section in recipe.evaluation if not isinstance(section, CorpusSource)]
+    sources = [open_source(section, recipe, corpus, run) for section in recipe.sources]
+    evaluation = [open_source(section, recipe, corpus, run) for section in evaluation_sections]
+    run = replace(run, roots={source.name: source.root for source in [*sources, *evaluation]})
+    write_roots(run.roots, corpus)
+    measured = measure_sources(recipe.sources, sources, recipe, corpus.measures, run)
+    measured_evaluation: list[Measured] = []
+    if evaluation:
+        folder = corpus.evaluation_measures
+        measured_evaluation = measure_sources(evaluation_sections, evaluation, recipe, folder, run)
+    decisions = decide(recipe, measured, measured_evaluation, corpus, run)
+    drop_manifest(corpus.path)
+    files = write_verdicts(decisions.table, measured, corpus)
+    shapes = _cluster_shapes(corpus, files)
+    if large := warning(shapes):
+        print(large, file=sys.stderr)
+    steps = funnel(decisions.table)
+    contaminated = write_contaminated(decisions, corpus)
+    kept_measures = _kept_from_other_versions([*measured, *measured_evaluation, *decisions.scored])
+    manifest = save_manifest(
+        corpus.path,
+        new_manifest(
+            "corpus",
+            schema={field.name: str(field.type) for field in VERDICTS},
+            files=files,
+            lineage={
+                "recipe": recipe.document(),
+                "parents": decisions.parents,
+                "steps": steps,
+                "signatures": SIGNATURES,
+                **({"vectors": decisions.vectors} if decisions.vectors else {}),
+                **({"kept_measures": kept_measures} if kept_measures else {}),
+            },
+            licenses=_licenses(corpus, files, sources),
+            totals=_totals(decisions, shapes),
+            **({"contaminated": contaminated} if contaminated else {}),
+        ),
     )
-    roots = {source.name: source.root for source in [*sources, *evaluation]}
-    decisions = decide(recipe, measured, measured_evaluation, roots, out, workers)
-    table = decisions.table
-    drop_manifest(out)
-    files = write_verdicts(table, measured, out)
-    shapes = _cluster_shapes(out, files)
-    if warns := warning(shapes):
-        print(warns, file=sys.stderr)
-    document = new_manifest(
-        "corpus",
-        schema={field.name: str(field.type) for field in VERDICTS},
-        files=files,
-        lineage={
-            "recipe": recipe.document(),
-            "parents": decisions.parents,
-            "steps": funnel(table),
-            "signatures": SIGNATURES,
-            **({"vectors": decisions.vectors} if decisions.vectors else {}),
-        },
-        licenses=_licenses(out, files, sources),
-        totals={
-            "pairs": len(table),
-            "kept": int(pc.sum(table["kept"]).as_py() or 0),
-            "clusters": shapes.clusters,
-            "largest_cluster": max((cluster.pictures for cluster in shapes.largest), default=1),
-        },
-        **write_contaminated(decisions, out),
-    )
-    manifest = save_manifest(out, document)
-    if not document["totals"]["kept"]:
-        worst = max(document["lineage"]["steps"], key=lambda step: max(step["dropped"].values(), default=0))
-        stage, reason = worst["name"], max(worst["dropped"], key=lambda reason: worst["dropped"][reason])
-        known = stage in ("evaluation", "earlier")
-        cure = "nothing here is new; add another source" if known else "loosen that rule in the recipe"
-        raise BadInput(f"{out}: no pair is left; most fell at `{stage}` for `{reason}`", cure=cure)
+    if not manifest.totals["kept"]:
+        raise _nothing_left(corpus, steps)
     return manifest
 
 
-def _cluster_shapes(out: Path, files: list[dict[str, Any]]) -> ClusterShapes:
+def measure_sources(
+    sections: Sequence[SourceSection], sources: list[OpenSource], recipe: Recipe, out: Path, run: StageRun
+) -> list[Measured]:
+    parts = [part for pair in zip(sections, sources, strict=True) for part in list_parts(*pair)]
+    config = MeasureConfig(max_pixels=recipe.images.max_pixels, max_seconds=recipe.images.max_seconds)
+    return run_stage(MEASURE, parts, config, out, run)
+
+
+def _kept_from_other_versions(results: list[PartResult[Any]]) -> dict[str, int]:
+    """Hash of the code and libraries → how many parts `--keep-measures` took over from them."""
+    return dict(sorted(Counter(result.kept_from for result in results if result.kept_from).items()))
+
+
+def _totals(decisions: Decisions, shapes: ClusterShapes) -> dict[str, int]:
+    return {
+        "pairs": len(decisions.table),
+        "kept": int(pc.sum(decisions.table["kept"]).as_py() or 0),
+        "clusters": shapes.clusters,
+        "largest_cluster": max((cluster.pictures for cluster in shapes.largest), default=1),
+    }
+
+
+def _nothing_left(corpus: CorpusFolder, steps: list[Step]) -> BadInput:
+    worst = max(steps, key=lambda step: max(step.dropped.values(), default=0))
+    reason = max(worst.dropped, key=lambda reason: worst.dropped[reason])
+    is_known = worst.name in ("evaluation", "earlier")
+    cure = "nothing here is new; add another source" if is_known else "loosen that rule in the recipe"
+    return BadInput(f"{corpus.path}: no pair is left; most were dropped at `{worst.name}` for `{reason}`", cure=cure)
+
+
+def _cluster_shapes(corpus: CorpusFolder, files: list[FileEntry]) -> ClusterShapes:
     rows = ClusterRows()
     for entry in files:
-        rows.add(read_part(out, entry, ["key", "cluster", "phash64", "pixels_hash"]))
+        rows.add(read_part(corpus.path, entry, ["key", "cluster", "phash64", "pixels_hash"]))
     return rows.shapes()
 
 
-def measure_sources(sources: list[OpenSource], recipe: Recipe, out: Path, workers: int | None) -> list[PartResult]:
-    parts = [part for source in sources for part in list_parts(source)]
-    config = {"max_pixels": recipe.images.max_pixels, "max_seconds": recipe.images.max_seconds}
-    return run_stage("measure", measure, parts, config, out, workers=workers)
-
-
-def _licenses(out: Path, files: list[dict[str, Any]], sources: list[OpenSource]) -> list[dict[str, Any]]:
+def _licenses(corpus: CorpusFolder, files: list[FileEntry], sources: list[OpenSource]) -> list[License]:
     """Who must be named for what was kept, and for how many pairs; a source may have pictures of several licences."""
     kept: Counter[tuple[str, str]] = Counter()
-    for table in kept_pairs(out, files, ["source", "license"]):
+    for table in kept_pairs(corpus.path, files, ["source", "license"]):
         counts = table.group_by(["source", "license"]).aggregate([([], "count_all")])
         kept.update({(row["source"], row["license"]): row["count_all"] for row in counts.to_pylist()})
     return [
-        {
-            "source": source.name,
-            "license": words,
-            "attribution": source.attribution,
-            "samples": kept[source.name, words],
-        }
+        License(source=source.name, license=words, attribution=source.attribution, samples=kept[source.name, words])
         for source in sources
         for words in sorted({words for name, words in kept if name == source.name} or {source.license})
     ]

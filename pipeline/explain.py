@@ -17,6 +17,7 @@ from rich.cells import cell_len
 from ..manifests.pair import MEASURES
 from ..manifests.recipe.presets import CAPTIONS, IMAGES, PRESETS, Rules
 from ..manifests.recipe.recipe import Recipe
+from .scores.scores import asked_scores
 
 _WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
 _NO_LIMIT = 1_000_000  # a default maximum of this or more limits nothing
@@ -87,9 +88,7 @@ def explain(recipe: Recipe) -> str:
 def _measured(recipe: Recipe) -> list[str]:
     """Every picture is decoded once, and these are written down; rules only read them."""
     columns = MEASURES.names[MEASURES.names.index("image_sha256") :]
-    nsfw = ["nsfw"] if recipe.images.resolved().max_nsfw is not None else []
-    similarity = ["similarity"] if recipe.similarity.model else []
-    return [*columns, *nsfw, *similarity, *(["embedding"] if recipe.duplicates.embedding.model else [])]
+    return [*columns, *(score.name for score in asked_scores(recipe))]
 
 
 def _is_off(rule: str, value: Any) -> bool:

@@ -1,23 +1,25 @@
 """Decide what can be decided of a pair alone: was it fetched, was it read, is the picture fit, is the caption fit.
 
-    run_stage("judge", judge, parts, {"captions": …, "images": …, "words": None}, out=work / "judged")
+    run_stage(JUDGE, parts, judge_config(recipe), corpus.judged, run)
 
-Comes in: a part's measures, and its NSFW scores where a rule asks. Goes out: `PART.parquet` with `key, caption, masked,
-stage, reason` in the same order. No picture is decoded: another threshold costs a second read of the tables.
+Comes in: a part's measures, its scores that rules read, and the user's word list. Goes out: `PART.parquet` with `key,
+caption, masked, stage, reason` in the same order. No picture is decoded: another threshold costs a second read of the
+tables.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..manifests.recipe.rules import Captions, Images
 from .captions.clean_caption import CaptionCleaner
 from .captions.words import read_words
 from .executor.part import Part
-from .fetch.problems import is_of_fetching
 from .pictures.picture_rules import picture_problem
+
+if TYPE_CHECKING:  # they come resolved: how a preset words its sources changes no verdict
+    from ..manifests.recipe.rules import Captions, Images
 
 JUDGED = pa.schema(
     [
@@ -35,27 +37,45 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def judge(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    words = read_words(Path(part.place["words"])) if "words" in part.place else []
-    cleaner = CaptionCleaner(Captions.model_validate(config["captions"]).resolved(), words)
-    images = Images.model_validate(config["images"]).resolved()
-    table = pq.read_table(part.place["measures"], columns=_COLUMNS)
-    if "nsfw" in part.place:
-        table = table.append_column("nsfw", pq.read_table(part.place["nsfw"])["nsfw"])
-    judged = [judge_pair(row, cleaner, images) for row in table.to_pylist()]
+class Verdict(TypedDict):
+    """A row of JUDGED: stage and reason are empty where no rule speaks against the pair."""
+
+    key: str
+    caption: str
+    masked: str
+    stage: str
+    reason: str
+
+
+class JudgeConfig(TypedDict):
+    captions: "Captions"  # resolved
+    images: "Images"  # resolved
+    fetch_reasons: list[str]  # problems that belong to the stage `fetch` if no byte of the picture is there
+
+
+def judge(part: Part[None], config: JudgeConfig, folder: Path) -> dict[str, int]:
+    words = read_words(part.input_path("words")) if "words" in part.inputs else []
+    cleaner = CaptionCleaner(config["captions"], words)
+    fetch_reasons = frozenset(config["fetch_reasons"])
+    table = pq.read_table(part.input_path("measures"), columns=_COLUMNS)
+    for name in sorted(part.inputs.keys() - {"measures", "words"}):
+        table = table.append_column(name, pq.read_table(part.input_path(name))[name])
+    judged = [judge_pair(row, cleaner, config["images"], fetch_reasons) for row in table.to_pylist()]
     pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", compression="zstd")
     return {"pairs": len(judged)}
 
 
-def judge_pair(row: dict[str, Any], cleaner: CaptionCleaner, images: Images) -> dict[str, str]:
-    """The first rule that speaks against the pair names its stage and its reason."""
+def judge_pair(
+    row: dict[str, Any], cleaner: CaptionCleaner, images: "Images", fetch_reasons: frozenset[str]
+) -> Verdict:
+    """The first rule that speaks against the pair names its stage and its reason. `row` is one of the measures."""
     cleaned = cleaner(row["caption_raw"])
-    verdict = {"key": row["key"], "caption": cleaned.caption, "masked": cleaned.masked, "stage": "", "reason": ""}
+    stage, reason = "", ""
     if problem := row["problem"]:
-        fetching = row["image_sha256"] is None and is_of_fetching(problem)
-        return verdict | {"stage": "fetch" if fetching else "read", "reason": problem}
-    if reason := picture_problem(row, images):
-        return verdict | {"stage": "picture", "reason": reason}
-    if cleaned.reason:
-        return verdict | {"stage": "caption", "reason": cleaned.reason}
-    return verdict
+        is_fetching = problem in fetch_reasons or problem.startswith("http_")
+        stage, reason = ("fetch" if row["image_sha256"] is None and is_fetching else "read"), problem
+    elif problem := picture_problem(row, images):
+        stage, reason = "picture", problem
+    elif cleaned.reason:
+        stage, reason = "caption", cleaned.reason
+    return Verdict(key=row["key"], caption=cleaned.caption, masked=cleaned.masked, stage=stage, reason=reason)

@@ -11,10 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..manifests.decision_table import VERDICTS
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest
-from ..manifests.pair import MEASURES, VERDICTS
+from ..manifests.pair import MEASURES
+from ..manifests.run_folders import CorpusFolder
 from .corpus_files.verdicts import verdict_parts
+from .load_recipe import recorded_recipe
+from .scores.scores import asked_scores
 
 _NOT_TO_READ = ("phash64_flips", "thumbnail", "luminance", "problem")
 _MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, *_NOT_TO_READ)]
@@ -45,8 +49,9 @@ def _rows(corpus: Manifest, asked: Any) -> Iterator[dict[str, Any]]:
 
 
 def _readable(corpus: Manifest, file: str, table: pa.Table, places: list[int]) -> Iterator[dict[str, Any]]:
-    measured = pq.read_table(corpus.folder / "measures" / file, columns=_MEASURED).take(places).to_pylist()
-    scores = {name: pq.read_table(corpus.folder / name / file)[name] for name in _scores(corpus)}
+    folder = CorpusFolder(corpus.folder)
+    measured = pq.read_table(folder.measures / file, columns=_MEASURED).take(places).to_pylist()
+    scores = {name: pq.read_table(folder.score(name) / file)[name] for name in _scores(corpus)}
     for place, row, more in zip(places, table.take(places).to_pylist(), measured, strict=True):
         verdict = "kept" if row["kept"] else f"dropped at {row['stage']}: {row['reason']}"
         row["phash64"] = None if row["phash64"] is None else f"{row['phash64']:016x}"
@@ -54,7 +59,6 @@ def _readable(corpus: Manifest, file: str, table: pa.Table, places: list[int]) -
 
 
 def _scores(corpus: Manifest) -> list[str]:
-    """Those that this corpus was decided by: others may lie there from an earlier recipe."""
-    recipe = corpus.document["lineage"]["recipe"]
-    asked = {"nsfw": recipe["images"]["max_nsfw"], "similarity": recipe["similarity"]["model"]}
-    return [name for name, rule in asked.items() if rule is not None]
+    """The scores that this corpus was decided by: others may lie there from an earlier recipe."""
+    recipe = recorded_recipe(corpus.document["lineage"]["recipe"])
+    return [score.name for score in asked_scores(recipe) if score.column is not None]

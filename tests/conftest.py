@@ -14,11 +14,12 @@ from PIL import Image, ImageDraw
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does; before torch is imported
 
 from tuwen.manifests.manifest import Manifest
-from tuwen.manifests.recipe.recipe import Recipe, load_recipe
-from tuwen.pipeline.corpus import build_corpus
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.run_folders import TEXT_MODEL
 from tuwen.pipeline.executor.ray_cluster import start_cluster, stop_cluster
-from tuwen.tokenize.train_tokenizers import train_tokenizers
-from tuwen.tokenize.write_shards import TEXT_MODEL, write_shards
+from tuwen.pipeline.load_recipe import load_recipe
+
+from .stages import build_corpus, train_tokenizers, write_shards
 
 COLOURS = {
     "红": (220, 40, 40),

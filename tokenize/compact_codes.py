@@ -20,11 +20,11 @@ from safetensors.torch import load, save
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, sha256_of
 from ..manifests.errors import BadInput
+from ..manifests.run_folders import ImageTokenizerFolder
 from .compact_vq import PATCH_PX, CompactVQ, CompactVQConfig
-from .image_codes import TOKENIZER_FILES, Codes, ImageTokenizerIdentity, Pictures
+from .image_codes import Codes, ImageTokenizerIdentity, Pictures
 
 SIDE_PX = 64
-WEIGHTS, CONFIG = TOKENIZER_FILES
 
 
 class CompactCodes:
@@ -42,17 +42,17 @@ class CompactCodes:
 
 def save_compact_vq(folder: Path, model: CompactVQ) -> None:
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in model.state_dict().items()}
-    with whole_file(folder / WEIGHTS) as temporary:
+    with whole_file(ImageTokenizerFolder(folder).weights) as temporary:
         temporary.write_bytes(save(tensors))
-    with whole_file(folder / CONFIG) as temporary:
+    with whole_file(ImageTokenizerFolder(folder).config) as temporary:
         temporary.write_bytes(canonical_json(_config_document(model.config)) + b"\n")
 
 
 def open_compact_vq(folder: Path) -> CompactCodes:
     """Raises BadInput when the folder does not hold what `save_compact_vq` writes."""
     try:
-        document = json.loads((folder / CONFIG).read_bytes())
-        weights = (folder / WEIGHTS).read_bytes()
+        document = json.loads((ImageTokenizerFolder(folder).config).read_bytes())
+        weights = (ImageTokenizerFolder(folder).weights).read_bytes()
         config = CompactVQConfig.model_validate(document["model"])
         model = CompactVQ(config)
         model.load_state_dict(load(weights))

@@ -17,23 +17,23 @@ from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, exact
 from ..manifests.manifest import Manifest
 from ..manifests.recipe.recipe import Recipe
+from ..manifests.run_folders import CorpusFolder, ShardsFolder
 from ..manifests.shards.split_reader import SplitReader
 from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
 from ..pipeline.executor.progress import progress
 from ..pipeline.open_source import picture_roots
 from .crops import PLAN_COLUMNS, cropped
-from .image_codes import Codes, ImageCodes, Pictures, open_image_codes
+from .image_codes import Codes, ImageCodes, Pictures
+from .open_image_codes import open_image_codes
 from .quality import psnr
-from .write_shards import IMAGE_TOKENIZER_FOLDER
-
-MEASURED, SHEET = "reconstruction.json", "reconstruction.png"
 
 _MOST_PICTURES = 1000  # judged; a validation split may hold millions
 _SHEET_COLUMNS = 16
 
 
 def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -> dict[str, Any]:
-    image_codes = open_image_codes((shards.folder / IMAGE_TOKENIZER_FOLDER).resolve())
+    folder = ShardsFolder(shards.folder)
+    image_codes = open_image_codes(folder.image_tokenizer.resolve())
     split = "validation" if shards.document["splits"]["validation"]["samples"] else "train"
     reader = SplitReader(shards, split)
     rows = np.linspace(0, len(reader) - 1, min(len(reader), _MOST_PICTURES)).astype(np.int64)
@@ -46,8 +46,8 @@ def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -
         **psnr(original, restored),
         **codebook_use(shards, image_codes.identity.codebook),
     }
-    _save_sheet(shards.folder / SHEET, original, restored)
-    with whole_file(shards.folder / MEASURED) as temporary:
+    _save_sheet(folder.reconstruction_sheet, original, restored)
+    with whole_file(folder.reconstruction) as temporary:
         temporary.write_bytes(canonical_json(exact(measured)) + b"\n")
     return measured
 
@@ -75,7 +75,7 @@ def _originals(recipe: Recipe, corpus: Manifest, keys: list[str], image_codes: I
     kept = read_kept_pairs(corpus, PLAN_COLUMNS)
     place = {key: number for number, key in enumerate(kept["key"].to_pylist())}
     rows = kept.take([place[key] for key in keys]).to_pylist()
-    roots = {name: str(root) for name, root in picture_roots(recipe, corpus.folder).items()}
+    roots = picture_roots(recipe, CorpusFolder(corpus.folder))
     pictures = []
     with progress("reconstruct", len(rows), "picture") as advance:
         for picture, _ in cropped(rows, roots, image_codes.identity.side_px):

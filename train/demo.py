@@ -1,6 +1,6 @@
 """`tuwen demo`: the whole flow on the real emoji corpus, phase by phase, and the page that shows it.
 
-    report, scores = run_demo(load_recipe("emoji"), Path("runs/emoji"))
+    report, scores = run_demo(load_recipe("emoji"), RunFolder(Path("runs/emoji")), StageRun())
 
 Each phase is the function that its own command calls; what a broken demo had done, the next one finds done.
 """
@@ -16,15 +16,17 @@ from ..manifests.canonical import canonical_json, exact
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.recipe.recipe import Recipe
+from ..manifests.run_folders import RunFolder
 from ..manifests.verify import verify_manifest
 from ..pipeline.corpus import build_corpus
 from ..pipeline.corpus_files.verdicts import read_verdicts
 from ..pipeline.executor.footprint import Footprint
 from ..pipeline.executor.ray_cluster import stop_cluster
+from ..pipeline.executor.stage import StageRun
 from ..pipeline.report.report import write_report
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers
-from ..tokenize.write_shards import TEXT_MODEL, write_shards
+from ..tokenize.write_shards import write_shards
 from .generate_pictures import sample_pictures, save_grid
 from .loop import train
 from .nearest import nearest_score
@@ -39,7 +41,7 @@ JUDGED_CAPTIONS = 200
 TEMPERATURE, TOP_K = 0.25, 200
 
 
-def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Path, dict[str, Any]]:
+def run_demo(recipe: Recipe, folder: RunFolder, run: StageRun) -> tuple[Path, dict[str, Any]]:
     """Returns the report and the numbers that the demo ends with."""
     times: list[dict[str, Any]] = []
 
@@ -50,25 +52,26 @@ def run_demo(recipe: Recipe, out: Path, workers: int | None = None) -> tuple[Pat
         times.append({"phase": name, "seconds": footprint.seconds, "peak_mb": footprint.peak_mb})
         return result
 
-    corpus: Manifest = phase("corpus", lambda: build_corpus(recipe, out / "corpus", workers))
-    phase("caption ids", lambda: train_tokenizers(recipe, corpus, out / "tokenizer", ("text",), workers))
+    corpus: Manifest = phase("corpus", lambda: build_corpus(recipe, folder.corpus, run))
+    phase("caption ids", lambda: train_tokenizers(recipe, corpus, folder.tokenizer, run, ("text",)))
     shards: Manifest = phase(
-        "tokenize", lambda: write_shards(recipe, corpus, out / "tokenizer" / TEXT_MODEL, out / "shards", workers)
+        "tokenize", lambda: write_shards(recipe, corpus, folder.tokenizer.text_model, folder.shards, run)
     )
     stop_cluster()  # its idle processes would take turns with the trainer
     measured = phase("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
     phase("verify", lambda: _verify(shards))
-    run: Run = phase("train", lambda: train(recipe, shards, out / "train"))
-    phase("paint", lambda: sample_prompts(run, corpus))
-    nearest = phase("judge", lambda: judge(run, corpus, shards, recipe))
-    _write_json(out / "times.json", _longest(times, out / "times.json"))
+    trained: Run = phase("train", lambda: train(recipe, shards, folder.train.path))
+    phase("paint", lambda: sample_prompts(trained, corpus))
+    nearest = phase("judge", lambda: judge(trained, corpus, shards, recipe))
+    _write_json(folder.times, _longest(times, folder.times))
     scores = {
         "pairs": corpus.document["totals"]["pairs"], "kept": corpus.document["totals"]["kept"],
-        "psnr_mean_db": measured["psnr_mean_db"], "steps": len(run.losses), "nats_per_code": run.losses[-1]["codes"],
+        "psnr_mean_db": measured["psnr_mean_db"], "steps": len(trained.losses),
+        "nats_per_code": trained.losses[-1]["codes"],
         "nearest": nearest, "seconds": round(sum(time["seconds"] for time in times), 1),
         "peak_mb": max(time["peak_mb"] for time in times),
     }  # fmt: skip
-    return write_report(out), scores
+    return write_report(folder), scores
 
 
 def _longest(times: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:

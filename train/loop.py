@@ -21,13 +21,12 @@ from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, file_entry, load_manifest, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe, Train
+from ..manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL, TOKENIZER_FILES
 from ..manifests.verify import verify_manifest
 from ..pipeline.executor.progress import progress
 from ..pipeline.executor.ray_cluster import usable_cpus
-from ..tokenize.image_codes import TOKENIZER_FILES
 from ..tokenize.precision import autocast, matmul_dtype
 from ..tokenize.sequence import SequenceLayout, compact_layout
-from ..tokenize.write_shards import IMAGE_TOKENIZER_FOLDER, TEXT_MODEL
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .model import Transformer
 from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
@@ -234,7 +233,7 @@ def _loss_log(run: Run, start: int) -> Any:
 def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
     checkpoint = load_checkpoint(run.folder / CHECKPOINT)
     assert checkpoint is not None
-    names = [RUN, LOSSES, CHECKPOINT, TEXT_MODEL, *(f"{IMAGE_TOKENIZER_FOLDER}/{name}" for name in TOKENIZER_FILES)]
+    names = [RUN, LOSSES, CHECKPOINT, TEXT_MODEL, *(f"{IMAGE_TOKENIZER}/{name}" for name in TOKENIZER_FILES)]
     document = new_manifest(
         "train",
         files=[file_entry(run.folder, name) for name in names],

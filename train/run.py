@@ -19,10 +19,11 @@ from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, exact
 from ..manifests.errors import BadInput
 from ..manifests.manifest import Manifest
+from ..manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL
 from ..tokenize.caption_ids import CaptionIds
-from ..tokenize.image_codes import ImageCodes, open_image_codes
+from ..tokenize.image_codes import ImageCodes
+from ..tokenize.open_image_codes import open_image_codes
 from ..tokenize.sequence import SequenceLayout
-from ..tokenize.write_shards import IMAGE_TOKENIZER_FOLDER, TEXT_MODEL
 from .checkpoint import load_checkpoint
 from .model import Transformer
 from .optimizer import OptimizerConfig
@@ -60,7 +61,7 @@ class Run:
 
     @property
     def image_codes(self) -> ImageCodes:
-        return open_image_codes(self.folder / IMAGE_TOKENIZER_FOLDER)
+        return open_image_codes(self.folder / IMAGE_TOKENIZER)
 
     @property
     def losses(self) -> list[dict[str, Any]]:
@@ -82,7 +83,7 @@ def begin_run(folder: Path, shards: Manifest, document: RunDocument) -> Run:
     """Write down what the run is before its first step, with the tokenizers that its codes are made of."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(shards.folder / TEXT_MODEL, folder / TEXT_MODEL)
-    shutil.copytree(shards.folder / IMAGE_TOKENIZER_FOLDER, folder / IMAGE_TOKENIZER_FOLDER, dirs_exist_ok=True)
+    shutil.copytree(shards.folder / IMAGE_TOKENIZER, folder / IMAGE_TOKENIZER, dirs_exist_ok=True)
     with whole_file(folder / RUN) as temporary:
         temporary.write_bytes(canonical_json(exact(document.model_dump())) + b"\n")
     return Run(folder, document)

@@ -3,7 +3,7 @@
 A YAML file (or the name of one that is shipped) comes in, a frozen `Recipe` goes out; unknown keys and
 bad values are refused with the file, the key, the value and the cure.
 
-    recipe = load_recipe("emoji", overrides=["train.minutes=4"])
+    recipe = read_recipe("emoji", kinds, overrides=["train.minutes=4"])     # kinds: those of `pipeline.load_recipe`
     recipe.document()     # every default named, no floats: what a manifest records
 """
 
@@ -13,22 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
 
 from ..canonical import exact
 from ..errors import BadInput
 from ..order.shuffle import Shuffle
 from .rules import Captions, Duplicates, Images, Similarity
 from .section import Name, Section, Share
-from .sources import (
-    CorpusSource,
-    EmojiSource,
-    FolderSource,
-    ParquetSource,
-    Source,
-    UrlsSource,
-    WebDatasetSource,
-)
+from .sources import CorpusSource, SourceKinds, SourceSection
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -106,17 +98,15 @@ class Train(Section):
 
 class Recipe(Section):
     name: Name
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[SerializeAsAny[SourceSection]], Field(min_length=1)]
     captions: Captions = Captions()
     images: Images = Images()
     similarity: Similarity = Similarity()
     duplicates: Duplicates = Duplicates()
-    evaluation: list[Source | CorpusSource] = Field(
-        default=[]
-    )  # pictures near any of these are dropped from the corpus
-    earlier: list[str] = Field(
-        default=[]
-    )  # folders of corpora built before: what is near their kept pictures is dropped
+    # Pictures that are near any of these are dropped from the corpus.
+    evaluation: list[SerializeAsAny[SourceSection]] = Field(default=[])
+    # Folders of corpora built before: what is near their kept pictures is dropped.
+    earlier: list[str] = Field(default=[])
     split: Split = Split()
     export: Export = Export()
     tokenize: Tokenize = Tokenize()
@@ -142,9 +132,9 @@ class Recipe(Section):
         return exact(self.model_copy(update=said).model_dump(mode="json"))  # type: ignore[no-any-return]
 
 
-def recorded_recipe(lineage: dict[str, Any], overrides: list[str] | None = None) -> Recipe:
-    """The recipe in a manifest's lineage, with some keys changed. Its relative paths mean nothing any more."""
-    return _recipe("the recipe of the manifest", _with_new_names(lineage["recipe"]), overrides)
+def recorded_recipe(document: Any, kinds: SourceKinds, overrides: list[str] | None = None) -> Recipe:
+    """The recipe that a manifest recorded, with some keys changed. Its relative paths mean nothing any more."""
+    return _recipe("the recipe of the manifest", _with_new_names(document), kinds, overrides)
 
 
 def _with_new_names(document: Any, section: str = "") -> Any:
@@ -156,7 +146,7 @@ def _with_new_names(document: Any, section: str = "") -> Any:
     return {RENAMED.get((section, key), key): _with_new_names(value, key) for key, value in document.items()}
 
 
-def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+def read_recipe(name_or_path: str, kinds: SourceKinds, overrides: list[str] | None = None) -> Recipe:
     """Raises BadInput on a missing file, broken YAML, an unknown key or a bad value."""
     path = _find(name_or_path)
     try:
@@ -167,18 +157,38 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         ) from None
     if not isinstance(document, dict):
         raise BadInput(f"{path}: not a recipe", cure="a recipe is a mapping with `name:` and `sources:`")
-    recipe = _recipe(str(path), document, overrides)
+    recipe = _recipe(str(path), document, kinds, overrides)
     recipe._base = path.parent.resolve()
     return recipe
 
 
-def _recipe(where: str, document: dict[str, Any], overrides: list[str] | None) -> Recipe:
+def _recipe(where: str, document: dict[str, Any], kinds: SourceKinds, overrides: list[str] | None) -> Recipe:
     for override in overrides or []:
         _override(document, override)
+    kinds_of: dict[str, SourceKinds] = {"sources": kinds, "evaluation": {**kinds, "corpus": CorpusSource}}
+    sections = {
+        name: [_source(where, f"{name}.{number}", value, of) for number, value in enumerate(document[name])]
+        for name, of in kinds_of.items()
+        if isinstance(document.get(name), list)
+    }
     try:
-        return Recipe.model_validate(document)
+        return Recipe.model_validate({**document, **sections})
     except ValidationError as error:
-        raise _refusal(where, error) from None
+        raise _refusal(where, error, Recipe) from None
+
+
+def _source(where: str, key: str, value: Any, kinds: SourceKinds) -> SourceSection:
+    """One source, read as its kind says. `key` is where it stands in the recipe: "sources.0"."""
+    known = ", ".join(sorted(kinds))
+    if not isinstance(value, dict):
+        raise BadInput(f"{where}: `{key}` is {value!r}", cure="write a source as {name: …, kind: …, path: …}")
+    if value.get("kind") not in kinds:
+        raise BadInput(f"{where}: `{key}.kind` is {value.get('kind')!r}", cure=f"say one of {known}")
+    section = kinds[value["kind"]]
+    try:
+        return section.model_validate(value)
+    except ValidationError as error:
+        raise _refusal(where, error, section, f"{key}.") from None
 
 
 def _find(name_or_path: str) -> Path:
@@ -210,15 +220,17 @@ def _override(document: dict[str, Any], override: str) -> None:
         raise BadInput(f"--set {override}: there is no such place in the recipe", cure="check the path") from None
 
 
-def _refusal(path: str, error: ValidationError) -> BadInput:
+def _refusal(path: str, error: ValidationError, model: type[Section], prefix: str = "") -> BadInput:
+    """`model` is what was validated, and `prefix` where it stands in the recipe."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    location = first["loc"]
+    where = prefix + ".".join(str(part) for part in location)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden" and (renamed := RENAMED.get(_key(first["loc"]))):
+    if first["type"] == "extra_forbidden" and (renamed := RENAMED.get(_key(location))):
         return BadInput(f"{path}: the key `{where}` has another name now{more}", cure=f"write `{renamed}`")
     if first["type"] == "extra_forbidden":
-        known = _keys_beside(first["loc"])
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        known = _keys_beside(model, location)
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
         cure = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}"
         return BadInput(f"{path}: unknown key `{where}`{more}", cure=cure)
     if first["type"] == "missing":
@@ -234,15 +246,10 @@ def _key(location: tuple[str | int, ...]) -> tuple[str, str]:
     return section, key
 
 
-def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
-    """The keys that a recipe knows at the place of `location`."""
-    model: Any = Recipe
-    kinds = {"folder": FolderSource, "webdataset": WebDatasetSource, "parquet": ParquetSource, "urls": UrlsSource,
-             "emoji": EmojiSource, "corpus": CorpusSource}  # fmt: skip
+def _keys_beside(model: type[Section], location: tuple[str | int, ...]) -> list[str]:
+    """The keys that `model` knows at the place of `location`."""
     for part in location[:-1]:
-        if part in kinds:
-            model = kinds[str(part)]
-        elif isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            model = annotation if isinstance(annotation, type) and issubclass(annotation, Section) else model
+        field = model.model_fields.get(str(part))
+        if field and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            model = field.annotation
     return sorted(model.model_fields)

@@ -11,7 +11,6 @@ the same rows always give the same bytes.
 """
 
 import hashlib
-import io
 import json
 import tarfile
 import zlib
@@ -28,6 +27,7 @@ from ..atomic import whole_file
 from ..canonical import canonical_json, sha256_of_file
 from ..errors import BadInput, CheckFailed
 from ..manifest import ShardEntry
+from .tar_member import add_member
 
 HEADER = "__shard__"  # without a suffix, which would make it a sample for webdataset
 _NPY_HEADER_BYTES = 128  # at least; as np.save writes it for small arrays
@@ -184,14 +184,6 @@ def read_lone_shard(path: Path) -> ShardEntry:
     header = read_header(path)
     facts = {name: header[name] for name in ("samples", "layout", "block_rows", "arrays")}
     return entry_of(path.name, path, facts, header["block_offsets"], "unknown", {})
-
-
-def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    info.mode = 0o444
-    info.mtime = 0  # an integer: a float would add a 1 KiB PAX record to every member
-    tar.addfile(info, io.BytesIO(data))
 
 
 def _npy(array: NDArray[Any], dtype: str, start: int, aligned: bool) -> tuple[bytes, int]:

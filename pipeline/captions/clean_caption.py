@@ -10,8 +10,8 @@ the model's to read, but no rule on language or length counts them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ...manifests.recipe.rules import Captions
 from .boilerplate import is_boilerplate, is_broken
 from .file_name import is_file_name
 from .language import han_of, language
@@ -19,6 +19,9 @@ from .personal_data import mask_personal_data, without_tokens
 from .repetition import repetition
 from .text import normalise
 from .words import WordList, words_and_nouns
+
+if TYPE_CHECKING:
+    from ...manifests.recipe.rules import Captions
 
 # In the order in which they are tried; `reasons` has their titles.
 CAPTION_REASONS = (
@@ -39,7 +42,7 @@ class Cleaned:
 class CaptionCleaner:
     """`rules` must be `resolved()`; `words` are those of the user's list. Made once, called for every caption."""
 
-    def __init__(self, rules: Captions, words: Sequence[str] = ()) -> None:
+    def __init__(self, rules: "Captions", words: Sequence[str] = ()) -> None:
         self._rules = rules
         self._simplify, self._emoji = bool(rules.simplify), rules.emoji or "keep"
         self._read_at_most = max(_READ_AT_MOST, 4 * (rules.max_length or 0))
@@ -69,7 +72,7 @@ class CaptionCleaner:
         return _in_wrong_language(words, rules) or _says_nothing(caption, rules) or _in_wrong_measure(words, rules)
 
 
-def _in_wrong_language(text: str, rules: Captions) -> str:
+def _in_wrong_language(text: str, rules: "Captions") -> str:
     if rules.languages and language(text) not in (*rules.languages, "none"):
         return "foreign_language"
     if rules.min_han_share and han_share(text) < rules.min_han_share:
@@ -79,7 +82,7 @@ def _in_wrong_language(text: str, rules: Captions) -> str:
     return ""
 
 
-def _says_nothing(caption: str, rules: Captions) -> str:
+def _says_nothing(caption: str, rules: "Captions") -> str:
     assert rules.max_repetition is not None
     if rules.boilerplate == "drop" and is_boilerplate(caption):
         return "boilerplate"
@@ -88,7 +91,7 @@ def _says_nothing(caption: str, rules: Captions) -> str:
     return ""
 
 
-def _in_wrong_measure(text: str, rules: Captions) -> str:
+def _in_wrong_measure(text: str, rules: "Captions") -> str:
     assert rules.min_length is not None and rules.max_length is not None and rules.max_han is not None
     if len(text) > rules.max_han and len(han_of(text)) > rules.max_han:
         return "too_many_han"

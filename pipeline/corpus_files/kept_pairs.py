@@ -8,12 +8,12 @@ decision table): then everything that is said of a picture is the twin's, and th
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...manifests.documents import FileEntry
 from ...manifests.manifest import Manifest
 from .verdicts import read_part
 
@@ -22,10 +22,10 @@ _OF_PICTURE = ("source", "origin", "offset", "bytes", "license", "url", "image_s
 
 
 def read_kept_pairs(corpus: Manifest, columns: list[str]) -> pa.Table:
-    return pa.concat_tables(kept_pairs(corpus.folder, corpus.document["files"], columns)).combine_chunks()
+    return pa.concat_tables(kept_pairs(corpus.folder, corpus.files, columns)).combine_chunks()
 
 
-def kept_pairs(folder: Path, files: list[dict[str, Any]], columns: list[str]) -> Iterator[pa.Table]:
+def kept_pairs(folder: Path, files: list[FileEntry], columns: list[str]) -> Iterator[pa.Table]:
     """Part by part, as a manifest lists them; only pairs whose captions were moved are in memory all the while."""
     asked = list({*columns, "key", "kept", "picture"})
     parts = (read_part(folder, entry, asked) for entry in files)

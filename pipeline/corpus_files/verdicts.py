@@ -5,7 +5,6 @@ verdicts = read_verdicts(load_manifest("runs/emoji/corpus"), ["key", "caption", 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...manifests.canonical import sha256_of_file
+from ...manifests.decision_table import VERDICTS
+from ...manifests.documents import FileEntry
 from ...manifests.errors import CheckFailed
 from ...manifests.manifest import Manifest
-from ...manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
+from ...manifests.pair import THUMBNAIL_SIDE_PX
+from ...manifests.run_folders import CorpusFolder
 
 
 def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Table:
@@ -25,14 +27,14 @@ def read_verdicts(corpus: Manifest, columns: list[str] | None = None) -> pa.Tabl
 
 def verdict_parts(corpus: Manifest, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The decision table part by part, so that it need not fit in memory."""
-    for entry in corpus.document["files"]:
+    for entry in corpus.files:
         yield read_part(corpus.folder, entry, columns)
 
 
-def read_part(folder: Path, entry: dict[str, Any], columns: list[str] | None = None) -> pa.Table:
-    """`entry` is what the manifest says of the part. Of columns that an older version did not write, nulls."""
-    path = folder / entry["name"]
-    if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
+def read_part(folder: Path, entry: FileEntry, columns: list[str] | None = None) -> pa.Table:
+    """One part, as the manifest lists it. Columns that an older version did not write are null."""
+    path = folder / entry.name
+    if not path.is_file() or sha256_of_file(path) != entry.sha256:
         raise CheckFailed(f"{path}: missing or altered", cure="run `tuwen corpus` again")
     known = pq.read_schema(path).names
     table = pq.read_table(path, columns=[name for name in columns if name in known] if columns else None)
@@ -46,8 +48,10 @@ def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[
     """RGB thumbnails of measured pairs, (len(keys), side_px, side_px, 3) in 0 … 255; `side_px` divides 32."""
     found: dict[str, bytes] = {}
     wanted = set(keys)
-    for entry in corpus.document["files"]:
-        table = pq.read_table(corpus.folder / "measures" / Path(entry["name"]).name, columns=["key", "thumbnail"])
+    for entry in corpus.files:
+        table = pq.read_table(
+            CorpusFolder(corpus.folder).measures / Path(entry.name).name, columns=["key", "thumbnail"]
+        )
         found.update((key, data) for key, data in zip(*table.to_pydict().values(), strict=True) if key in wanted)
     pixels = np.frombuffer(b"".join(found[key] for key in keys), np.uint8).astype(np.float32)
     cell = THUMBNAIL_SIDE_PX // side_px

@@ -1,14 +1,15 @@
 """The embedding tier: which pictures a model calls the same, over the corpus and what is known elsewhere.
 
-    vectors, how = alike_vectors(recipe, parts, evaluation_parts, pairs, known, out, workers)
+    tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)      # .vectors: for `match`
 
-Every readable picture that no rule has dropped goes through the model once (`embed`); vectors of an earlier corpus are
-taken from it if the same model made them. Pairs above the cosine are then compared in colour, since no such model was
-taught that a blue cup is not a red one (`colours_overall`).
+Every readable picture that no rule has dropped goes through the model once (`scores/embedding`); vectors of an earlier
+corpus are taken from it if the same model made them. Pairs above the cosine are then compared in colour, since no such
+model was taught that a blue cup is not a red one (`colours_overall`).
 """
 
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest
 from ...manifests.pair import THUMBNAIL_BYTES
 from ...manifests.recipe.recipe import Recipe
-from ..executor.part import Part
-from ..executor.stage import run_stage
-from ..scores.embedding import embed, model_hash, read_vectors
+from ...manifests.run_folders import CorpusFolder
+from ..executor.part import Part, PartResult
+from ..executor.stage import StageRun
+from ..scores.embedding import config_of, model_of, read_vectors
+from ..scores.scores import SCORES, run_score
 from .colours_overall import same_colours_overall
 from .cosine_join import cosine_join
 from .known_pictures import KnownPictures
@@ -35,68 +38,66 @@ from .signature_file import map_signatures, signature_file
 Ints = NDArray[np.int64]
 
 _STRIP_PAIRS = 4_000
-_FOLDER = "embedding"
 
 
-def alike_vectors(
+@dataclass(frozen=True)
+class EmbeddingTier:
+    vectors: Vectors
+    document: dict[str, Any]  # what the manifest says: the model, the files of vectors, how neighbours were sought
+    results: list[PartResult[Any]]
+
+
+def embedding_tier(
     recipe: Recipe,
-    parts: list[Part],
-    evaluation_parts: list[Part],
+    parts: list[Part[None]],
+    evaluation_parts: list[Part[None]],
     pairs: pa.Table,
     known: KnownPictures,
-    out: Path,
-    workers: int | None,
-) -> tuple[Vectors, dict[str, Any]]:
-    """`pairs` with `reason`, empty where alive. Returns what `match` takes, and what the manifest says of it."""
-    config = _config(recipe)
-    model = str((recipe.base / str(recipe.duplicates.embedding.model)).resolve())
-    files = _embedded(parts, config, model, out / _FOLDER, workers)
-    made = {path.name: sha256_of_file(path) for path in files}
-    beside = dict(zip(_measures(out, evaluation_parts), _embedded(evaluation_parts, config, model,
-                      out / f"{_FOLDER}-evaluation", workers), strict=True))  # fmt: skip
-    for corpus in known.corpora:
-        beside |= _earlier(corpus, config)
-    row, place = _rows_in_files(pairs, known.table, beside)
-    folder = out / ".work/near"
-    folder.mkdir(parents=True, exist_ok=True)
-    values, found = read_vectors([*files, *beside.values()], row, folder / "vectors")
-    (folder / "vectors").unlink()  # what is mapped stays readable, and nothing is left behind
-    rows = place[np.searchsorted(row, found)]
-    near, _, how = cosine_join(values, recipe.duplicates.embedding.min_cosine)
-    alike = _alike_in_colour(rows[near], pairs, known.table, folder)
-    return Vectors(rows, values, alike), {**config, "sha256": made, **how}
+    corpus: CorpusFolder,
+    run: StageRun,
+) -> EmbeddingTier:
+    """`pairs` have the column `reason`, empty where alive."""
+    score, made_by = SCORES["embedding"], _made_by(recipe)
+    folder, evaluation_folder = corpus.score(score.name), corpus.evaluation_score(score.name)
+    results = run_score(score, recipe, parts, folder, run)
+    files = [Path(result.file(folder).path) for result in results]
+    beside: dict[str, Path] = {}  # a file of measures → its vectors, for pictures that are known elsewhere
+    if evaluation_parts:
+        evaluated = run_score(score, recipe, evaluation_parts, evaluation_folder, run)
+        for part, result in zip(evaluation_parts, evaluated, strict=True):
+            measures = corpus.evaluation_measures / part.input_path("measures").name  # as `known_pictures` names it
+            beside[str(measures)] = Path(result.file(evaluation_folder).path)
+    for earlier in known.corpora:
+        beside |= _earlier(earlier, made_by)
+    row, number = _rows_in_files(pairs, known.table, beside)
+    corpus.near.mkdir(parents=True, exist_ok=True)
+    values, with_vector = read_vectors([*files, *beside.values()], row, corpus.near / "vectors")
+    (corpus.near / "vectors").unlink()  # what is mapped stays readable, and nothing is left behind
+    rows = number[np.searchsorted(row, with_vector)]
+    near, _, search = cosine_join(values, recipe.duplicates.embedding.min_cosine)
+    alike = _alike_in_colour(rows[near], pairs, known.table, corpus.near)
+    document = {**made_by, "sha256": {file.name: sha256_of_file(file) for file in files}, **search}
+    return EmbeddingTier(Vectors(rows, values, alike), document, results)
 
 
-def _config(recipe: Recipe) -> dict[str, Any]:
-    said = recipe.duplicates.embedding
-    config = said.model_dump(mode="json", include={"size", "shape", "mean", "std"})
-    return {"model": model_hash(recipe.base / str(said.model), said.size), **config}
+def _made_by(recipe: Recipe) -> dict[str, Any]:
+    """Vectors that agree in this can be compared."""
+    return {"model": model_of(recipe).sha256, **config_of(recipe)}
 
 
-def _embedded(parts: list[Part], config: dict[str, Any], model: str, folder: Path, workers: int | None) -> list[Path]:
-    asked = [replace(part, place={**part.place, "model": model}) for part in parts]
-    results = run_stage("embed", embed, asked, config, folder, workers=workers) if asked else []
-    return [folder / result.files[0]["name"] for result in results]
-
-
-def _measures(out: Path, evaluation_parts: list[Part]) -> list[str]:
-    """As `known_pictures` names them."""
-    return [str(out / "measures-evaluation" / Path(part.place["measures"]).name) for part in evaluation_parts]
-
-
-def _earlier(corpus: Manifest, config: dict[str, Any]) -> dict[str, Path]:
-    """Its files of measures, and the vectors beside them; none if another model made them."""
+def _earlier(corpus: Manifest, made_by: Mapping[str, Any]) -> dict[str, Path]:
+    """The files of measures of an earlier corpus, each with its vectors; none if another model made them."""
     vectors = corpus.document["lineage"].get("vectors", {})
-    made_by = {name: vectors.get(name) for name in config}
+    folder = CorpusFolder(corpus.folder)
     names = [Path(entry["name"]).name for entry in corpus.document["files"]]
-    if made_by != exact(config):
+    if {name: vectors.get(name) for name in made_by} != exact(dict(made_by)):
         print(f"{corpus.folder}: has no vectors of this model; its pictures are compared by hashes", file=sys.stderr)
         return {}
     for name in names:
-        path = corpus.folder / _FOLDER / name
+        path = folder.score("embedding") / name
         if not path.is_file() or sha256_of_file(path) != vectors["sha256"].get(name):
             raise BadInput(f"{path}: missing or altered", cure="run `tuwen corpus` on its recipe again")
-    return {str(corpus.folder / "measures" / name): corpus.folder / _FOLDER / name for name in names}
+    return {str(folder.measures / name): folder.score("embedding") / name for name in names}
 
 
 def _rows_in_files(pairs: pa.Table, known: pa.Table, beside: dict[str, Path]) -> tuple[Ints, Ints]:

@@ -1,6 +1,6 @@
 """Pictures that are known elsewhere: of evaluation sets, and of corpora that were built before.
 
-    known = known_pictures(recipe, measured_evaluation, out)      # a KnownPictures: one table, by `match.known_schema`
+    known = known_pictures(recipe, measured_evaluation, corpus)      # .table: by `match.known_schema`
 
 An evaluation source is measured with the corpus; of a corpus its measures are read, which its manifest vouches for, and
 no picture is decoded again. Of an earlier corpus what is kept makes others fall; its own twins, which fell, only hold
@@ -10,6 +10,7 @@ clusters together, so that a cluster keeps its name, and its split, from corpus 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from ...manifests.pair import SIGNATURES
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.recipe.rules import Duplicates
 from ...manifests.recipe.sources import CorpusSource
+from ...manifests.run_folders import CorpusFolder
 from ..corpus_files.verdicts import verdict_parts
 from ..executor.part import PartResult
 from .keep_best import EARLIER, EARLIER_DROPPED, EVALUATION
@@ -45,21 +47,20 @@ class KnownPictures:
     corpora: list[Manifest]  # in the order of `corpus`, from 2 on
 
 
-def known_pictures(recipe: Recipe, measured_evaluation: list[PartResult], out: Path) -> KnownPictures:
+def known_pictures(recipe: Recipe, measured_evaluation: list[PartResult[Any]], corpus: CorpusFolder) -> KnownPictures:
     """Raises BadInput on a corpus whose measures cannot be compared with these, or were altered."""
     rules = recipe.duplicates
     evaluations = [source for source in recipe.evaluation if isinstance(source, CorpusSource)]
     paths = [(source.name, source.path, EVALUATION) for source in evaluations]
     paths += [(path, path, EARLIER) for path in recipe.earlier]
-    measured = measured_columns(
-        out / "measures-evaluation", [part.files[0]["name"] for part in measured_evaluation], rules
-    )
+    names = [part.files[0].name for part in measured_evaluation]
+    measured = measured_columns(corpus.evaluation_measures, names, rules)
     tables, corpora = [_known(measured, 1, EVALUATION, rules)], []
     for number, (_, path, standing) in enumerate(paths, start=2):
         corpora.append(open_known_corpus(recipe.base / path))
         tables += [_known(table, number, standing, rules) for table in _pictures_of(corpora[-1], standing, rules)]
-    names = ["", "", *(name for name, _, _ in paths)]
-    return KnownPictures(pa.concat_tables(tables), [corpus.document["id"] for corpus in corpora], names, corpora)
+    sets = ["", "", *(name for name, _, _ in paths)]
+    return KnownPictures(pa.concat_tables(tables), [known.id for known in corpora], sets, corpora)
 
 
 def measured_columns(folder: Path, names: list[str], rules: Duplicates) -> pa.Table:
@@ -110,10 +111,10 @@ def _pictures_of(corpus: Manifest, standing: int, rules: Duplicates) -> Iterator
     parts = verdict_parts(corpus, ["key", "kept", "stage", "picture", "cluster"])
     for entry, said in zip(corpus.document["files"], parts, strict=True):
         name = Path(entry["name"]).name
-        path = corpus.folder / "measures" / name
+        path = CorpusFolder(corpus.folder).measures / name
         if not path.is_file() or sha256_of_file(path) != entry["measures_sha256"]:
             raise BadInput(f"{path}: missing or altered", cure="run `tuwen corpus` on its recipe again")
-        table = measured_columns(corpus.folder / "measures", [name], rules)
+        table = measured_columns(CorpusFolder(corpus.folder).measures, [name], rules)
         if standing == EARLIER:
             own = pc.and_(said["kept"], pc.is_null(said["picture"]))
             trained_on = pc.or_(own, pc.is_in(said["key"], shown))

@@ -1,23 +1,63 @@
 """A part: the unit of work of every stage, and of what is read from a source.
 
-Part("photos-00003", identity={"tar": "3.tar", "bytes": 1024, …}, place={"root": "/data"})
+    Part("photos-00003", spec={"source": "photos", "tar": "3.tar", …}, roots={"photos": PictureRoot("tar", "/data")})
+    Part("photos-00003", spec=None, inputs={"measures": InputFile("/runs/…/photos-00003.parquet", "sha256:…")})
+
+What is hashed says what the part is: its spec, and its inputs by their content. Where things lie on this machine is
+only handed over.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:  # a stage's fingerprint must not hold every document of a manifest
+    from ...manifests.documents import FileEntry
+
+Spec = TypeVar("Spec")
+Summary = TypeVar("Summary")
 
 
 @dataclass(frozen=True)
-class Part:
-    """`identity` is hashed; `place` (paths of this machine) is only handed over."""
+class InputFile:
+    """A file, or a folder, that a part reads. Only `sha256` is hashed; folders have the hash of their files."""
 
-    name: str
-    identity: dict[str, Any]
-    place: dict[str, Any] = field(default_factory=dict)
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
-class PartResult:
+class PictureRoot:
+    """Where the pictures of a source lie, and the module of `sources/` that reads one of them."""
+
+    reader: str
+    path: str  # of the folder, or of the one file, that `origin` is relative to
+
+
+@dataclass(frozen=True)
+class Part(Generic[Spec]):
     name: str
-    files: list[dict[str, Any]]  # name, bytes, sha256
-    summary: dict[str, Any]
+    spec: Spec  # JSON: what the part is, where its inputs do not say it all
+    inputs: Mapping[str, InputFile] = field(default_factory=dict)
+    roots: Mapping[str, PictureRoot] = field(default_factory=dict)  # by source name; not hashed
+    modules: tuple[str, ...] = ()  # of tuwen, that this part needs besides the stage's function
+
+    def input_path(self, name: str) -> Path:
+        return Path(self.inputs[name].path)
+
+    def with_inputs(self, **inputs: InputFile) -> "Part[Spec]":
+        return replace(self, inputs={**self.inputs, **inputs})
+
+
+@dataclass(frozen=True)
+class PartResult(Generic[Summary]):
+    name: str
+    files: "list[FileEntry]"
+    summary: Summary  # JSON: what the stage's function returned
+    kept_from: str | None = None  # `--keep-measures` accepted it: the hash of the code and libraries that made it
+
+    def file(self, folder: Path) -> InputFile:
+        """The one file of a result, as an input of the stage that follows."""
+        (entry,) = self.files
+        return InputFile(str((folder / entry.name).resolve()), entry.sha256)

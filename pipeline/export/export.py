@@ -1,6 +1,6 @@
 """`tuwen export`: the kept pairs of a corpus as ordinary WebDataset tars, for any loader and for other people.
 
-    manifest = export(load_manifest("runs/photos/corpus"), recipe.export, out=Path("exported"))
+    manifest = export(load_manifest("runs/photos/corpus"), recipe, Path("exported"), StageRun())
 
 Leaves in `out`: `train-00000.tar` … and `validation-00000.tar` … (`export_tar`), `manifest.json`, and what others look
 for: `croissant.json`, `README.md` (the data card), `index.SPLIT.json` (wids). All captions of a picture are one sample.
@@ -10,6 +10,7 @@ resumable, the same bytes for any number of workers.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,19 @@ from ...manifests.atomic import sole_writer, whole_file
 from ...manifests.canonical import sha256_of_file
 from ...manifests.catalogues.croissant import Member, Tar, croissant
 from ...manifests.catalogues.loader_indexes import Listed, wids_index
+from ...manifests.documents import FileEntry, Split
 from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ...manifests.recipe.recipe import Recipe
+from ...manifests.run_folders import ExportFolder
 from ...manifests.shards.shard_locations import refuse_own_folder
 from ..corpus_files.kept_pairs import kept_pairs
 from ..corpus_files.split import SPLITS, split_of
-from ..executor.part import Part, PartResult
-from ..executor.stage import run_stage
+from ..executor.part import InputFile, Part, PartResult, PictureRoot
+from ..executor.stage import Stage, StageRun, run_stage
 from ..open_source import roots_of
 from .data_card import data_card
-from .export_tar import EXPORTED, export_tar, picture_of
+from .export_tar import EXPORTED, ExportConfig, ExportSummary, export_tar, picture_of
 
 _BESIDE = {
     "json": Member("json", "application/json", "keys, captions, source, origin, license, url, size, sha256 as JSON."),
@@ -38,26 +41,31 @@ _BESIDE = {
 }
 
 
-def export(corpus: Manifest, recipe: Recipe, out: Path, workers: int | None = None) -> Manifest:
+EXPORT = Stage("export", export_tar, libraries=("pillow",))
+
+_Result = PartResult[ExportSummary]
+
+
+def export(corpus: Manifest, recipe: Recipe, out: Path, run: StageRun) -> Manifest:
     """`recipe` is the corpus' own, or one whose `export` differs. Raises BadInput when the pictures are gone."""
     refuse_own_folder(out, [corpus])
-    roots = _roots(corpus)
+    run, folder = replace(run, roots=_roots(corpus)), ExportFolder(out)
     with sole_writer(out):
         drop_manifest(out)
-        config = recipe.export.model_dump(include={"pictures", "quality", "max_side"})
-        results = run_stage("export", export_tar, list(_plan(corpus, recipe, roots, out)), config, out, workers=workers)
-        files = [{**result.files[0], "rows": result.summary["pairs"]} for result in results]
-        splits = _splits(files)
+        rules = recipe.export
+        config = ExportConfig(pictures=rules.pictures, quality=rules.quality, max_side=rules.max_side)
+        results = run_stage(EXPORT, list(_plan(corpus, recipe, run, folder)), config, out, run)
+        files = [result.files[0].model_copy(update={"rows": result.summary["pairs"]}) for result in results]
         document = new_manifest(
             "export",
             files=files,
-            splits=splits,
+            splits=_splits(files),
             split_rule={"by": "cluster", "validation": recipe.split.validation},
             licenses=corpus.document["licenses"],
             totals={
                 "pairs": sum(result.summary["pairs"] for result in results),
                 "pictures": sum(result.summary["pictures"] for result in results),
-                "bytes": sum(file["bytes"] for file in files),
+                "bytes": sum(file.bytes for file in files),
             },
             lineage={
                 "recipe": {**corpus.document["lineage"]["recipe"], "export": recipe.document()["export"]},
@@ -65,25 +73,25 @@ def export(corpus: Manifest, recipe: Recipe, out: Path, workers: int | None = No
                 "parents": [corpus.id],
             },
         )
-        _write_catalogues(document, recipe, results, out)
+        _write_catalogues(document, recipe, results, folder)
         return save_manifest(out, document)
 
 
-def _plan(corpus: Manifest, recipe: Recipe, roots: dict[str, str], out: Path) -> Iterator[Part]:
+def _plan(corpus: Manifest, recipe: Recipe, run: StageRun, folder: ExportFolder) -> Iterator[Part[None]]:
     """The kept pairs of each split, cut into tars; the rows of each lie on disk, so that a corpus of any size fits."""
     open_rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
 
-    def close(split: str) -> Part:
+    def close(split: str) -> Part[None]:
         name = f"{split}-{numbers[split]:05d}"
         numbers[split] += 1
-        path = out / ".work" / "plan" / f"{name}.parquet"
+        path = folder.plan / f"{name}.parquet"
         with whole_file(path) as temporary:
             pq.write_table(pa.Table.from_pylist(open_rows[split]), temporary)
         open_rows[split] = []
-        return Part(name, {"rows": sha256_of_file(path)}, {"rows": str(path.resolve()), "roots": roots})
+        return Part(name, None, {"rows": InputFile(str(path.resolve()), sha256_of_file(path))}, roots=run.roots)
 
-    for table in kept_pairs(corpus.folder, corpus.document["files"], EXPORTED):
+    for table in kept_pairs(corpus.folder, corpus.files, EXPORTED):
         for row in table.to_pylist():
             split = split_of(row["cluster"], recipe.split.validation)
             rows = open_rows[split]
@@ -95,37 +103,38 @@ def _plan(corpus: Manifest, recipe: Recipe, roots: dict[str, str], out: Path) ->
             yield close(split)
 
 
-def _roots(corpus: Manifest) -> dict[str, str]:
+def _roots(corpus: Manifest) -> dict[str, PictureRoot]:
+    """Raises BadInput when pictures of a source are not where they were."""
     names = {source["name"] for source in corpus.document["lineage"]["recipe"]["sources"]}
     roots = {name: root for name, root in roots_of(corpus).items() if name in names}
     for name, root in roots.items():
-        if not root.exists():
-            raise BadInput(f"the pictures of source {name} are not at {root}", cure="run `tuwen corpus` again")
+        if not Path(root.path).exists():
+            raise BadInput(f"the pictures of source {name} are not at {root.path}", cure="run `tuwen corpus` again")
     if not roots:
         raise BadInput(f"{corpus.folder}: does not say where its pictures lie", cure="run `tuwen corpus` again")
-    return {name: str(root.resolve()) for name, root in roots.items()}
+    return roots
 
 
-def _splits(files: list[dict[str, Any]]) -> dict[str, Any]:
-    tars = {split: [file for file in files if file["name"].startswith(f"{split}-")] for split in SPLITS}
+def _splits(files: list[FileEntry]) -> dict[str, Split]:
+    tars = {split: [file for file in files if file.name.startswith(f"{split}-")] for split in SPLITS}
     return {
-        split: {"samples": sum(file["rows"] for file in listed), "shards": [file["name"] for file in listed]}
+        split: Split(samples=sum(file.rows or 0 for file in listed), shards=[file.name for file in listed])
         for split, listed in tars.items()
     }
 
 
-def _write_catalogues(document: dict[str, Any], recipe: Recipe, results: list[PartResult], out: Path) -> None:
+def _write_catalogues(document: dict[str, Any], recipe: Recipe, results: list[_Result], folder: ExportFolder) -> None:
     """Not listed in the manifest: a date in them would be in its id."""
-    pictures = {result.files[0]["name"]: result.summary["pictures"] for result in results}
     by_split: dict[str, list[Listed]] = {split: [] for split in SPLITS}
-    for file in document["files"]:
-        by_split[file["name"].partition("-")[0]].append(Listed(file["name"], pictures[file["name"]], file["bytes"]))
-    texts = {f"index.{split}.json": wids_index(split, tars) for split, tars in by_split.items() if tars}
+    for result in results:
+        file = result.files[0]
+        by_split[file.name.partition("-")[0]].append(Listed(file.name, result.summary["pictures"], file.bytes))
+    texts = {folder.wids_index(split): wids_index(split, tars) for split, tars in by_split.items() if tars}
     endings = sorted({ending for result in results for ending in result.summary["endings"]})
-    texts["croissant.json"] = json.dumps(_croissant(document, recipe, endings), indent=1, ensure_ascii=False) + "\n"
-    texts["README.md"] = data_card(document, recipe, endings)
-    for name, text in texts.items():
-        with whole_file(out / name) as temporary:
+    texts[folder.croissant] = json.dumps(_croissant(document, recipe, endings), indent=1, ensure_ascii=False) + "\n"
+    texts[folder.card] = data_card(document, recipe, endings)
+    for path, text in texts.items():
+        with whole_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 

@@ -10,17 +10,17 @@ The key is that of the picture's first kept pair; `keys` has that of each captio
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow.parquet as pq
 from PIL import Image
 
 from ...manifests.canonical import canonical_json
-from ...manifests.shards.block_shard import add_member
-from ..executor.part import Part
+from ...manifests.shards.tar_member import add_member
+from ..executor.part import Part, PictureRoot
 from ..pictures.decode import decode
 from ..pictures.measured_pictures import read_unchanged
 
@@ -33,20 +33,34 @@ ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gi
 _JPEG_444 = 0  # chroma of full size: red on blue, as in drawings, does not blur
 
 
-def export_tar(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+class ExportConfig(TypedDict):
+    """How pictures are written; the keys of `export:` in a recipe."""
+
+    pictures: str  # original, jpeg, webp, png
+    quality: int
+    max_side: int | None  # px
+
+
+class ExportSummary(TypedDict):
+    pairs: int
+    pictures: int
+    endings: list[str]  # of the pictures: jpg, png, …
+
+
+def export_tar(part: Part[None], config: ExportConfig, folder: Path) -> ExportSummary:
     """Raises CheckFailed if a picture has changed since it was measured."""
-    rows = pq.read_table(part.place["rows"]).to_pylist()
-    pictures, endings = 0, set()
+    rows = pq.read_table(part.input_path("rows")).to_pylist()
+    pictures, endings = 0, set[str]()
     with (
         (folder / f"{part.name}.tar").open("wb") as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for _, group in groupby(rows, key=picture_of):
-            for name, data in _members(list(group), config, part.place["roots"]):
+            for name, data in _members(list(group), config, part.roots):
                 add_member(tar, name, data)
                 endings.add(name.partition(".")[2])
             pictures += 1
-    return {"pairs": len(rows), "pictures": pictures, "endings": sorted(endings - {"txt", "json"})}
+    return ExportSummary(pairs=len(rows), pictures=pictures, endings=sorted(endings - {"txt", "json"}))
 
 
 def picture_of(row: dict[str, Any]) -> tuple[str, str]:
@@ -54,9 +68,11 @@ def picture_of(row: dict[str, Any]) -> tuple[str, str]:
     return row["source"], row["origin"]
 
 
-def _members(rows: list[dict[str, Any]], config: dict[str, Any], roots: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+def _members(
+    rows: list[dict[str, Any]], config: ExportConfig, roots: Mapping[str, PictureRoot]
+) -> Iterator[tuple[str, bytes]]:
     first = rows[0]
-    data = read_unchanged(Path(roots[first["source"]]), first)
+    data = read_unchanged(roots, first)
     ending, size = ENDINGS[first["format"]], (first["width"], first["height"])
     if config["pictures"] != "original":
         ending, size, data = _encoded(data, config)
@@ -69,7 +85,7 @@ def _members(rows: list[dict[str, Any]], config: dict[str, Any], roots: dict[str
     yield f"{first['key']}.txt", "\n".join(captions).encode()
 
 
-def _encoded(data: bytes, config: dict[str, Any]) -> tuple[str, tuple[int, int], bytes]:
+def _encoded(data: bytes, config: ExportConfig) -> tuple[str, tuple[int, int], bytes]:
     """Upright, in sRGB on white, no larger than asked for, without EXIF: ending, size, bytes."""
     picture = decode(data, max_pixels=1 << 62).picture
     assert picture is not None, "it was measured, and its bytes are unchanged"

@@ -13,10 +13,9 @@ import os
 import shutil
 import tarfile
 from pathlib import Path
-from typing import Any
 
 from ...manifests.canonical import sha256_of_file
-from .ledger import LedgerRow, ledger_facts, read_ledger
+from .ledger import LedgerRow, Rules, ledger_facts, read_ledger
 
 _RULE_BEHIND = {
     "too_many_bytes": "max_bytes",
@@ -30,14 +29,20 @@ class Earlier:
     def __init__(self, folder: Path, part: str) -> None:
         self._tar, self._ledger = folder / f"{part}.tar", folder / f"{part}.parquet"
         facts = ledger_facts(self._ledger) if self._tar.is_file() else None
-        self.facts: dict[str, Any] = facts or {}
+        self._facts = facts
         self._rows = {row.row: row for row in read_ledger(self._ledger)} if facts else {}
         self._places = _places(self._tar) if facts else {}
         self._is_whole = facts is not None and sha256_of_file(self._tar) == facts["tar"]
 
-    def still_holds(self, row: int, url: str | None, rules: dict[str, Any]) -> LedgerRow | None:
+    def still_holds(self, row: int, url: str | None, rules: Rules) -> LedgerRow | None:
         said = self._rows.get(row)
-        if said is None or said.url != url or said.retriable or _would_differ(said, self.facts["rules"], rules):
+        if (
+            self._facts is None
+            or said is None
+            or said.url != url
+            or said.retriable
+            or _would_differ(said, self._facts["rules"], rules)
+        ):
             return None
         return said if said.problem or self._has(said) else None
 
@@ -54,8 +59,9 @@ class Earlier:
             file.seek(start)
             return file.read(size)
 
-    def is_of(self, slice_sha256: str, rules: dict[str, Any]) -> bool:
-        return self._is_whole and self.facts["slice"] == slice_sha256 and self.facts["rules"] == rules
+    def is_of(self, slice_sha256: str, rules: Rules) -> bool:
+        facts = self._facts if self._is_whole else None
+        return facts is not None and facts["slice"] == slice_sha256 and facts["rules"] == rules
 
     def link(self, tar_or_ledger: Path) -> None:
         """The very file, with its time, under another name: whoever measured it need not do so again."""
@@ -67,7 +73,7 @@ class Earlier:
             shutil.copy2(same, tar_or_ledger)
 
     def has_tar(self, sha256: str) -> bool:
-        return self._is_whole and self.facts["tar"] == sha256
+        return self._facts is not None and self._is_whole and self._facts["tar"] == sha256
 
     def _has(self, said: LedgerRow) -> bool:
         if self._is_whole:
@@ -80,7 +86,7 @@ def member_name(row: LedgerRow) -> str:
     return f"{row.row:09d}.{row.ending}"
 
 
-def _would_differ(said: LedgerRow, old: dict[str, Any], new: dict[str, Any]) -> bool:
+def _would_differ(said: LedgerRow, old: Rules, new: Rules) -> bool:
     if said.problem:
         rule = _RULE_BEHIND.get(said.problem, "")
         return bool(old.get(rule) != new.get(rule))

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +40,33 @@ LEDGER = pa.schema(
 _FACTS = b"tuwen.fetch"
 
 
+class Rules(TypedDict):
+    """What may be fetched at all: under another rule the same address may have another result."""
+
+    robots: str
+    robots_tag: str
+    max_bytes: int
+    allow_addresses: list[str]
+
+
+class FetchCounts(TypedDict):
+    """What became of the rows of a part."""
+
+    rows: int
+    pictures: int
+    may_pass: int  # failures that another run may mend
+    problems: dict[str, int]
+
+
+class LedgerFacts(FetchCounts):
+    """What the footer of a ledger says of its part."""
+
+    slice: str  # sha256 of the slice that was fetched
+    tar: str  # sha256
+    run: int  # how often the part was asked for
+    rules: Rules
+
+
 @dataclass(frozen=True)
 class LedgerRow:
     row: int
@@ -65,20 +92,20 @@ def from_json(document: dict[str, Any]) -> LedgerRow:
     return LedgerRow(**{**document, "time": datetime.fromisoformat(document["time"])})
 
 
-def write_ledger(path: Path, rows: list[LedgerRow], facts: dict[str, Any]) -> None:
+def write_ledger(path: Path, rows: list[LedgerRow], facts: LedgerFacts) -> None:
     table = pa.Table.from_pylist([vars(row) for row in rows], schema=LEDGER)
     table = table.replace_schema_metadata({_FACTS: json.dumps(facts, sort_keys=True)})
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def ledger_facts(path: Path) -> dict[str, Any] | None:
+def ledger_facts(path: Path) -> LedgerFacts | None:
     """None when there is no ledger, or none that can be read: its part is then fetched anew."""
     try:
         found = (pq.read_metadata(path).metadata or {}).get(_FACTS)
     except (OSError, pa.ArrowException):
         return None
-    return json.loads(found) if found else None
+    return cast(LedgerFacts, json.loads(found)) if found else None
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:

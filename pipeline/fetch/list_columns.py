@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe.sources import UrlsSource
+from .urls_section import UrlsSource
 
 _URLS = frozenset({"url", "imageurl", "imgurl", "imagelink", "imagesrc", "picurl"})
 _CAPTIONS = frozenset({"caption", "captions", "text", "texts", "title", "alt", "alttext"})

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypedDict
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -44,6 +44,18 @@ _STRIKES = frozenset({"timed_out", "connection_failed", "cut_body", "dns_failed"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Take = Callable[[aiohttp.ClientResponse], Awaitable[None]]
+
+
+class Pace(TypedDict):
+    """How fast: the share of one task in what is promised for the whole run."""
+
+    user_agent: str
+    in_flight: int
+    per_host_in_flight: int
+    per_host_per_second: float
+    tasks: int
+    deadline_seconds: float
+    attempts: int
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ...manifests.canonical import canonical_json, sha256_of_file
-from ...manifests.shards.block_shard import add_member
+from ...manifests.shards.tar_member import add_member
 from ..executor.part import Part
 from .earlier import Earlier, member_name
-from .ledger import LedgerRow, write_ledger
-from .polite_http import Answer, PoliteClient, Politeness
+from .ledger import FetchCounts, LedgerFacts, LedgerRow, Rules, write_ledger
+from .polite_http import Answer, Pace, PoliteClient, Politeness
 from .spool import Spool
 from .url_lists import ListRow, read_slice
 
@@ -33,28 +33,40 @@ _OPEN_FILES = 65_536
 _IN_MEMORY_BYTES = 1 << 20  # of a picture that is on its way; more goes to the disk
 
 
-def fetch_slice(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`config` has the rules: what may be had at all; `place` has the politeness: how fast."""
-    rows = read_slice(Path(part.place["slice"]))
-    earlier = Earlier(Path(part.place["earlier"]), part.name)
-    ledger = {row.row: said for row in rows if (said := earlier.still_holds(row.row, row.url, config))}
+class SlicePart(TypedDict):
+    run: int  # counted up as long as something in the part may pass
+
+
+class FetchConfig(TypedDict):
+    rules: Rules
+    pace: Pace  # how fast; it changes no result
+    earlier: str  # the folder that holds what earlier runs fetched
+    spool: str
+
+
+def fetch_slice(part: Part[SlicePart], config: FetchConfig, folder: Path) -> FetchCounts:
+    """Fetches what is missing of the input `slice`."""
+    slice_, rules = part.inputs["slice"], config["rules"]
+    rows = read_slice(Path(slice_.path))
+    earlier = Earlier(Path(config["earlier"]), part.name)
+    ledger = {row.row: said for row in rows if (said := earlier.still_holds(row.row, row.url, rules))}
     tar, table = folder / f"{part.name}.tar", folder / f"{part.name}.parquet"
-    if len(ledger) == len(rows) and earlier.is_of(part.identity["slice"], config):
+    if len(ledger) == len(rows) and earlier.is_of(slice_.sha256, rules):
         earlier.link(tar)
         earlier.link(table)
         return _counts(list(ledger.values()))
-    spool = Spool(Path(part.place["spool"]), part.name, config)
+    spool = Spool(Path(config["spool"]), part.name, rules)
     urls = {row.row: row.url for row in rows}
     ledger |= {row: said for row, said in spool.held.items() if row not in ledger and urls.get(row) == said.url}
     wanted = [row for row in rows if row.row not in ledger]
-    ledger |= _fetch(wanted, Politeness(**part.place["politeness"], **config), spool, earlier, folder)
+    ledger |= _fetch(wanted, Politeness(**config["pace"], **rules), spool, earlier, folder)
     in_order = _doubted([ledger[row.row] for row in rows])
     _write_tar(tar, rows, in_order, spool, earlier)
     sha256 = sha256_of_file(tar)
     if earlier.has_tar(sha256):
         earlier.link(tar)
     counts = _counts(in_order)
-    facts = {"slice": part.identity["slice"], "tar": sha256, "run": part.identity["run"], "rules": config, **counts}
+    facts = LedgerFacts(slice=slice_.sha256, tar=sha256, run=part.spec["run"], rules=rules, **counts)
     write_ledger(table, in_order, facts)
     spool.remove()
     return counts
@@ -132,7 +144,7 @@ def _body(said: LedgerRow, spool: Spool, earlier: Earlier) -> bytes:
     raise OSError(f"row {said.row} was altered on the disk while its tar was written")
 
 
-def _counts(ledger: list[LedgerRow]) -> dict[str, Any]:
+def _counts(ledger: list[LedgerRow]) -> FetchCounts:
     problems = Counter(row.problem for row in ledger if row.problem)
     return {
         "rows": len(ledger),

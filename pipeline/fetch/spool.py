@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .ledger import LedgerRow, from_json
+from .ledger import LedgerRow, Rules, from_json
 
 _LENGTHS = struct.Struct("<QQ")
 
 
 class Spool:
-    def __init__(self, folder: Path, part: str, rules: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, part: str, rules: Rules) -> None:
         """Rows of a try under other rules (say, robots.txt ignored) are not held."""
         folder.mkdir(parents=True, exist_ok=True)
         self.held: dict[int, LedgerRow] = {}
@@ -36,7 +36,7 @@ class Spool:
                 self.held[row.row], self._places[row.row] = row, place
         self._path = folder / f"{part}.{uuid.uuid4().hex[:8]}.spool"
         self._file = self._path.open("wb")
-        self._file.write(_framed(rules, 0))
+        self._file.write(_framed(dict(rules), 0))
 
     def add(self, row: LedgerRow, picture: IO[bytes]) -> None:
         self._file.write(_framed(row.as_json(), row.bytes))
@@ -65,7 +65,7 @@ def _framed(document: dict[str, Any], body_bytes: int) -> bytes:
     return _LENGTHS.pack(len(head), body_bytes) + head
 
 
-def _records(path: Path, rules: dict[str, Any]) -> Iterator[tuple[LedgerRow, tuple[Path, int, int]]]:
+def _records(path: Path, rules: Rules) -> Iterator[tuple[LedgerRow, tuple[Path, int, int]]]:
     with path.open("rb") as file:
         if _head(file) != (rules, 0):
             return

@@ -13,18 +13,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe.sources import UrlsSource
 from ..executor.part import Part
 from ..sources.source import as_text, on_disk, whole_text
 from .list_columns import Columns, asked_of, list_columns
 from .list_rows import Record, column_names, list_ending, list_rows
 from .list_text import is_broken
+from .urls_section import UrlsSource
 
 _SLICE = pa.schema(
     [
@@ -46,7 +46,24 @@ class ListRow:
     problem: str  # bad_address, broken_row; empty: to be fetched
 
 
-def list_files(source: UrlsSource, path: Path) -> list[Part]:
+class ListPart(TypedDict):
+    list: str  # below the source's path
+    bytes: int
+    mtime_ns: int
+    columns: dict[str, Any]  # JSON of Columns
+
+
+class ListConfig(TypedDict):
+    rows: int  # of a slice
+    folder: str  # that the lists lie in; or the one list
+
+
+class ListSummary(TypedDict):
+    rows: int
+    broken: int
+
+
+def list_files(source: UrlsSource, path: Path) -> list[Part[ListPart]]:
     """A part a list. Raises BadInput when there is none, or when its columns cannot be told."""
     if not path.exists():
         raise BadInput(f"source {source.name}: {path} does not exist", cure="paths are relative to the recipe")
@@ -62,21 +79,22 @@ def list_files(source: UrlsSource, path: Path) -> list[Part]:
         relative = as_text(file.name if file == path else file.relative_to(path).as_posix())
         columns = list_columns(file, column_names(file), asked_of(source))
         stat = file.stat()
-        identity = {"list": relative, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "columns": asdict(columns)}
-        parts.append(Part(_name(relative), identity, {"file": as_text(str(file.resolve()))}))
+        spec = ListPart(list=relative, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, columns=asdict(columns))
+        parts.append(Part(_name(relative), spec))
     return parts
 
 
-def cut_list(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    columns = Columns(**part.identity["columns"])
-    rows = _rows(on_disk(Path(), part.place["file"]), columns)
+def cut_list(part: Part[ListPart], config: ListConfig, folder: Path) -> ListSummary:
+    columns = Columns(**part.spec["columns"])
+    root = Path(config["folder"])
+    rows = _rows(root if root.is_file() else on_disk(root, part.spec["list"]), columns)
     count = broken = 0
     for number, slice_ in enumerate(iter(lambda: list(islice(rows, config["rows"])), [])):
         table = pa.Table.from_pylist([vars(row) for row in slice_], schema=_SLICE)
         pq.write_table(table, folder / f"{part.name}-{number:05d}.parquet", compression="zstd")
         count += len(slice_)
         broken += sum(bool(row.problem) for row in slice_)
-    return {"rows": count, "broken": broken}
+    return ListSummary(rows=count, broken=broken)
 
 
 def read_slice(path: Path) -> list[ListRow]:

@@ -1,6 +1,6 @@
-"""Measure once: every picture of a part is decoded a single time; all that a later rule may ask goes into Parquet.
+"""Measure once: every picture of a part is decoded a single time; all that a later rule may need goes into Parquet.
 
-    run_stage("measure", measure, list_parts(source), {"max_pixels": 50_000_000, "max_seconds": 30}, out=…)
+    run_stage(MEASURE, parts, MeasureConfig(max_pixels=50_000_000, max_seconds=30.0), corpus.measures, run)
 
 Comes in: a part of a source. Goes out: `PART.parquet` with one row a pair (a picture with two captions is two
 pairs), by `manifests.pair.MEASURES`. A picture that cannot be read is a row too, with the problem in it.
@@ -8,40 +8,47 @@ pairs), by `manifests.pair.MEASURES`. A picture that cannot be read is a row too
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.pair import MEASURES, pair_key
 from ..executor.part import Part
-from ..sources.source import SourceItem
-from .measure_isolated import measure_isolated
+from ..sources.source import SourceItem, SourcePart
+from .measure_isolated import MeasureConfig, measure_isolated
+from .measure_picture import Measured
 
 _GROUP_ROWS = 2048  # rows held in memory at a time
 
 
-def measure(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+class MeasureSummary(TypedDict):
+    source: str
+    pairs: int
+
+
+def measure(part: Part[SourcePart], config: MeasureConfig, folder: Path) -> MeasureSummary:
     rows: list[dict[str, Any]] = []
     count = 0
     with pq.ParquetWriter(folder / f"{part.name}.parquet", MEASURES, compression="zstd") as writer:
-        for found, measured in measure_isolated(part, config):
-            rows += _pairs(part, found, measured)
+        for item, measured in measure_isolated(part, config):
+            rows += _pairs(part.spec, item, measured)
             if len(rows) >= _GROUP_ROWS:
                 count += _flush(writer, rows)
         count += _flush(writer, rows)
-    return {"source": part.identity["source"], "pairs": count}
+    return MeasureSummary(source=part.spec["source"], pairs=count)
 
 
-def _pairs(part: Part, found: SourceItem, measured: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    captions: list[str | None] = [*found.captions] or [None]
+def _pairs(part: SourcePart, item: SourceItem, measured: Measured) -> Iterator[dict[str, Any]]:
+    """One row of `MEASURES` for each caption of a picture, and one for a picture without a caption."""
+    captions: list[str | None] = [*item.captions] or [None]
     for number, caption in enumerate(captions):
         yield {
-            "key": pair_key(part.identity["source"], found.place or found.origin, number),
-            "source": part.identity["source"],
-            "origin": found.origin,
-            "license": found.license or part.identity["license"],
-            "url": found.url,
+            "key": pair_key(part["source"], item.key_origin or item.origin, number),
+            "source": part["source"],
+            "origin": item.origin,
+            "license": item.license or part["license"],
+            "url": item.url,
             "caption_raw": caption,
             **measured,
         }

@@ -1,7 +1,7 @@
 """Pictures measured in a process of its own, so that a decoder's crash or hang costs one picture, not the part.
 
-    for found, measured in measure_isolated(part, config):      # found without its bytes
-        measured["problem"]                                   # "decoder_crashed", "decoder_hung"
+    for item, measured in measure_isolated(part, config):      # the item without its bytes
+        measured["problem"]                                    # "decoder_crashed", "decoder_hung"
 
 The child reads and decodes, this process writes. A child that dies is followed by another, which begins with the
 picture that killed it; when that one kills again, it is refused and the next one goes on. A hang is ended by the
@@ -18,18 +18,23 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
+from typing import TypedDict
 
 from ..executor.part import Part
-from ..sources.source import SourceItem
-
-Measured = tuple[SourceItem, dict[str, Any]]
+from ..sources.reader import read_part
+from ..sources.source import SourceItem, SourcePart
+from .measure_picture import Measured, measure_picture
 
 _TRIES = 2  # a death may come from outside (a kill, a full memory): only a picture that kills twice is to blame
 
 
-def measure_isolated(part: Part, config: dict[str, Any]) -> Iterator[Measured]:
-    """`config`: max_pixels, max_seconds. Raises what reading the part raises."""
+class MeasureConfig(TypedDict):
+    max_pixels: int  # a larger picture is refused from its header
+    max_seconds: float  # of CPU for one picture
+
+
+def measure_isolated(part: Part[SourcePart], config: MeasureConfig) -> Iterator[tuple[SourceItem, Measured]]:
+    """Raises what reading the part raises."""
     done, deaths, refuse = 0, 0, ""
     while True:
         child = _child()
@@ -45,9 +50,7 @@ def measure_isolated(part: Part, config: dict[str, Any]) -> Iterator[Measured]:
             hung = child.bury() == -signal.SIGPROF
             deaths += 1
             refuse = "decoder_hung" if hung else "decoder_crashed" if deaths >= _TRIES else ""
-        except (
-            GeneratorExit
-        ):  # the reader stopped in the middle: what is still in the pipe is of no use to the next part
+        except GeneratorExit:  # the reader stopped in the middle: what is in the pipe is of no use to the next part
             child.bury()
             raise
 
@@ -110,19 +113,20 @@ def _serve(connection: Connection) -> None:
             connection.send(error)
 
 
-def _measure(part: Part, config: dict[str, Any], done: int, refuse: str) -> Iterator[Measured]:
-    from ..sources.kinds import read_part
-    from .measure_picture import measure_picture
-
-    for number, found in enumerate(islice(read_part(part), done, None)):
+def _measure(
+    part: Part[SourcePart], config: MeasureConfig, done: int, refuse: str
+) -> Iterator[tuple[SourceItem, Measured]]:
+    max_pixels = config["max_pixels"]
+    for number, item in enumerate(islice(read_part(part), done, None)):
+        without_bytes = replace(item, data=None)
         if refuse and number == 0:
-            measured = {**measure_picture(replace(found, data=None), config), "bytes": len(found.data or b"")}
+            measured = {**measure_picture(without_bytes, max_pixels), "bytes": len(item.data or b"")}
             measured["problem"] = refuse
         else:
-            signal.setitimer(signal.ITIMER_PROF, float(config["max_seconds"]))
-            measured = measure_picture(found, config)
+            signal.setitimer(signal.ITIMER_PROF, config["max_seconds"])
+            measured = measure_picture(item, max_pixels)
             signal.setitimer(signal.ITIMER_PROF, 0)
-        yield replace(found, data=None), measured
+        yield without_bytes, measured
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """All that is measured of one picture, in one decode: the columns of `manifests.pair.MEASURES` that speak of it.
 
-measure_picture(SourceItem("cat.jpg", ["一只猫"], data), {"max_pixels": 50_000_000})
+measure_picture(SourceItem("cat.jpg", ["一只猫"], data), max_pixels=50_000_000)
 """
 
 import hashlib
@@ -10,16 +10,18 @@ from ..sources.source import SourceItem
 from .decode import decode
 from .signatures import signatures
 
+Measured = dict[str, Any]  # column of MEASURES → value; columns that are left out are null
 
-def measure_picture(found: SourceItem, config: dict[str, Any]) -> dict[str, Any]:
-    """Of a picture that cannot be read: its problem, and what is known all the same."""
-    if found.data is None:
-        return {"problem": found.problem or "missing_picture", "offset": 0, "bytes": 0}
-    decoded = decode(found.data, config["max_pixels"])
+
+def measure_picture(item: SourceItem, max_pixels: int) -> Measured:
+    """A picture that cannot be read gives its problem, and what is known all the same."""
+    if item.data is None:
+        return {"problem": item.problem or "missing_picture", "offset": 0, "bytes": 0}
+    decoded = decode(item.data, max_pixels)
     measured = {
-        "offset": found.offset,
-        "bytes": len(found.data),
-        "image_sha256": hashlib.sha256(found.data).hexdigest(),
+        "offset": item.offset,
+        "bytes": len(item.data),
+        "image_sha256": hashlib.sha256(item.data).hexdigest(),
         "format": decoded.format,
         "mode": decoded.mode,
         "frames": decoded.frames,

@@ -3,14 +3,15 @@
 picture_problem(row, Images(preset="wukong").resolved())      # "too_small", or "" when it may stay
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...manifests.recipe.rules import Images
+if TYPE_CHECKING:
+    from ...manifests.recipe.rules import Images
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, an MPO has views
 
 
-def picture_problem(row: dict[str, Any], rules: Images) -> str:
+def picture_problem(row: dict[str, Any], rules: "Images") -> str:
     """The reason to drop a measured picture, or an empty string. `rules` must be `resolved()`."""
     short, long = sorted((row["width"], row["height"]))
     return next((reason for reason, broken in _checks(row, rules, short, long) if broken), "")
@@ -19,7 +20,7 @@ def picture_problem(row: dict[str, Any], rules: Images) -> str:
 SINGLE_COLOUR_STD = 2.0  # of 255; DanQing's threshold. An 8 px dot on a 256 px field has 8
 
 
-def _checks(row: dict[str, Any], rules: Images, short: int, long: int) -> tuple[tuple[str, bool], ...]:
+def _checks(row: dict[str, Any], rules: "Images", short: int, long: int) -> tuple[tuple[str, bool], ...]:
     quality = row["jpeg_quality"]
     return (
         ("too_small", short < (rules.min_side or 0)),

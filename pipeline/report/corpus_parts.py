@@ -20,8 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ...manifests.decision_table import VERDICTS
 from ...manifests.manifest import Manifest
-from ...manifests.pair import THUMBNAIL_SIDE_PX, VERDICTS
+from ...manifests.pair import THUMBNAIL_SIDE_PX
+from ...manifests.run_folders import CorpusFolder
 from ..corpus_files.verdicts import verdict_parts
 
 Row = dict[str, Any]
@@ -92,7 +94,7 @@ def rows_of(corpus: Manifest, keys: set[str]) -> dict[str, Row]:
 def evaluation_rows_of(corpus: Manifest, keys: set[str]) -> dict[str, Row]:
     """Key → its row, with `thumbnail`, as far as what was measured of the evaluation sources is still there."""
     wanted, found = pa.array(sorted(keys), pa.string()), {}
-    for path in sorted((corpus.folder / "measures-evaluation").glob("*.parquet")) if keys else []:
+    for path in sorted(CorpusFolder(corpus.folder).evaluation_measures.glob("*.parquet")) if keys else []:
         with pq.ParquetFile(path) as file:
             places = np.flatnonzero(pc.is_in(file.read(columns=["key"])["key"], wanted).to_numpy())
             if len(places):
@@ -108,7 +110,7 @@ def measured_thumbnails(corpus: Manifest, rows: Iterable[Row]) -> dict[str, NDAr
         by_part.setdefault(row["part"], []).append(row)
     found: dict[str, NDArray[np.uint8]] = {}
     for number, wanted in sorted(by_part.items()):
-        path = corpus.folder / "measures" / Path(corpus.document["files"][number]["name"]).name
+        path = CorpusFolder(corpus.folder).measures / Path(corpus.document["files"][number]["name"]).name
         if path.is_file():
             with pq.ParquetFile(path) as file:
                 found.update(_thumbnails(file, wanted))

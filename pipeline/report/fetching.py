@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...manifests.manifest import Manifest
+from ...manifests.run_folders import CorpusFolder
 from .charts import Chart, timeline
 
 _MOST_BARS = 72
@@ -24,7 +25,7 @@ _SPANS_HOURS = (1, 2, 3, 6, 12, 24, 7 * 24, 28 * 24)
 
 def fetching_chart(corpus: Manifest) -> Chart | None:
     hours: Counter[tuple[int, bool]] = Counter()  # hours since 1970, did a picture come
-    for path in sorted((corpus.folder / "pictures").glob("*/**/*.parquet")):
+    for path in sorted(CorpusFolder(corpus.folder).pictures("").glob("*/**/*.parquet")):
         hours.update(_hours(path))
     if not hours:
         return None

@@ -1,6 +1,6 @@
 """`report.html`: one self-contained page that shows a run and what proves it.
 
-    write_report(Path("runs/emoji"))
+    write_report(RunFolder(Path("runs/emoji")))
 
 Reads only what the stages left on disk (manifests, decision table, measures, losses, paintings), so it can be written
 after any of them and shows what is there. Counts and histograms are exact and read part by part; pictures are a
@@ -14,9 +14,11 @@ import jinja2
 
 from ...manifests.atomic import whole_file
 from ...manifests.manifest import Manifest, load_manifest
-from ...manifests.recipe.recipe import Recipe, recorded_recipe
+from ...manifests.recipe.recipe import Recipe
+from ...manifests.run_folders import CorpusFolder, RunFolder
 from ..decide import STAGES
 from ..duplicates.cluster_shapes import ClusterRows
+from ..load_recipe import recorded_recipe
 from ..reasons import STAGES as STAGE_CHARACTERS
 from ..reasons import title_of
 from .corpus_parts import corpus_parts
@@ -37,10 +39,10 @@ _FORMATS_SHOWN = 6
 _OPEN = 8  # reasons whose examples are seen without a click
 
 
-def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
-    """Into `run`, the folder that holds corpus/ (or `corpus_folder` does), and shards/ and train/ if they are there."""
-    corpus = load_manifest(corpus_folder or run / "corpus", "corpus")
-    recipe = recorded_recipe(corpus.document["lineage"])
+def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> Path:
+    """Write the page of `run`, with its shards and its training if they are there. The corpus may lie elsewhere."""
+    corpus = load_manifest((corpus_folder or run.corpus).path, "corpus")
+    recipe = recorded_recipe(corpus.document["lineage"]["recipe"])
     numbers, samples, twins, clusters = Numbers(), Samples(), DuplicatePairs(), ClusterRows()
     for part in corpus_parts(corpus):
         for counted in (numbers, samples, twins, clusters):
@@ -54,15 +56,20 @@ def write_report(run: Path, corpus_folder: Path | None = None) -> Path:
         **_counted(corpus, recipe, numbers),
         **_shown(recipe, numbers, samples, pictures),
         twins=duplicates_section(corpus, recipe, twins, clusters.shapes(), pictures),
-        shards=shards_section(run / "shards"),
-        training=training_section(run / "train"),
+        shards=shards_section(run.shards),
+        training=training_section(run.train),
         proofs=proofs(run, corpus),
-        times=read_json(run / "times.json") or [],
+        times=read_json(run.times) or [],
     )
-    path = run / "report.html"
-    with whole_file(path) as temporary:
+    with whole_file(run.report) as temporary:
         temporary.write_bytes(page.encode("utf-8", "replace"))
-    return path
+    return run.report
+
+
+def refresh_report(run: RunFolder) -> None:
+    """Write the page again when a stage that lies beside its corpus has changed; without a corpus there is no page."""
+    if run.corpus.manifest.is_file():
+        write_report(run)
 
 
 def _counted(corpus: Manifest, recipe: Recipe, numbers: Numbers) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest
 from ..open_source import roots_of
 from ..pictures.decode import decode
-from ..sources.kinds import read_picture
+from ..sources.reader import read_picture
 from .corpus_parts import Row, measured_thumbnails, pixels_of
 
 SIDE_PX = 144  # twice what the page gives it, for dense screens

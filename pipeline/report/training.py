@@ -1,6 +1,6 @@
 """What a report says of the stages after the corpus: shards, training, and the manifests that prove all of them.
 
-    shards_section(run / "shards"), training_section(run / "train"), proofs(run, corpus)
+    shards_section(run.shards), training_section(run.train), proofs(run, corpus)
 
 Each is None, or short, where a stage has not run yet.
 """
@@ -9,42 +9,44 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...manifests.manifest import FILE_NAME, Manifest, load_manifest
+from ...manifests.manifest import Manifest, load_manifest
+from ...manifests.run_folders import MANIFEST, RunFolder, ShardsFolder, TrainFolder
 from .loss_curve import loss_curve
 from .thumbnails import file_uri
 
 
-def shards_section(folder: Path) -> dict[str, Any] | None:
-    if not (folder / FILE_NAME).is_file():
+def shards_section(folder: ShardsFolder) -> dict[str, Any] | None:
+    if not folder.manifest.is_file():
         return None
-    document = load_manifest(folder, "shards").document
+    document = load_manifest(folder.path, "shards").document
     return {
         "totals": document["totals"],
         "splits": document["splits"],
         "leakage": document["leakage"],
         "tokenizer": document["lineage"]["image_tokenizer"],
-        "measured": read_json(folder / "reconstruction.json"),
-        "sheet": file_uri(folder / "reconstruction.png"),
+        "measured": read_json(folder.reconstruction),
+        "sheet": file_uri(folder.reconstruction_sheet),
     }
 
 
-def training_section(folder: Path) -> dict[str, Any] | None:
-    if not (folder / FILE_NAME).is_file():
+def training_section(folder: TrainFolder) -> dict[str, Any] | None:
+    if not folder.manifest.is_file():
         return None
-    losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
-    paintings = read_json(folder / "paintings" / "paintings.json") or []
+    losses = [json.loads(line) for line in folder.losses.read_text().splitlines()]
+    paintings = read_json(folder.paintings_list) or []
     return {
-        "run": read_json(folder / "run.json"),
+        "run": read_json(folder.document),
         "last": losses[-1],
         "curve": loss_curve(losses),
-        "paintings": [{**each, "picture": file_uri(folder / "paintings" / each["file"])} for each in paintings],
-        "nearest": read_json(folder / "nearest.json") or [],
+        "paintings": [{**each, "picture": file_uri(folder.paintings / each["file"])} for each in paintings],
+        "nearest": read_json(folder.nearest) or [],
     }
 
 
-def proofs(run: Path, corpus: Manifest) -> list[dict[str, Any]]:
-    """Of each stage that has a manifest what it is, and what it was made of."""
-    later = [run / stage for stage in ("tokenizer", "shards", "train") if (run / stage / FILE_NAME).is_file()]
+def proofs(run: RunFolder, corpus: Manifest) -> list[dict[str, Any]]:
+    """What each stage that has a manifest is, and what it was made of."""
+    stages = (run.tokenizer.path, run.shards.path, run.train.path)
+    later = [path for path in stages if (path / MANIFEST).is_file()]
     found = []
     for manifest in (corpus, *(load_manifest(folder) for folder in later)):
         document = manifest.document

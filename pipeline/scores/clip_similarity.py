@@ -1,6 +1,6 @@
 """How well picture and caption go together: the cosine of a Chinese CLIP from a folder that the user gives, −1 … 1.
 
-    run_stage("similarity", similarity, parts, {"model": "sha256:…"}, out / "similarity")     # needs the extra `clip`
+    run_score(SCORES["similarity"], recipe, parts, corpus, run)     # needs the extra `clip`
 
 Comes in: a part's measures, what was judged of it, and its pictures once more. Goes out: `PART.parquet` with
 `similarity`, one row a pair, null where a rule had dropped the pair before. The folder is one that transformers'
@@ -11,7 +11,7 @@ import importlib.util
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,39 +20,49 @@ import pyarrow.parquet as pq
 
 from ...manifests.canonical import sha256_of, sha256_of_file
 from ...manifests.errors import BadInput
-from ..executor.part import Part
-from ..pictures.measured_pictures import PLACE_COLUMNS, in_batches, measured_pictures
+from ..executor.part import InputFile, Part
+from ..pictures.measured_pictures import LOCATION_COLUMNS, in_batches, measured_pictures
 
-SIMILARITY = pa.schema([("similarity", pa.float32())])
+if TYPE_CHECKING:
+    from ...manifests.recipe.recipe import Recipe
+
+COLUMN = pa.field("similarity", pa.float32())  # −1 … 1; null where a rule had dropped the pair before
 _BATCH = 16
 _MAX_TOKENS = 52  # what Chinese-CLIP was trained with; longer captions are cut
 
 
-def model_hash(folder: Path) -> str:
-    """Over every file of the model. Raises BadInput when the folder, or what reads it, is not there."""
+def is_asked(recipe: "Recipe") -> bool:
+    return recipe.similarity.model is not None
+
+
+def model_of(recipe: "Recipe") -> InputFile:
+    """The folder of the model, hashed over its files. Raises BadInput when it, or what reads it, is not there."""
+    folder = recipe.base / str(recipe.similarity.model)
     if importlib.util.find_spec("transformers") is None:
         raise BadInput("similarity.model needs transformers", cure="pip install 'tuwen[clip]'")
     if not (folder / "config.json").is_file():
         raise BadInput(f"similarity.model: {folder} holds no model", cure="name a folder as save_pretrained leaves it")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return sha256_of({path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
+    sha256 = sha256_of({path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files})
+    return InputFile(str(folder.resolve()), sha256)
 
 
-def similarity(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    measured = pq.read_table(part.place["measures"], columns=PLACE_COLUMNS)
-    judged = pq.read_table(part.place["judged"], columns=["caption", "reason"])
+def similarity(part: Part[None], config: None, folder: Path) -> dict[str, int]:
+    measured = pq.read_table(part.input_path("measures"), columns=LOCATION_COLUMNS)
+    judged = pq.read_table(part.input_path("judged"), columns=["caption", "reason"])
     alive = np.flatnonzero(pc.equal(judged["reason"], "").to_numpy())
     captions = judged["caption"].take(alive).to_pylist()
-    clip = _load(part.place["model"])
+    clip = _load(part.inputs["model"])
     cosines = np.full(len(measured), np.nan, np.float32)
-    pictures = measured_pictures(measured.take(alive), Path(part.place["root"]))
+    pictures = measured_pictures(measured.take(alive), part.roots)
     small = ((rows, clip.pixels(picture)) for rows, picture in pictures)
     for batch in in_batches(small, _BATCH):
-        place = [number for number, (rows, _) in enumerate(batch) for _ in rows]
-        mine = [row for rows, _ in batch for row in rows]
-        cosines[alive[mine]] = clip.cosines([pixels for _, pixels in batch], place, [captions[row] for row in mine])
+        pictures_of = [number for number, (rows, _) in enumerate(batch) for _ in rows]
+        rows_of = [row for rows, _ in batch for row in rows]
+        pixels, texts = [pixels for _, pixels in batch], [captions[row] for row in rows_of]
+        cosines[alive[rows_of]] = clip.cosines(pixels, pictures_of, texts)
     column = pa.array(cosines, mask=np.isnan(cosines))
-    pq.write_table(pa.table([column], schema=SIMILARITY), folder / f"{part.name}.parquet", compression="zstd")
+    pq.write_table(pa.table([column], schema=pa.schema([COLUMN])), folder / f"{part.name}.parquet", compression="zstd")
     return {"pairs": len(measured)}
 
 
@@ -72,7 +82,7 @@ class _ChineseClip:
         return self._processor.image_processor(images=picture, return_tensors="pt")["pixel_values"][0]
 
     def cosines(self, pixels: list[Any], pictures: list[int], captions: list[str]) -> np.ndarray[Any, Any]:
-        """Of each caption with the picture at its place in `pictures`."""
+        """The cosine of each caption with the picture whose number stands in `pictures`."""
         import torch
 
         text = self._processor.tokenizer(
@@ -85,5 +95,5 @@ class _ChineseClip:
 
 
 @lru_cache(maxsize=1)
-def _load(folder: str) -> _ChineseClip:
-    return _ChineseClip(folder)
+def _load(model: InputFile) -> _ChineseClip:
+    return _ChineseClip(model.path)

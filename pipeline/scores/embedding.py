@@ -1,7 +1,6 @@
 """What a copy-detection model sees of each picture: a vector of length 1, whose cosines tell crops, borders and turns.
 
-    config = {"model": model_hash(file, size=288), "size": 288, "shape": "squash", "mean": [...], "std": [...]}
-    run_stage("embed", embed, parts, config, out / "embedding")      # place: root, measures, model, maybe judged
+    run_score(SCORES["embedding"], recipe, parts, corpus, run)     # inputs: measures, model, maybe judged
 
 Comes in: a part's measures, what was judged of it, its pictures once more, and a TorchScript or an ONNX file.
 Goes out: `PART.parquet` with `embedding`, one row a pair, as many float32 as the model gives; null where a rule had
@@ -12,7 +11,7 @@ import importlib.util
 import warnings
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +22,11 @@ from PIL import Image
 
 from ...manifests.canonical import sha256_of_file
 from ...manifests.errors import BadInput
-from ..executor.part import Part
-from ..pictures.measured_pictures import PLACE_COLUMNS, in_batches, measured_pictures
+from ..executor.part import InputFile, Part
+from ..pictures.measured_pictures import LOCATION_COLUMNS, in_batches, measured_pictures
+
+if TYPE_CHECKING:
+    from ...manifests.recipe.recipe import Recipe
 
 TORCH_ENDINGS, ONNX_ENDING = (".pt", ".pth", ".ts"), ".onnx"
 _BATCH = 8  # a batch is always filled up to this: a model's sums may depend on how many rows it gets
@@ -32,24 +34,45 @@ _BATCH = 8  # a batch is always filled up to this: a model's sums may depend on 
 Floats = NDArray[np.float32]
 
 
-def model_hash(file: Path, size: int) -> str:
-    """Over the file, after a batch of noise went through it. Raises BadInput when it cannot be used."""
+class EmbeddingConfig(TypedDict):
+    """How a picture becomes the model's input."""
+
+    size: int  # px
+    shape: str  # squash, or crop: the middle square
+    mean: list[float]  # of RGB in 0 … 1
+    std: list[float]
+
+
+def is_asked(recipe: "Recipe") -> bool:
+    return recipe.duplicates.embedding.model is not None
+
+
+def config_of(recipe: "Recipe") -> EmbeddingConfig:
+    rules = recipe.duplicates.embedding
+    return EmbeddingConfig(size=rules.size, shape=rules.shape, mean=[*rules.mean], std=[*rules.std])
+
+
+def model_of(recipe: "Recipe") -> InputFile:
+    """The model's file, after a batch of noise went through it. Raises BadInput when it cannot be used."""
+    rules = recipe.duplicates.embedding
+    file = recipe.base / str(rules.model)
     _refuse_unreadable(file)
-    sha256 = sha256_of_file(file)
-    _load(str(file), size, sha256)
-    return sha256
+    model = InputFile(str(file.resolve()), sha256_of_file(file))
+    _load(model, rules.size)
+    return model
 
 
-def embed(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    measured = pq.read_table(part.place["measures"], columns=[*PLACE_COLUMNS, "problem"])
+def embed(part: Part[None], config: EmbeddingConfig, folder: Path) -> dict[str, int]:
+    measured = pq.read_table(part.input_path("measures"), columns=[*LOCATION_COLUMNS, "problem"])
     asked = pc.is_null(measured["problem"]).to_numpy()
-    if "judged" in part.place:  # not of evaluation pictures: no rule drops them
-        asked = asked & pc.equal(pq.read_table(part.place["judged"], columns=["reason"])["reason"], "").to_numpy()
+    if "judged" in part.inputs:  # evaluation pictures have no verdict: no rule drops them
+        judged = pq.read_table(part.input_path("judged"), columns=["reason"])
+        asked = asked & pc.equal(judged["reason"], "").to_numpy()
     alive = np.flatnonzero(asked)
     _one_thread()
-    model = _load(part.place["model"], int(config["size"]), config["model"])
+    model = _load(part.inputs["model"], config["size"])
     vectors = np.full((len(measured), model.width), np.nan, np.float32)
-    pictures = measured_pictures(measured.take(alive), Path(part.place["root"]))
+    pictures = measured_pictures(measured.take(alive), part.roots)
     for batch in in_batches(((rows, _pixels(picture, config)) for rows, picture in pictures), model.batch):
         found = unit_vectors(model, np.stack([pixels for _, pixels in batch]))
         for (rows, _), vector in zip(batch, found, strict=True):
@@ -92,14 +115,14 @@ def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tu
     return np.memmap(target, np.float32, "r", shape=(len(found), width)), found
 
 
-def _pixels(picture: Image.Image, config: dict[str, Any]) -> Floats:
+def _pixels(picture: Image.Image, config: EmbeddingConfig) -> Floats:
     """(3, size, size), as torchvision's `Resize` and `Normalize` make them of a Pillow picture."""
     if config["shape"] == "crop":
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
-    small = picture.resize((int(config["size"]),) * 2, Image.Resampling.BILINEAR)
-    mean, std = (np.array([float(value) for value in config[name]], np.float32) for name in ("mean", "std"))
+    small = picture.resize((config["size"], config["size"]), Image.Resampling.BILINEAR)
+    mean, std = np.array(config["mean"], np.float32), np.array(config["std"], np.float32)
     scaled = np.asarray(small, np.float32) / np.float32(255)
     pixels: Floats = ((scaled - mean) / std).transpose(2, 0, 1)
     return pixels
@@ -113,11 +136,12 @@ class _Model(Protocol):
 
 
 @lru_cache(maxsize=1)
-def _load(file: str, size: int, sha256: str) -> _Model:
+def _load(source: InputFile, size: int) -> _Model:
     """Raises BadInput when it gives no vector of finite numbers for a picture of noise.
 
-    `sha256` is only remembered by: a worker outlives a run, and in the next one the file may be another.
+    A worker outlives a run: in the next one the file of that name may be another, so the hash is part of the key.
     """
+    file = source.path
     model: _Model = (_Onnx if file.endswith(ONNX_ENDING) else _TorchScript)(file, size)
     noise = np.random.default_rng(0).standard_normal((model.batch, 3, size, size), np.float32)
     try:

@@ -12,11 +12,24 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from ...manifests.errors import BadInput
-from ..executor.part import Part
-from .source import MOST_BYTES, PICTURES, OpenSource, SourceItem, as_text, hash64, on_disk, part_of, whole_text
+from ...manifests.recipe.sources import SourceSection
+from ..executor.part import Part, PictureRoot
+from .source import (
+    MOST_BYTES,
+    PICTURES,
+    OpenSource,
+    SourceItem,
+    SourcePart,
+    as_text,
+    hash64,
+    on_disk,
+    part_of,
+    root_of,
+    whole_text,
+)
 
 _PART_PICTURES = 1000  # in the mean
 _NUMBERED = re.compile(r"^(?P<stem>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")  # 1000268201_693b08cb0e#zhc#0 小女孩…
@@ -24,31 +37,62 @@ _NUMBERED = re.compile(r"^(?P<stem>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")
 Captions = dict[str, list[str]]  # by origin
 
 
-def list_parts(source: OpenSource) -> list[Part]:
-    if not source.root.is_dir():
-        raise BadInput(
-            f"source {source.name}: {source.root} is not a folder", cure="name the folder that holds the pictures"
-        )
-    pictures = sorted(_walk(source.root))
+class FolderSource(SourceSection):
+    """Pictures with captions.tsv, captions.jsonl, or a .txt beside each."""
+
+    kind: Literal["folder"]
+    path: str
+    captions: str | None = None  # one more caption file below `path`; its ending says how it is read
+    license: str = "unknown"
+    attribution: str = ""
+
+
+class FolderItem(TypedDict):
+    """A picture before it is read: size and time stand for its bytes; None where the file is missing."""
+
+    origin: str
+    captions: list[str]
+    bytes: int | None
+    mtime_ns: int | None
+
+
+class FolderPart(SourcePart):
+    items: list[FolderItem]
+
+
+def locate(section: FolderSource, base: Path, gathered: Path) -> OpenSource:
+    root = PictureRoot("folder", str(base / section.path))
+    return OpenSource(section.name, root, section.license, section.attribution)
+
+
+def list_parts(section: FolderSource, source: OpenSource) -> list[Part[FolderPart]]:
+    """About 1,000 pictures a part. Raises BadInput when there is no folder, or no picture in it."""
+    root = source.path
+    if not root.is_dir():
+        raise BadInput(f"source {source.name}: {root} is not a folder", cure="name the folder that holds the pictures")
+    pictures = sorted(_walk(root))
     if not pictures:
         raise BadInput(
-            f"source {source.name}: no pictures below {source.root}",
-            cure=f"known endings: {', '.join(sorted(PICTURES))}",
+            f"source {source.name}: no pictures below {root}", cure=f"known endings: {', '.join(sorted(PICTURES))}"
         )
-    captions = _caption_files(source, pictures)
+    captions = _caption_files(section, root, pictures)
     origins = sorted(set(pictures) | set(captions))
     return [
-        part_of(source, origins[start], {"items": [_item(source.root, one, captions) for one in origins[start:stop]]})
+        part_of(source, origins[start], {"items": [_item(root, origin, captions) for origin in origins[start:stop]]})
         for start, stop in pairwise(_edges(origins))
     ]
 
 
-def read_part(part: Part) -> Iterator[SourceItem]:
-    for item in part.identity["items"]:
-        path = on_disk(Path(part.place["root"]), item["origin"])
+def read_part(part: Part[FolderPart]) -> Iterator[SourceItem]:
+    for item in part.spec["items"]:
+        path = on_disk(root_of(part), item["origin"])
         too_large = path.is_file() and path.stat().st_size > MOST_BYTES
         data = path.read_bytes() if path.is_file() and not too_large else None
         yield SourceItem(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
+
+
+def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
+    return on_disk(root, origin).read_bytes()
 
 
 def _edges(origins: list[str]) -> list[int]:
@@ -65,32 +109,31 @@ def _walk(root: Path) -> Iterator[str]:
                 yield as_text((Path(folder) / name).relative_to(root).as_posix())
 
 
-def _item(root: Path, origin: str, captions: Captions) -> dict[str, Any]:
-    """What one picture of a folder is known by before it is read: size and time stand for its bytes."""
+def _item(root: Path, origin: str, captions: Captions) -> FolderItem:
     path = on_disk(root, origin)
-    said = captions.get(origin)
-    if said is None:
+    own = captions.get(origin)
+    if own is None:
         beside = path.with_suffix(".txt")
-        said = list(_lines(beside)) if beside.is_file() else []
+        own = list(_lines(beside)) if beside.is_file() else []
     stat = path.stat() if path.is_file() else None
-    return {
-        "origin": origin,
-        "captions": said,
-        "bytes": stat.st_size if stat else None,
-        "mtime_ns": stat.st_mtime_ns if stat else None,
-    }
+    return FolderItem(
+        origin=origin,
+        captions=own,
+        bytes=stat.st_size if stat else None,
+        mtime_ns=stat.st_mtime_ns if stat else None,
+    )
 
 
-def _caption_files(source: OpenSource, pictures: list[str]) -> Captions:
+def _caption_files(section: FolderSource, root: Path, pictures: list[str]) -> Captions:
     """Picture → captions, from all caption files together, in their order."""
     captions: Captions = {}
-    named = [source.captions] if source.captions else []
+    named = [section.captions] if section.captions else []
     for name in dict.fromkeys(["captions.tsv", "captions.jsonl", *named]):
-        path = source.root / name
+        path = root / name
         if path.is_file():
             _READERS.get(path.suffix.lower(), _read_numbered)(path, captions, pictures)
         elif name in named:
-            raise BadInput(f"source {source.name}: {path} does not exist", cure="correct `captions`")
+            raise BadInput(f"source {section.name}: {path} does not exist", cure="correct `captions`")
     return captions
 
 

@@ -1,58 +1,49 @@
-"""Where pairs come from: a source is cut into parts, and a part is read as a stream of found pictures.
+"""The kinds of source, one row each: the section of a recipe, where its pictures lie, and how it is cut into parts.
 
-    for part in list_parts(opened):                 # opened = OpenSource("photos", "folder", Path("data/photos"), …)
-        for found in read_part(part):
-            found.origin, found.data, found.captions
+    kind = KINDS[section.kind]
+    source = kind.locate(section, base=recipe.base, gathered=Path("runs/x/corpus/pictures/photos"))
+    parts = list_parts(section, source)
 
-One picture is in memory at a time, whatever the source. A caption without its picture, and a picture without a
-caption, are found too: they get a verdict like all others.
+To add a kind: a module beside this one with its section and these functions, and its row here. The module that
+`PictureRoot.reader` names has `read_part` and `read_picture`, which `reader` finds by that name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...manifests.errors import BadInput
+from ...manifests.recipe.sources import SourceSection
 from ..executor.part import Part
-from . import folder, parquet, tar
-from .source import OpenSource, SourceItem, on_disk
+from ..executor.stage import StageRun
+from ..fetch.urls_section import UrlsSource
+from . import emoji, folder, parquet, tar, urls
+from .source import OpenSource
 
-_LIST = {
-    "folder": folder.list_parts,
-    "webdataset": tar.list_parts,
-    "fetched": tar.list_parts,
-    "parquet": parquet.list_parts,
+
+@dataclass(frozen=True)
+class SourceKind:
+    section: type[SourceSection]
+    locate: Callable[[Any, Path, Path], OpenSource]  # (section, base of its paths, folder of gathered pictures)
+    list_parts: Callable[[Any, OpenSource], list[Part[Any]]]
+    gather: Callable[[Any, Path, Path, StageRun], None] | None = None  # draws or fetches pictures; None: they lie there
+
+
+KINDS: dict[str, SourceKind] = {
+    "folder": SourceKind(folder.FolderSource, folder.locate, folder.list_parts),
+    "webdataset": SourceKind(tar.WebDatasetSource, tar.locate, tar.list_parts),
+    "parquet": SourceKind(parquet.ParquetSource, parquet.locate, parquet.list_parts),
+    "urls": SourceKind(UrlsSource, urls.locate, urls.list_parts, urls.gather),
+    "emoji": SourceKind(emoji.EmojiSource, emoji.locate, tar.list_parts, emoji.gather),
 }
-_READ = {
-    "folder": folder.read_part,
-    "webdataset": tar.read_part,
-    "fetched": tar.read_part,
-    "parquet": parquet.read_part,
-}
 
 
-def list_parts(source: OpenSource) -> list[Part]:
+def list_parts(section: SourceSection, source: OpenSource) -> list[Part[Any]]:
     """Raises BadInput when the source is missing or holds nothing to read."""
-    if not source.root.exists():
+    if not source.path.exists():
         raise BadInput(
-            f"source {source.name}: {source.root} does not exist",
+            f"source {source.name}: {source.path} does not exist",
             cure="paths are relative to the recipe; correct `path`",
         )
-    return _LIST[source.kind](source)
-
-
-def read_part(part: Part) -> Iterator[SourceItem]:
-    return _READ[part.identity["kind"]](part)
-
-
-def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
-    """The bytes of one picture again, by what the decision table says of its place."""
-    if parquet.is_place(origin):
-        return parquet.read_picture(root, origin, offset)
-    path = on_disk(root, origin)
-    path = path if path.is_file() else tar.container(root, origin)
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read(num_bytes)
-    if len(data) != num_bytes:
-        raise BadInput(f"{path}: shorter than when it was measured", cure="run `tuwen corpus` again")
-    return data
+    return KINDS[section.kind].list_parts(section, source)

@@ -9,53 +9,92 @@ origin is `data/0.parquet#12`, its row in the file. A caption column may hold li
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ..executor.part import Part
-from .source import OpenSource, SourceItem, as_text, on_disk, part_of, whole_text
+from ...manifests.recipe.sources import SourceSection
+from ..executor.part import Part, PictureRoot
+from .source import OpenSource, SourceItem, SourcePart, as_text, on_disk, part_of, root_of, whole_text
 
 _IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "image_bytes", "bytes")
 _CAPTIONS = ("caption", "captions", "text", "TEXT", "txt")
-_PLACE = ".parquet#"
 _BATCH_ROWS = 16
 _CURE = "restore it, or take it out of the source"
 
 
-def list_parts(source: OpenSource) -> list[Part]:
-    found = [source.root] if source.root.is_file() else sorted(source.root.rglob("*.parquet"))
-    files = [file for file in found if file.is_file() and not file.name.startswith("._")]
+class ParquetSource(SourceSection):
+    """Parquet files that hold the pictures' bytes: as binary, or as Hugging Face's struct of bytes and path."""
+
+    kind: Literal["parquet"]
+    path: str
+    image: str | None = None  # column; None: the one that looks like it
+    caption: str | None = None
+    license: str = "unknown"
+    attribution: str = ""
+
+
+class Columns(TypedDict):
+    """Names of columns; None where there is none."""
+
+    image: str
+    caption: str
+    url: str | None
+    license: str | None
+
+
+class ParquetPart(SourcePart):
+    parquet: str  # below the root
+    bytes: int
+    mtime_ns: int
+    group: int  # the row group
+    first_row: int  # of the row group, counted through the file
+    columns: Columns
+
+
+def locate(section: ParquetSource, base: Path, gathered: Path) -> OpenSource:
+    root = PictureRoot("parquet", str(base / section.path))
+    return OpenSource(section.name, root, section.license, section.attribution)
+
+
+def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetPart]]:
+    """A row group a part. Raises BadInput when there is none, or when its columns cannot be told."""
+    root = source.path
+    files = [root] if root.is_file() else sorted(root.rglob("*.parquet"))
+    files = [file for file in files if file.is_file() and not file.name.startswith("._")]
     if not files:
         raise BadInput(
-            f"source {source.name}: no Parquet below {source.root}", cure="name a folder with .parquet files, or one"
+            f"source {source.name}: no Parquet below {root}", cure="name a folder with .parquet files, or one"
         )
     parts = []
     for file in files:
-        relative = file.name if file == source.root else file.relative_to(source.root).as_posix()
-        columns, group_rows = _columns(source, file)
+        name = as_text(file.name if file == root else file.relative_to(root).as_posix())
+        columns, group_rows = _columns(section, file)
         start = 0
         for group, rows in enumerate(group_rows):
             stat = file.stat()
-            identity = {"parquet": as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns,
-                        "group": group, "first_row": start, "columns": columns}  # fmt: skip
-            parts.append(part_of(source, f"{as_text(relative)}#{start}", identity, file=as_text(str(file))))
+            spec = {"parquet": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "group": group,
+                    "first_row": start, "columns": columns}  # fmt: skip
+            parts.append(part_of(source, f"{name}#{start}", spec))
             start += rows
     return parts
 
 
-def read_part(part: Part) -> Iterator[SourceItem]:
-    file, columns = on_disk(Path(), part.place["file"]), part.identity["columns"]
-    row = part.identity["first_row"]
-    for batch in _batches(file, part.identity["group"], [name for name in columns.values() if name]):
+def read_part(part: Part[ParquetPart]) -> Iterator[SourceItem]:
+    spec, root = part.spec, root_of(part)
+    file = root if root.is_file() else on_disk(root, spec["parquet"])
+    columns = spec["columns"]
+    names = [name for name in (columns["image"], columns["caption"], columns["url"], columns["license"]) if name]
+    row = spec["first_row"]
+    for batch in _batches(file, spec["group"], names):
         for values in batch.to_pylist():
-            said = values[columns["caption"]]
-            several = said if isinstance(said, list) else [said]
+            cell = values[columns["caption"]]
+            captions = cell if isinstance(cell, list) else [cell]
             yield SourceItem(
-                f"{part.identity['parquet']}#{row}",
-                [whole_text(caption) for caption in several if isinstance(caption, str)],
+                f"{spec['parquet']}#{row}",
+                [whole_text(caption) for caption in captions if isinstance(caption, str)],
                 _bytes(values[columns["image"]]),
                 row,
                 values.get(columns["url"]),
@@ -64,18 +103,14 @@ def read_part(part: Part) -> Iterator[SourceItem]:
             row += 1
 
 
-def is_place(origin: str) -> bool:
-    return _PLACE in origin and origin.rpartition("#")[2].isdigit()
-
-
-def read_picture(root: Path, origin: str, row: int) -> bytes:
-    """Reading on in the order of the rows costs one pass; going back begins the row group again."""
+def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
+    """`offset` is the row. Reading on in the order of the rows costs one pass; going back begins the group again."""
     file = root if root.is_file() else on_disk(root, origin.rpartition("#")[0])
     if not file.is_file():
         raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
-    data = _cursor(str(file), file.stat().st_mtime_ns).picture(row)
+    data = _cursor(str(file), file.stat().st_mtime_ns).picture(offset)
     if data is None:
-        raise BadInput(f"{file}: row {row} has no picture any more", cure="run `tuwen corpus` again")
+        raise BadInput(f"{file}: row {offset} has no picture any more", cure="run `tuwen corpus` again")
     return data
 
 
@@ -129,28 +164,32 @@ def _batches(file: Path, group: int, columns: list[str]) -> Iterator[pa.RecordBa
         raise BadInput(f"{file}: not whole Parquet ({' '.join(str(error).split())[:200]})", cure=_CURE) from None
 
 
-def _columns(source: OpenSource, file: Path) -> tuple[dict[str, str | None], list[int]]:
+def _columns(section: ParquetSource, file: Path) -> tuple[Columns, list[int]]:
     """Which column is what, and the rows of each row group. Raises BadInput when that cannot be told."""
     try:
         opened = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{file}: not Parquet ({' '.join(str(error).split())[:200]})", cure=_CURE) from None
-    schema, said = opened.schema_arrow, source.columns or {}
-    for name in said.values():
+    schema = opened.schema_arrow
+    for name in (section.image, section.caption):
         if name and name not in schema.names:
             raise BadInput(f"{file}: has no column `{name}`", cure=f"it has {', '.join(schema.names)}")
-    caption = said.get("caption") or next((name for name in _CAPTIONS if name in schema.names), None)
+    caption = section.caption or _first(_CAPTIONS, schema)
     if caption is None:
         raise BadInput(
             f"{file}: no column of captions among {', '.join(schema.names)}", cure="name it with `caption: …`"
         )
-    columns = {
-        "image": said.get("image") or _image_column(file, schema),
-        "caption": caption,
-        "url": next((name for name in ("url", "URL") if name in schema.names), None),
-        "license": next((name for name in ("license", "LICENSE") if name in schema.names), None),
-    }
+    columns = Columns(
+        image=section.image or _image_column(file, schema),
+        caption=caption,
+        url=_first(("url", "URL"), schema),
+        license=_first(("license", "LICENSE"), schema),
+    )
     return columns, [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
+
+
+def _first(names: tuple[str, ...], schema: pa.Schema) -> str | None:
+    return next((name for name in names if name in schema.names), None)
 
 
 def _image_column(file: Path | str, schema: pa.Schema) -> str:

@@ -1,55 +1,73 @@
-"""What every kind of source shares: where it lies, what is found in it, and names that are not UTF-8.
+"""What every kind of source shares: where it lies, what one of its items is, and names that are not UTF-8.
 
-OpenSource("photos", "folder", Path("data/photos"), "CC0-1.0", "")
+OpenSource("photos", PictureRoot("folder", "data/photos"), "CC0-1.0", "")
 SourceItem("2021/cat.jpg", ["一只猫"], data)
 """
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from ..executor.part import Part
+from ..executor.part import Part, PictureRoot
 
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "svg", "heic", "jfif"})
-
 
 MOST_BYTES = 256 * 1024**2  # of one picture's file: no picture needs more, and all of it is in memory at once
 
 
+class SourcePart(TypedDict):
+    """What the parts of every kind say; a kind adds what it reads: a tar, a row group, some files."""
+
+    source: str
+    reader: str  # the module of this room that reads the part
+    license: str
+
+
 @dataclass(frozen=True)
 class OpenSource:
-    """A source whose pictures lie on disk: a folder's own, or what was gathered into tars."""
+    """A source whose pictures lie on disk: where the user has them, or gathered into tars."""
 
     name: str
-    kind: str  # folder | webdataset | parquet | fetched
-    root: Path
+    root: PictureRoot
     license: str
     attribution: str
-    columns: dict[str, str | None] | None = None  # of Parquet: `image` and `caption`, None where they are to be guessed
-    captions: str | None = None  # of a folder: one more caption file
+
+    @property
+    def path(self) -> Path:
+        return Path(self.root.path)
 
 
 @dataclass(frozen=True)
 class SourceItem:
     """A picture with its captions, as it stands in a source."""
 
-    origin: str
+    origin: str  # where it stands: "2021/cat.jpg", "00000.tar/000123.jpg"
     captions: list[str]
     data: bytes | None = None  # None: there is a caption but no picture
     offset: int = 0
     url: str | None = None
     license: str | None = None  # where each picture has one of its own
     problem: str | None = None  # why there is no picture; None: it is just missing
-    place: str | None = None  # what the key is made of, where that is not the origin
+    key_origin: str | None = None  # what the key is made of, where that is not the origin
 
 
-def part_of(source: OpenSource, begins: str, identity: dict[str, Any], **place: str) -> Part:
-    """Named by what it begins with, not by a count: what is added to a source renames nothing else."""
-    about = {"source": source.name, "kind": source.kind, "license": source.license}
-    name = f"{source.name}-{hash64(begins):016x}"
-    return Part(name, {**about, **identity}, {"root": str(source.root), **place})
+def part_of(source: OpenSource, begins: str, spec: Mapping[str, Any]) -> Part[Any]:
+    """A part that is named by what it begins with, not by a count: what is added to a source renames nothing else."""
+    reader = source.root.reader
+    shared = SourcePart(source=source.name, reader=reader, license=source.license)
+    return Part(
+        f"{source.name}-{hash64(begins):016x}",
+        {**shared, **spec},
+        roots={source.name: source.root},
+        modules=(f"pipeline/sources/{reader}.py",),
+    )
+
+
+def root_of(part: Part[Any]) -> Path:
+    return Path(part.roots[part.spec["source"]].path)
 
 
 def hash64(text: str) -> int:

@@ -16,38 +16,93 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
-from ..executor.part import Part
-from .source import MOST_BYTES, PICTURES, OpenSource, SourceItem, as_text, on_disk, part_of, whole_text
+from ...manifests.recipe.sources import SourceSection
+from ..executor.part import Part, PictureRoot
+from .source import (
+    MOST_BYTES,
+    PICTURES,
+    OpenSource,
+    SourceItem,
+    SourcePart,
+    as_text,
+    on_disk,
+    part_of,
+    root_of,
+    whole_text,
+)
 
 _CURE = "restore it, or take it out of the source"
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # key, ending: as webdataset's base_plus_ext, without its torch
 _CHUNK_NAMES = 50_000
 
 
-def list_parts(source: OpenSource) -> list[Part]:
-    found = [source.root] if source.root.is_file() else sorted(source.root.rglob("*.tar"))
-    tars = [tar for tar in found if tar.is_file() and not tar.name.startswith("._")]  # ._x.tar is macOS's, no tar
+class WebDatasetSource(SourceSection):
+    """Tars in which a picture, its .txt and its .json share a key; `path` is a folder of tars, or one tar."""
+
+    kind: Literal["webdataset"]
+    path: str
+    license: str = "unknown"
+    attribution: str = ""
+
+
+class TarPart(SourcePart):
+    tar: str  # below the root
+    bytes: int
+    mtime_ns: int
+    key_by_row: bool  # the key is made of the member's name without its ending
+
+
+def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
+    root = PictureRoot("tar", str(base / section.path))
+    return OpenSource(section.name, root, section.license, section.attribution)
+
+
+def list_parts(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> list[Part[TarPart]]:
+    """A tar a part. Raises BadInput when there is none."""
+    root = source.path
+    files = [root] if root.is_file() else sorted(root.rglob("*.tar"))
+    tars = [tar for tar in files if tar.is_file() and not tar.name.startswith("._")]  # ._x.tar is macOS's, no tar
     if not tars:
-        raise BadInput(
-            f"source {source.name}: no tars below {source.root}", cure="name a folder with .tar files, or one tar"
-        )
+        raise BadInput(f"source {source.name}: no tars below {root}", cure="name a folder with .tar files, or one tar")
     parts = []
     for tar in tars:
-        relative = tar.name if tar == source.root else tar.relative_to(source.root).as_posix()
+        name = as_text(tar.name if tar == root else tar.relative_to(root).as_posix())
         stat = tar.stat()
-        identity = {"tar": as_text(relative), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-        parts.append(part_of(source, as_text(relative), identity, tar=as_text(str(tar))))
+        spec = {"tar": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key_by_row": key_by_row}
+        parts.append(part_of(source, name, spec))
     return parts
 
 
-def container(root: Path, origin: str) -> Path:
+def read_part(part: Part[TarPart]) -> Iterator[SourceItem]:
+    """Raises BadInput on a tar that is cut or damaged."""
+    root = root_of(part)
+    path = root if root.is_file() else on_disk(root, part.spec["tar"])
+    try:
+        index = _index(path)
+    except tarfile.TarError as error:
+        raise BadInput(f"{path}: not a whole tar ({error})", cure=_CURE) from None
+    with path.open("rb") as file:
+        for members in index.samples():
+            for item in _items(_Sample(file.fileno(), members), part.spec["tar"]):
+                # What is fetched has one picture a row, if any: its key must not change when it comes at last.
+                yield replace(item, key_origin=item.origin.rpartition(".")[0] if part.spec["key_by_row"] else None)
+
+
+def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
+    path = _container(root, origin)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(num_bytes)
+
+
+def _container(root: Path, origin: str) -> Path:
     """`shards/0.tar/000123.jpg` lies in root/shards/0.tar, or in root itself when root is that tar."""
     if root.is_file():
         return root
@@ -56,21 +111,6 @@ def container(root: Path, origin: str) -> Path:
     if not path.is_file():
         raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
     return path
-
-
-def read_part(part: Part) -> Iterator[SourceItem]:
-    """Raises BadInput on a tar that is cut or damaged."""
-    path = on_disk(Path(), part.place["tar"])
-    try:
-        index = _index(path)
-    except tarfile.TarError as error:
-        raise BadInput(f"{path}: not a whole tar ({error})", cure=_CURE) from None
-    with path.open("rb") as file:
-        for members in index.samples():
-            for found in _found(_Sample(file.fileno(), members), part.identity["tar"]):
-                # What was fetched has one picture a row, if any: its key must not change when it is had at last.
-                by_row = found.origin.rpartition(".")[0] if part.identity["kind"] == "fetched" else None
-                yield replace(found, place=by_row)
 
 
 @dataclass(frozen=True)
@@ -143,7 +183,7 @@ class _Sample:
         return os.pread(self.file, size, offset)
 
 
-def _found(sample: _Sample, tar_name: str) -> Iterator[SourceItem]:
+def _items(sample: _Sample, tar_name: str) -> Iterator[SourceItem]:
     """Each picture of a key with its captions; a key without a picture is a caption without one."""
     pictures = [ending for ending in sorted(sample.members) if ending.rpartition(".")[2] in PICTURES]
     for ending in pictures:

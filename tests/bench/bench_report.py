@@ -18,11 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.manifest import file_entry, new_manifest, save_manifest
-from tuwen.manifests.pair import MEASURES, VERDICTS
+from tuwen.manifests.pair import MEASURES
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.decide import funnel
-from tuwen.pipeline.report.report import write_report
+
+from ..stages import write_report
 
 PART = 10_000
 SHARES = {

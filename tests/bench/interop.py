@@ -17,7 +17,8 @@ import numpy as np
 from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.pipeline.executor.ray_cluster import start_cluster, stop_cluster
-from tuwen.tokenize.export_samples import export_samples
+
+from ..stages import export_samples
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

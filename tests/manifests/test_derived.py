@@ -22,9 +22,9 @@ from tuwen.manifests.quarantine import quarantine
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
-from tuwen.tokenize.export_samples import export_samples
 
 from ..conftest import files_of
+from ..stages import export_samples
 from .synthetic import key_of, make_shards
 
 SCHEMA = json.loads((Path(manifest_module.__file__).parent / "manifest.schema.json").read_text())

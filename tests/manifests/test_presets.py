@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from tuwen.__main__ import app
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe.presets import CAPTIONS, IMAGES, PRESETS
-from tuwen.manifests.recipe.recipe import Recipe, load_recipe
+from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.rules import Captions, Images, PresetName, Similarity
 from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 from tuwen.pipeline.explain import explain, explained, explained_rules
+from tuwen.pipeline.load_recipe import load_recipe
 
 from ..conftest import write_recipe
 

@@ -8,7 +8,8 @@ from tuwen.manifests.atomic import whole_file
 from tuwen.manifests.canonical import canonical_json, exact, sha256_of
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.pair import pair_key
-from tuwen.manifests.recipe.recipe import Recipe, load_recipe
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.pipeline.load_recipe import load_recipe
 
 from ..conftest import write_recipe
 
@@ -57,8 +58,8 @@ def test_the_shipped_recipe_loads_and_names_every_default() -> None:
     [
         ("images.min_sid=3", "unknown key `images.min_sid`; did you mean `min_side`?"),
         ("images.min_side=-3", "`images.min_side` is -3; input should be greater than or equal to 1"),
-        ("sources.0.kind=ftp", "`sources.0` is"),
-        ("sources.0.pathh=x", "unknown key `sources.0.folder.pathh`; did you mean `path`?"),
+        ("sources.0.kind=ftp", "`sources.0.kind` is 'ftp'; say one of emoji, folder"),
+        ("sources.0.pathh=x", "unknown key `sources.0.pathh`; did you mean `path`?"),
         ("sources=[]", "`sources` is []"),
         ("sources.7.path=x", "no such place"),
         ("nonsense", "not an assignment"),

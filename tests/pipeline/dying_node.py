@@ -14,9 +14,10 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.executor.ray_cluster import start_cluster
+from tuwen.pipeline.load_recipe import load_recipe
+
+from ..stages import build_corpus
 
 
 def main(recipe: str, out: Path, parts_before_death: int) -> None:

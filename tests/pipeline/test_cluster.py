@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 from tuwen.manifests.manifest import load_manifest
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.load_recipe import load_recipe
 
 from ..conftest import files_of, tar_of, write_recipe
+from ..stages import build_corpus
 from .hostile import picture, saved
 
 PARTS, PICTURES = 12, 15

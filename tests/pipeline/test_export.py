@@ -14,13 +14,12 @@ from PIL import Image
 
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
-from tuwen.manifests.recipe.recipe import load_recipe, recorded_recipe
 from tuwen.manifests.verify import verify_manifest
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
-from tuwen.pipeline.export.export import export
+from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 
 from ..conftest import files_of, write_recipe
+from ..stages import build_corpus, export
 from .hostile import picture, saved
 
 NUM_PICTURES = 30

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.pictures import measure_isolated
 from tuwen.pipeline.pictures.decode import decode
 from tuwen.pipeline.sources.kinds import list_parts
 from tuwen.pipeline.sources.source import OpenSource
 
 from ..conftest import encoded, write_recipe
+from ..stages import build_corpus
 from .captions.hostile import HOSTILE
 from .hostile import PICTURES, picture, saved, write_hostile_corpus
 

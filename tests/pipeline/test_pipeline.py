@@ -11,15 +11,15 @@ import ray
 from tuwen.manifests.atomic import sole_writer
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
-from tuwen.manifests.recipe.recipe import Recipe, load_recipe
-from tuwen.pipeline.corpus import build_corpus
+from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.corpus_files.split import split_of
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import Part
 from tuwen.pipeline.executor.stage import run_stage
-from tuwen.pipeline.report.report import write_report
+from tuwen.pipeline.load_recipe import load_recipe
 
 from ..conftest import COLOURS, write_pictures, write_recipe
+from ..stages import build_corpus, write_report
 
 
 def test_a_caption_that_is_said_too_often_is_dropped(tmp_path: Path) -> None:

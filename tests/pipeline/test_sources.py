@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tuwen.manifests.errors import BadInput
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.sources import folder as folder_source
 from tuwen.pipeline.sources.kinds import read_picture
 
 from ..conftest import draw, encoded, png, tar_of, write_recipe
+from ..stages import build_corpus
 from .hostile import picture, saved
 
 

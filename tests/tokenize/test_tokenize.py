@@ -9,24 +9,25 @@ from PIL import Image
 
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
-from tuwen.manifests.recipe.recipe import CompactVQTraining, Recipe, load_recipe
+from tuwen.manifests.recipe.recipe import CompactVQTraining, Recipe
+from tuwen.manifests.run_folders import TEXT_MODEL
 from tuwen.manifests.shards.split_reader import SplitReader
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.split import split_of
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.decide import STAGES
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.caption_ids import CaptionIds, train_sentencepiece
 from tuwen.tokenize.compact_codes import CompactCodes, open_compact_vq, save_compact_vq
 from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
-from tuwen.tokenize.image_codes import SHIPPED, find_image_tokenizer, fit_square, open_image_codes
+from tuwen.tokenize.crops import fit_square
+from tuwen.tokenize.open_image_codes import SHIPPED, find_image_tokenizer, open_image_codes
 from tuwen.tokenize.quality import psnr
 from tuwen.tokenize.reconstruction import measure_reconstruction
 from tuwen.tokenize.sequence import COGVIEW_COMMANDS, cogview_layout, compact_layout
 from tuwen.tokenize.train_compact_vq import train_compact_vq
-from tuwen.tokenize.train_tokenizers import train_tokenizers
-from tuwen.tokenize.write_shards import TEXT_MODEL, write_shards
 
 from ..conftest import COLOURS, SHAPES, draw, encoded, files_of, png, write_recipe
+from ..stages import build_corpus, train_tokenizers, write_shards
 
 CAPTIONS = ["一只红色的猫", "一只蓝色的狗", "红色的花和蓝色的天", "两只小鸟", "绿色的树，红色的花"] * 4
 

@@ -24,10 +24,12 @@ from typing import Any
 import psutil
 from PIL import Image
 
-from tuwen.manifests.recipe.recipe import Recipe, load_recipe
-from tuwen.pipeline.corpus import build_corpus
+from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.executor.ray_cluster import start_cluster
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.open_source import open_source
+
+from ...stages import build_corpus
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),

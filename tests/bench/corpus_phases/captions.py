@@ -48,7 +48,7 @@ def captions(folder: Path, count: int, rounds: int, peers: Path) -> str:
 
 def _write_said(path: Path, count: int) -> None:
     """What is said of pictures: the Chinese names of the emoji, and the captions that tests/captions collects."""
-    from tuwen.pipeline.sources.emoji_corpus import chinese_names
+    from tuwen.pipeline.sources.emoji import chinese_names
 
     said = sorted(set(chinese_names().values()))
     for file in sorted(SAID.glob("*.txt")):

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tuwen.pipeline.sources.emoji_corpus import chinese_names
+from tuwen.pipeline.sources.emoji import chinese_names
 
 PICTURES_A_TAR = 500
 SIDE_PX = 96

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tuwen.manifests.manifest import Manifest
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.load_recipe import load_recipe
 
 from ...conftest import write_recipe
+from ...stages import build_corpus
 
 Rows = dict[str, dict[str, Any]]
 

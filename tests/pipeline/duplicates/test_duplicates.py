@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
-from tuwen.manifests.pair import VERDICTS
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
-from tuwen.pipeline.report.report import write_report
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.why import explain_pair
 
 from ...conftest import draw, encoded, png, write_pictures, write_recipe
+from ...stages import build_corpus, write_report
 from .planted import corpus_of
 
 

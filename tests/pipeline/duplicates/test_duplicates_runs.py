@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from tuwen.manifests.canonical import sha256_of
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.duplicates import hamming_join, near_pictures, signature_file
+from tuwen.pipeline.load_recipe import load_recipe
 
 from ...conftest import COLOURS, SHAPES, draw, encoded, files_of, png, tar_of, write_recipe
+from ...stages import build_corpus
 
 EVALUATION = "[{name: test, kind: webdataset, path: test.tar}]"
 POLICIES = ("{images: near}", "{images: near, captions: near, pairs: keep_all_captions, flips: true, radius: 6}")

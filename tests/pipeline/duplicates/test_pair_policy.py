@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tuwen.manifests.recipe.recipe import load_recipe
 from tuwen.pipeline.corpus_files.kept_pairs import read_kept_pairs
 from tuwen.pipeline.duplicates.pair_policy import PairRows, choose_pairs
-from tuwen.pipeline.export.export import export
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.crops import PLAN_COLUMNS
 
 from ...conftest import draw, png
+from ...stages import export
 from .planted import Rows, build, plant, rows_of
 
 CIRCLE, TRIANGLE = draw("红", "圆", 60), draw("蓝", "三角", 50)

@@ -14,7 +14,7 @@ from tuwen.pipeline.duplicates import same_picture
 from tuwen.pipeline.duplicates.same_picture import SIGNATURE_BYTES, difference, turned
 from tuwen.pipeline.pictures.decode import decode
 from tuwen.pipeline.pictures.signatures import signatures
-from tuwen.pipeline.sources.emoji_corpus import _artwork_folder, _draw
+from tuwen.pipeline.sources.draw_emoji import _draw, artwork_folder
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -42,7 +42,7 @@ def landscape(seed: int = 0) -> Image.Image:
 
 
 def emoji(code: str) -> Image.Image:
-    picture = decode(_draw(_artwork_folder("twemoji") / f"{code}.svg", 256), 10**6).picture
+    picture = decode(_draw(artwork_folder("twemoji") / f"{code}.svg", 256), 10**6).picture
     assert picture is not None
     return picture
 

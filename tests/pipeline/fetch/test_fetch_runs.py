@@ -14,9 +14,6 @@ import aiohttp
 import pytest
 
 from tuwen.manifests.canonical import sha256_of_file
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.manifests.recipe.sources import UrlsSource
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import Part
 from tuwen.pipeline.fetch import gather as fetching
@@ -24,10 +21,13 @@ from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
 from tuwen.pipeline.fetch.slices import fetch_slice
 from tuwen.pipeline.fetch.url_lists import cut_list, list_files
+from tuwen.pipeline.fetch.urls_section import UrlsSource
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.sources.kinds import list_parts, read_part
 from tuwen.pipeline.sources.source import OpenSource, SourceItem
 
 from ...conftest import write_recipe
+from ...stages import build_corpus
 from .fetching import LOOPBACK, PICTURE, Names
 from .rude_server import RudeServer
 

@@ -16,19 +16,19 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
+from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
-from tuwen.manifests.pair import VERDICTS
-from tuwen.manifests.recipe.recipe import Recipe, load_recipe
-from tuwen.pipeline.corpus import build_corpus
+from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.decide import funnel
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.reasons import REASONS, title_of
 from tuwen.pipeline.report.corpus_parts import corpus_parts
-from tuwen.pipeline.report.report import write_report
 from tuwen.pipeline.report.thumbnails import SmallPictures
 
 from ...conftest import encoded, write_recipe
+from ...stages import build_corpus, write_report
 from ..hostile import picture, saved
 from .browser import chromium, open_page
 

@@ -14,16 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from playwright.sync_api import Browser
 
+from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.manifest import load_manifest
-from tuwen.manifests.pair import VERDICTS
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.report.corpus_parts import COLUMNS
 from tuwen.pipeline.report.duplicate_pairs import RUNGS, WORST_SHOWN, DuplicatePairs, rung_of
-from tuwen.pipeline.report.report import write_report
 
 from ...conftest import encoded, write_recipe
+from ...stages import build_corpus, write_report
 from ..hostile import picture
 from .browser import chromium, open_page
 from .test_report import corpus_of_rows

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from tuwen.manifests.errors import BadInput
-from tuwen.manifests.recipe.recipe import load_recipe
-from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.why import explain_pair
 
 from ...conftest import write_recipe
+from ...stages import build_corpus
 from ..hostile import picture, saved
 
 CAPTIONS = ["红色的圆", "蓝色的方块", "一只猫在睡觉", "山和水"]

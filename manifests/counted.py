@@ -1,0 +1,8 @@
+"""How many of a thing, in words: the noun has no `s` where it is one.
+
+counted(1, "shard"), counted(7592, "sample")      # "1 shard", "7,592 samples"
+"""
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,24 @@
+"""The decision table: each pair that went in stands in it once, kept or dropped, with the stage and the reason."""
+
+import pyarrow as pa
+
+from .pair import IDENTITY, PICTURE
+
+VERDICTS = pa.schema(
+    [
+        *IDENTITY,
+        ("caption", pa.string()),  # normalised, what a model is trained on
+        ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
+        *PICTURE,
+        ("kept", pa.bool_()),
+        ("stage", pa.string()),  # where it was dropped (`pipeline.decide.STAGES`); empty if kept
+        ("reason", pa.string()),
+        ("keeper", pa.string()),  # key of the twin that was kept instead
+        ("keeper_from", pa.string()),  # the evaluation set or earlier corpus that it stands in; null: this one
+        ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
+        ("distance", pa.int32()),  # Hamming distance of its phash64 from its keeper's, or from that of `picture`
+        ("difference", pa.float32()),  # of the two pictures beside what is allowed: 1 is the most that near twins have
+        ("cosine", pa.float32()),  # of the two embeddings, where a model was named and looked at both
+        ("cluster", pa.string()),  # smallest key among all its twins; splits go by this, never by key
+    ]
+)

@@ -1,0 +1,282 @@
+"""What lies where in the folders that a run leaves: no other file spells these names.
+
+    run = RunFolder(Path("runs/emoji"))
+    run.corpus.verdicts, run.shards.text_model, run.train.checkpoint, run.report
+
+Names that a manifest lists are relative to its folder: `CorpusFolder.verdicts_name("photos-3f2a.parquet")`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+TEXT_MODEL = "text.model"
+IMAGE_TOKENIZER = "image_tokenizer"
+TOKENIZER_FILES = ("weights.safetensors", "config.json")  # what the folder of an image tokenizer must hold
+
+
+@dataclass(frozen=True)
+class CorpusFolder:
+    """`tuwen corpus`: measures → verdicts, and what was gathered or computed on the way."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / MANIFEST
+
+    @property
+    def verdicts(self) -> Path:
+        """The decision table, a Parquet file a part."""
+        return self.path / "verdicts"
+
+    @property
+    def contaminated(self) -> Path:
+        """Pairs that pictures of evaluation sets took away."""
+        return self.path / self.contaminated_name
+
+    @property
+    def measures(self) -> Path:
+        return self.path / "measures"
+
+    @property
+    def evaluation_measures(self) -> Path:
+        """What was measured of evaluation sources."""
+        return self.path / "measures-evaluation"
+
+    def score(self, name: str) -> Path:
+        return self.path / name
+
+    def evaluation_score(self, name: str) -> Path:
+        return self.path / f"{name}-evaluation"
+
+    def pictures(self, source: str) -> Path:
+        """What was drawn or fetched of a source, as tars."""
+        return self.path / "pictures" / source
+
+    @property
+    def judged(self) -> Path:
+        """The verdicts of the rules on a pair alone."""
+        return self.path / ".work" / "judged"
+
+    @property
+    def near(self) -> Path:
+        """Mapped files of the search for near-duplicates; empty when it is done."""
+        return self.path / ".work" / "near"
+
+    @property
+    def roots(self) -> Path:
+        """Where the pictures of each source lie on this machine."""
+        return self.path / ".work" / "roots.json"
+
+    @property
+    def contaminated_name(self) -> str:
+        return "contaminated.parquet"
+
+    @staticmethod
+    def verdicts_name(part: str) -> str:
+        """How the manifest lists a part of the decision table."""
+        return f"verdicts/{part}"
+
+
+@dataclass(frozen=True)
+class TokenizerFolder:
+    """`tuwen tokenizer`: a SentencePiece model, and an image tokenizer in a folder of its own."""
+
+    path: Path
+
+    @property
+    def text_model(self) -> Path:
+        return self.path / TEXT_MODEL
+
+    @property
+    def image(self) -> Path:
+        return self.path / self.image_name
+
+    @property
+    def image_name(self) -> str:
+        return "image"
+
+    @property
+    def plan(self) -> Path:
+        """The rows of each part, for the stages to read."""
+        return self.path / ".work" / "plan"
+
+    def crops(self, split: str) -> Path:
+        return self.path / ".work" / f"crops-{split}"
+
+
+@dataclass(frozen=True)
+class ImageTokenizerFolder:
+    """An image tokenizer: weights and config, and what is known of how it was trained."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.path / TOKENIZER_FILES[0]
+
+    @property
+    def config(self) -> Path:
+        return self.path / TOKENIZER_FILES[1]
+
+    @property
+    def quality(self) -> Path:
+        return self.path / "quality.json"
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / MANIFEST
+
+
+@dataclass(frozen=True)
+class ShardsFolder:
+    """`tuwen tokenize`: the shards, the tokenizers that read them back, and what the codes keep of a picture."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / MANIFEST
+
+    @property
+    def text_model(self) -> Path:
+        return self.path / TEXT_MODEL
+
+    @property
+    def image_tokenizer(self) -> Path:
+        return self.path / IMAGE_TOKENIZER
+
+    @property
+    def reconstruction(self) -> Path:
+        """PSNR and use of the codebook, as JSON."""
+        return self.path / "reconstruction.json"
+
+    @property
+    def reconstruction_sheet(self) -> Path:
+        """Originals above what came back of them, as a picture."""
+        return self.path / "reconstruction.png"
+
+    @property
+    def plan(self) -> Path:
+        """The rows of each shard, for the stage to read."""
+        return self.path / ".work" / "plan"
+
+
+@dataclass(frozen=True)
+class ExportFolder:
+    """`tuwen export`: ordinary tars, and what catalogues and loaders look for beside them."""
+
+    path: Path
+
+    @property
+    def croissant(self) -> Path:
+        return self.path / "croissant.json"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "README.md"
+
+    def wids_index(self, split: str) -> Path:
+        return self.path / f"index.{split}.json"
+
+    @property
+    def energon(self) -> Path:
+        return self.path / ".nv-meta" / "dataset.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / ".work" / "plan"
+
+
+@dataclass(frozen=True)
+class TrainFolder:
+    """`tuwen train`: what the run is, what it has learned, and what was made with it."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / MANIFEST
+
+    @property
+    def document(self) -> Path:
+        """The declared inputs of the run, its number of steps included."""
+        return self.path / "run.json"
+
+    @property
+    def losses(self) -> Path:
+        """One line a step."""
+        return self.path / "losses.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def text_model(self) -> Path:
+        return self.path / TEXT_MODEL
+
+    @property
+    def image_tokenizer(self) -> Path:
+        return self.path / IMAGE_TOKENIZER
+
+    @property
+    def samples(self) -> Path:
+        """Pictures that `tuwen sample` made."""
+        return self.path / "samples"
+
+    @property
+    def paintings(self) -> Path:
+        """The demo's pictures, one file a prompt."""
+        return self.path / "paintings"
+
+    @property
+    def paintings_list(self) -> Path:
+        return self.paintings / "paintings.json"
+
+    @property
+    def nearest(self) -> Path:
+        """Whether the pictures are near those that carry their captions."""
+        return self.path / "nearest.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run: a folder a stage, and the page that shows them all."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, name: str) -> "RunFolder":
+        """The folder of a recipe's run, below the current directory."""
+        return cls(Path("runs") / name)
+
+    @property
+    def corpus(self) -> CorpusFolder:
+        return CorpusFolder(self.path / "corpus")
+
+    @property
+    def tokenizer(self) -> TokenizerFolder:
+        return TokenizerFolder(self.path / "tokenizer")
+
+    @property
+    def shards(self) -> ShardsFolder:
+        return ShardsFolder(self.path / "shards")
+
+    @property
+    def train(self) -> TrainFolder:
+        return TrainFolder(self.path / "train")
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def times(self) -> Path:
+        """How long each phase of the demo took."""
+        return self.path / "times.json"

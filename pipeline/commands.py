@@ -1,0 +1,134 @@
+"""`tuwen corpus`, `tuwen export`, `tuwen why`, and `tuwen manifest verify`.
+
+app.add_typer(pipeline_app)     # in `__main__`
+
+Each command loads its inputs, calls one function of this room, and prints what came out.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
+from ..manifests.commands import manifest_app, print_result, say
+from ..manifests.counted import counted
+from ..manifests.errors import CheckFailed
+from ..manifests.manifest import Manifest, load_manifest
+from ..manifests.run_folders import CorpusFolder, RunFolder
+
+pipeline_app = typer.Typer()
+
+
+class Mode(StrEnum):
+    off = "off"
+    first = "first"
+    block = "block"
+    always = "always"
+
+
+@pipeline_app.command()
+def corpus(
+    recipe: RecipeName,
+    out: Out = None,
+    sets: Set = None,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print every rule, its number and where it comes from, and do nothing.")
+    ] = False,
+    keep_measures: Annotated[
+        bool,
+        typer.Option(
+            "--keep-measures", help="Accept what another version of tuwen measured, instead of decoding it again."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Clean and deduplicate the sources of a recipe: a verdict for every pair, a manifest, a report."""
+    from .corpus import build_corpus
+    from .executor.ray_cluster import start_cluster
+    from .executor.stage import StageRun
+    from .explain import explain as explain_recipe
+    from .explain import explained
+    from .load_recipe import load_recipe
+    from .report.report import write_report
+
+    loaded = load_recipe(recipe, sets)
+    if explain:
+        print_result(explained(loaded), explain_recipe(loaded), as_json)
+        return
+    start_cluster(ray, workers)
+    folder = CorpusFolder(out) if out else RunFolder.of(loaded.name).corpus
+    manifest = build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures))
+    write_report(RunFolder(folder.path if out else folder.path.parent), folder)
+    say(manifest, f"{manifest.totals['kept']} of {counted(manifest.totals['pairs'], 'pair')} kept", as_json)
+
+
+@pipeline_app.command()
+def export(
+    corpus: CorpusPath,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the tars are written to.")],
+    sets: Set = None,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the kept pairs as ordinary WebDataset tars (picture, txt, json), with Croissant and a data card."""
+    from .executor.ray_cluster import start_cluster
+    from .executor.stage import StageRun
+    from .export.export import export as export_pairs
+    from .load_recipe import recorded_recipe
+
+    loaded = _load_corpus(corpus)
+    recipe = recorded_recipe(loaded.document["lineage"]["recipe"], sets)
+    start_cluster(ray, workers)
+    made = export_pairs(loaded, recipe, out, StageRun(workers))
+    pairs, pictures = counted(made.totals["pairs"], "pair"), counted(made.totals["pictures"], "picture")
+    say(made, f"{pairs} of {pictures} in {counted(len(made.files), 'tar')}", as_json)
+
+
+@pipeline_app.command()
+def why(
+    corpus: CorpusPath,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a pair, or its first digits.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print every measurement, score, verdict and duplicate of one pair."""
+    from .why import explain_pair
+
+    rows = explain_pair(_load_corpus(corpus), key)
+    text = "\n\n".join("\n".join(f"{name:>14}  {value}" for name, value in row.items()) for row in rows)
+    print_result(rows, text, as_json)
+
+
+@manifest_app.command()
+def verify(
+    manifest: ManifestPath,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode", help="off: sizes; first: sha256 of each file; block: crc32 of each block; always: both."
+        ),
+    ] = Mode.block,
+    as_json: AsJson = False,
+) -> None:
+    """Check that the files are what the manifest says; name each shard and block that is not."""
+    from ..manifests.verify import bytes_of, verify_manifest
+    from .executor.progress import progress
+
+    loaded = load_manifest(manifest)
+    with progress("verify", bytes_of(loaded), "byte") as advance:
+        faults = list(verify_manifest(loaded, mode.value, advance))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if faults:
+        raise CheckFailed(f"{manifest}: {counted(len(faults), 'fault')}", cure="see above")
+    print_result({"id": loaded.id, "faults": []}, f"{loaded.id} holds", as_json)
+
+
+def _load_corpus(folder: Path) -> Manifest:
+    run = RunFolder(folder)
+    return load_manifest(run.corpus.path if run.corpus.path.is_dir() else folder, "corpus")

@@ -1,0 +1,48 @@
+"""A part as a stream of pictures with their captions, and one picture again.
+
+    for item in read_part(part):
+        item.origin, item.data, item.captions
+    data = read_picture(PictureRoot("tar", "data/tars"), "0.tar/000123.jpg", offset=1536, num_bytes=20480)
+
+One picture is in memory at a time, whatever the source. A caption without its picture, and a picture without a
+caption, are items too: they get a verdict like all others. The module that reads is found by its name, so that a stage
+which reads tars does not depend on the code that reads Parquet; each part names its own (`Part.modules`).
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from ...manifests.errors import BadInput
+from ..executor.part import Part, PictureRoot
+from .source import SourceItem
+
+
+class Reader(Protocol):
+    """What a module of this room that reads a kind of source has."""
+
+    def read_part(self, part: Part[Any]) -> Iterator[SourceItem]: ...
+
+    def read_picture(self, root: Path, origin: str, offset: int, num_bytes: int) -> bytes: ...
+
+
+def read_part(part: Part[Any]) -> Iterator[SourceItem]:
+    return _reader(part.spec["reader"]).read_part(part)
+
+
+def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
+    """The bytes of one picture, by what the decision table says of where it lies. Raises BadInput when it is gone."""
+    try:
+        data = _reader(root.reader).read_picture(Path(root.path), origin, offset, num_bytes)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{error.filename}: gone since it was measured", cure="restore it, or run `tuwen corpus` again"
+        ) from None
+    if len(data) != num_bytes:
+        raise BadInput(f"{Path(root.path) / origin}: not as long as when it was measured", "run `tuwen corpus` again")
+    return data
+
+
+def _reader(name: str) -> Reader:
+    return cast(Reader, import_module(f".{name}", __package__))

@@ -1,0 +1,26 @@
+"""Lists of addresses with captions: the pictures are fetched into tars (`fetch/`), and read from those.
+
+{name: web, kind: urls, path: lists/, preset: wukong, fetch: {contact: https://example.com/us}}
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ..executor.part import Part, PictureRoot
+from ..executor.stage import StageRun
+from ..fetch.gather import gather_urls
+from ..fetch.urls_section import UrlsSource
+from . import tar
+from .source import OpenSource
+
+
+def locate(section: UrlsSource, base: Path, gathered: Path) -> OpenSource:
+    return OpenSource(section.name, PictureRoot("tar", str(gathered)), section.license, section.attribution)
+
+
+def gather(section: UrlsSource, base: Path, gathered: Path, run: StageRun) -> None:
+    gather_urls(section, base / section.path, gathered, run)
+
+
+def list_parts(section: UrlsSource, source: OpenSource) -> list[Part[Any]]:
+    return tar.list_parts(section, source, key_by_row=True)

@@ -1,0 +1,117 @@
+"""`tuwen tokenizer`, `tuwen tokenize`, and `tuwen manifest export`.
+
+app.add_typer(tokenize_app)     # in `__main__`
+
+Each command loads its inputs, calls one function of this room, and prints what came out.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..manifests.command_options import AsJson, From, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
+from ..manifests.commands import manifest_app, say
+from ..manifests.counted import counted
+from ..manifests.errors import BadInput
+from ..manifests.manifest import load_manifest
+from ..manifests.run_folders import RunFolder, ShardsFolder, TokenizerFolder
+
+tokenize_app = typer.Typer()
+
+
+class Only(StrEnum):
+    image = "image"
+    text = "text"
+
+
+class Layout(StrEnum):
+    sample = "sample"
+
+
+@tokenize_app.command()
+def tokenizer(
+    recipe: RecipeName,
+    out: Out = None,
+    from_: From = None,
+    sets: Set = None,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    only: Annotated[Only | None, typer.Option("--only", help="Train one of the two; default: both.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a recipe's own compact VQ and SentencePiece model on its corpus."""
+    from ..pipeline.executor.ray_cluster import start_cluster
+    from ..pipeline.executor.stage import StageRun
+    from ..pipeline.load_recipe import load_recipe
+    from .train_tokenizers import Kind, train_tokenizers
+
+    loaded = load_recipe(recipe, sets)
+    run = RunFolder.of(loaded.name)
+    corpus = load_manifest(RunFolder(from_ or run.path).corpus.path, "corpus")
+    start_cluster(ray, workers)
+    folder = TokenizerFolder(out) if out else run.tokenizer
+    kinds: tuple[Kind, ...] = (only.value,) if only else ("image", "text")
+    manifest = train_tokenizers(loaded, corpus, folder, StageRun(workers), kinds)
+    if "image" in kinds:
+        print(f"to use it: --set tokenize.image.tokenizer={folder.image}", file=sys.stderr)
+    say(manifest, counted(len(manifest.files), "file"), as_json)
+
+
+@tokenize_app.command()
+def tokenize(
+    recipe: RecipeName,
+    out: Out = None,
+    from_: From = None,
+    sets: Set = None,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Encode the kept pairs of a corpus into shards of VQ codes and caption ids, with their manifest."""
+    from ..pipeline.executor.ray_cluster import start_cluster
+    from ..pipeline.executor.stage import StageRun
+    from ..pipeline.load_recipe import load_recipe
+    from ..pipeline.report.report import refresh_report
+    from .reconstruction import measure_reconstruction
+    from .write_shards import write_shards
+
+    loaded = load_recipe(recipe, sets)
+    run = RunFolder.of(loaded.name)
+    inputs = RunFolder(from_ or run.path)
+    corpus = load_manifest(inputs.corpus.path, "corpus")
+    text_model = inputs.tokenizer.text_model
+    if not text_model.is_file():
+        raise BadInput(f"{text_model}: there is none yet", cure=f"run `tuwen tokenizer {recipe} --only text` first")
+    start_cluster(ray, workers)
+    folder = ShardsFolder(out) if out else run.shards
+    manifest = write_shards(loaded, corpus, text_model, folder, StageRun(workers))
+    measure_reconstruction(loaded, corpus, manifest)
+    refresh_report(RunFolder(folder.path.parent))
+    samples, shards = counted(manifest.totals["samples"], "sample"), counted(len(manifest.shards), "shard")
+    say(manifest, f"{samples} in {shards}, {manifest.totals['bytes']:,} bytes", as_json)
+
+
+@manifest_app.command("export")
+def export_samples_of(
+    manifest: ManifestPath,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the tars are written to.")],
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="sample: KEY.codes.npy, KEY.txt and KEY.json of each pair.")
+    ] = Layout.sample,
+    workers: Workers = None,
+    ray: RayAddress = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the same samples for other people's loaders, with a wids index and a Croissant file."""
+    from ..pipeline.executor.ray_cluster import start_cluster
+    from ..pipeline.executor.stage import StageRun
+    from .export_samples import export_samples
+
+    loaded = load_manifest(manifest, "shards")
+    start_cluster(ray, workers)
+    made = export_samples(loaded, out, StageRun(workers))
+    samples, tars = counted(made.totals["samples"], "sample"), counted(len(made.shards), "tar")
+    say(made, f"{samples} in {tars}", as_json)

@@ -1,0 +1,124 @@
+"""`tuwen train`, `tuwen sample`, `tuwen compare` and `tuwen demo`.
+
+app.add_typer(train_app)     # in `__main__`
+
+Each command loads its inputs, calls one function of this room, and prints what came out.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..manifests.command_options import AsJson, Out, RecipeName, Set, Workers
+from ..manifests.commands import print_result, say
+from ..manifests.counted import counted
+from ..manifests.errors import CheckFailed
+from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
+from ..manifests.run_folders import RunFolder
+
+train_app = typer.Typer()
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or its `train` folder.")]
+
+
+@train_app.command()
+def train(
+    recipe: RecipeName,
+    out: Out = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="DIR|URL", help="Take the shards from there: a run's folder, or the shards' own manifest."
+        ),
+    ] = None,
+    sets: Set = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Stop with an error if there is no checkpoint to continue from.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the transformer on shards. Given again, the command continues where it was interrupted."""
+    from ..pipeline.load_recipe import load_recipe
+    from ..pipeline.report.report import refresh_report
+    from .loop import train as train_run
+
+    loaded = load_recipe(recipe, sets)
+    folder = RunFolder.of(loaded.name)
+    shards = _load_shards(from_ or str(folder.path))
+    run = train_run(loaded, shards, out or folder.train.path, must_resume=resume)
+    refresh_report(RunFolder(run.folder.parent))
+    last = run.losses[-1]
+    text = f"{counted(last['step'] + 1, 'step')}, loss {last['loss']:.3f} nats per token"
+    say(load_manifest(run.folder), text, as_json)
+
+
+@train_app.command()
+def sample(
+    run: RunPath,
+    prompt: Annotated[str, typer.Option("--prompt", help="What the pictures should show, in Chinese.")],
+    count: Annotated[int, typer.Option("--count", min=1, help="How many pictures to sample.")] = 16,
+    best: Annotated[int | None, typer.Option("--best", min=1, help="Keep only so many, the likeliest ones.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same pictures.")] = 0,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0, help="0 always takes the likeliest code; 1 samples as trained.")
+    ] = 1.0,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Sample each code among so many likeliest.")] = 200,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.png", help="The PNG; default: RUN/train/samples/….")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sample pictures for a prompt, side by side in one PNG."""
+    from .generate_pictures import sample_prompt
+    from .run import open_run
+
+    opened = open_run(run)
+    name = "".join(char if char.isalnum() else "-" for char in prompt)
+    file = out or opened.folder / "samples" / f"{name}-{seed}.png"
+    scores = sample_prompt(opened, prompt, count, best or count, seed, temperature, top_k, file)
+    print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
+
+
+@train_app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of a run.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The folder of another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Exit with 0 if two training runs agree bit for bit, else name the first step that differs."""
+    from .compare import first_difference
+    from .run import open_run
+
+    a, b = open_run(run_a), open_run(run_b)
+    difference = first_difference(a, b)
+    if difference:
+        raise CheckFailed(f"the runs differ at {difference}", cure="compare their run.json")
+    steps = len(a.losses)
+    print_result({"equal": True, "steps": steps}, f"equal in all of {counted(steps, 'step')}", as_json)
+
+
+@train_app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the whole run.")] = Path(
+        "runs/emoji"
+    ),
+    sets: Set = None,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run everything on the emoji corpus: corpus, shards, training, pictures, and the report that shows them."""
+    from ..pipeline.executor.ray_cluster import start_cluster
+    from ..pipeline.executor.stage import StageRun
+    from ..pipeline.load_recipe import load_recipe
+    from .demo import run_demo
+
+    start_cluster(None, workers)
+    report, scores = run_demo(load_recipe("emoji", sets), RunFolder(out), StageRun(workers))
+    print_result({"report": str(report), **scores}, f"\nthe report: {report}", as_json)
+
+
+def _load_shards(location: str) -> Manifest:
+    """The manifest of shards: in a run's folder, or where they lie themselves; at a URL always the latter."""
+    is_manifest = "://" in location or Path(location).is_file() or (Path(location) / FILE_NAME).is_file()
+    return load_manifest(location if is_manifest else RunFolder(Path(location)).shards.path, "shards")
