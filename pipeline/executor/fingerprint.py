@@ -37,7 +37,7 @@ class MadeBy:
 
 def made_by(function: Callable[..., Any], libraries: tuple[str, ...], modules: tuple[str, ...] = ()) -> MadeBy:
     """`modules` are paths below the package that are imported by name at run time, such as a source's reader."""
-    starts = (Path(inspect.getfile(function)).relative_to(PACKAGE).as_posix(), *modules)
+    starts = (_name(Path(inspect.getfile(function))), *modules)
     code = {path: syntax_hash((PACKAGE / path).read_text(encoding="utf-8")) for path in closure(starts)}
     return MadeBy(code, {name: release(metadata.version(name)) for name in libraries})
 
@@ -105,7 +105,12 @@ def _imported(module: Path) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.level:
             target = module.parents[node.level - 1].joinpath(*(node.module or "").split("."))
             candidates = [target.with_suffix(".py"), *(target / f"{name.name}.py" for name in node.names)]
-            yield from (path.relative_to(PACKAGE).as_posix() for path in candidates if path.is_file())
+            yield from (_name(path) for path in candidates if path.is_file())
+
+
+def _name(module: Path) -> str:
+    """Its path below the package; of a user's own module the whole path."""
+    return module.relative_to(PACKAGE).as_posix() if module.is_relative_to(PACKAGE) else str(module)
 
 
 def _run_statements(node: ast.AST) -> Iterator[ast.AST]:

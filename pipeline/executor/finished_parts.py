@@ -14,6 +14,7 @@ from typing import Any, Generic
 from pydantic import BaseModel
 
 from ...manifests.canonical import exact, sha256_of, sha256_of_file
+from ...manifests.counted import counted
 from ...manifests.documents import FileEntry
 from .done_marker import DoneMarker, Hashes, read_marker, read_record
 from .fingerprint import MadeBy, differences
@@ -78,7 +79,7 @@ def reason_line(stage: str, hashing: Hashing, finished: FinishedParts[Any, Any],
     if len(causes) > len(shown):
         shown.append(f"{len(causes) - len(shown)} more")
     pairs = sum(int(marker["summary"].get("pairs", 0)) for _, marker in stale)
-    amount = f"{len(stale):,} of {num_parts:,} parts" + (f" ({pairs:,} pairs)" if pairs else "")
+    amount = f"{len(stale):,} of {counted(num_parts, 'part')}" + (f" ({counted(pairs, 'pair')})" if pairs else "")
     return f"{stage}: runs again for {amount}, since these changed: {', '.join(shown)}"
 
 

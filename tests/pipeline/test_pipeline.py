@@ -1,12 +1,9 @@
-"""A corpus as a whole: stages that resume, the same bytes for any number of workers, and the page that shows it."""
+"""A corpus as a whole: the same bytes for any number of workers, another threshold, and the page that shows it."""
 
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ray
 
 from tuwen.manifests.atomic import sole_writer
 from tuwen.manifests.errors import BadInput, CheckFailed
@@ -14,8 +11,6 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.corpus_files.split import split_of
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
-from tuwen.pipeline.executor.part import Part
-from tuwen.pipeline.executor.stage import run_stage
 from tuwen.pipeline.load_recipe import load_recipe
 
 from ..conftest import COLOURS, write_pictures, write_recipe
@@ -78,53 +73,6 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     write_pictures(tmp_path / "pictures")
     with sole_writer(tmp_path / "corpus"), pytest.raises(BadInput, match="another tuwen is writing there"):
         build_corpus(load_recipe(str(write_recipe(tmp_path))), tmp_path / "corpus")
-
-
-# Workers cannot import a test module, so what it defines travels by value.
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-
-def write_part(part: Part, config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Writes its text, and a line into a ledger that tells how often it ran."""
-    with Path(part.place["ledger"]).open("a") as ledger:
-        ledger.write(part.name + "\n")
-    if part.identity["text"] == "bad":
-        raise BadInput("bad part", cure="none")
-    (folder / f"{part.name}.txt").write_text(part.identity["text"])
-    return {"length": len(part.identity["text"])}
-
-
-def parts(ledger: Path, *texts: str) -> list[Part]:
-    return [Part(f"p{number}", {"text": text}, {"ledger": str(ledger)}) for number, text in enumerate(texts)]
-
-
-def test_a_stage_runs_a_part_once_and_again_only_when_its_input_changed(tmp_path: Path) -> None:
-    ledger, out = tmp_path / "ledger", tmp_path / "out"
-    first = run_stage("t", write_part, parts(ledger, "a", "bb"), {}, out)
-    assert [result.summary for result in first] == [{"length": 1}, {"length": 2}]
-    assert run_stage("t", write_part, parts(ledger, "a", "bb"), {}, out) == first
-    run_stage("t", write_part, parts(ledger, "a", "cc"), {}, out)
-    assert Counter(ledger.read_text().split()) == {"p0": 1, "p1": 2}
-    run_stage("t", write_part, parts(ledger, "a", "cc"), {"x": 1}, out)
-    (out / "p0.txt").write_text("A")  # altered behind its back, at the same size
-    run_stage("t", write_part, parts(ledger, "a", "cc"), {"x": 1}, out)
-    assert Counter(ledger.read_text().split()) == {"p0": 3, "p1": 3}
-
-
-def test_a_part_that_is_no_longer_asked_for_is_removed(tmp_path: Path) -> None:
-    ledger, out = tmp_path / "ledger", tmp_path / "out"
-    run_stage("t", write_part, parts(ledger, "a", "b"), {}, out)
-    run_stage("t", write_part, parts(ledger, "a"), {}, out)
-    assert sorted(path.name for path in out.glob("*.txt")) == ["p0.txt"]
-
-
-def test_what_a_part_refuses_comes_out_as_it_was_and_the_others_stay_done(tmp_path: Path) -> None:
-    ledger, out = tmp_path / "ledger", tmp_path / "out"
-    with pytest.raises(BadInput, match="bad part; none"):
-        run_stage("t", write_part, parts(ledger, "a", "bad"), {}, out, workers=1)
-    run_stage("t", write_part, parts(ledger, "a", "good"), {}, out)
-    assert Counter(ledger.read_text().split())["p0"] == 1
-    assert not list(out.glob(".part-*"))
 
 
 def test_the_report_is_one_page_that_loads_nothing(shapes: tuple[Recipe, Path]) -> None:

@@ -1,0 +1,169 @@
+"""A stage: parts run once, again only when something that they depend on changed, and say why."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pytest
+import ray
+
+from tuwen.manifests.errors import BadInput
+from tuwen.pipeline.executor import stage as stage_module
+from tuwen.pipeline.executor.fingerprint import MadeBy
+from tuwen.pipeline.executor.part import InputFile, Part, PartResult
+from tuwen.pipeline.executor.stage import Stage, StageRun, run_stage
+
+# Workers cannot import a test module, so what it defines travels by value.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Config(TypedDict):
+    ledger: str  # not hashed
+    suffix: str
+
+
+def write_part(part: Part[str], config: Config, folder: Path) -> dict[str, int]:
+    """Writes its text, and a line into a ledger that tells how often it ran."""
+    with Path(config["ledger"]).open("a") as ledger:
+        ledger.write(part.name + "\n")
+    if part.spec == "bad":
+        raise BadInput("bad part", cure="none")
+    (folder / f"{part.name}.txt").write_text(part.spec + config["suffix"])
+    return {"pairs": len(part.spec)}
+
+
+WRITE = Stage("write", write_part, libraries=("numpy",), unhashed=("ledger",))
+
+
+class Runs:
+    """A folder, and how often each part ran in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.ledger = folder / "out", folder / "ledger"
+
+    def run(
+        self, *texts: str, suffix: str = "", stage: Stage[str, Config, Any] = WRITE, keep: bool = False
+    ) -> list[PartResult[Any]]:
+        parts = [Part(f"p{number}", text) for number, text in enumerate(texts)]
+        config = Config(ledger=str(self.ledger), suffix=suffix)
+        return run_stage(stage, parts, config, self.out, StageRun(workers=1, keep_measures=keep))
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(self.ledger.read_text().split())
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
+
+
+def made_by(code: str, numpy: str = "2.4") -> MadeBy:
+    return MadeBy({"pipeline/pictures/decode.py": code}, {"numpy": numpy})
+
+
+def test_a_stage_runs_a_part_once_and_again_only_when_its_input_or_its_settings_changed(runs: Runs) -> None:
+    first = runs.run("a", "bb")
+    assert [result.summary for result in first] == [{"pairs": 1}, {"pairs": 2}]
+    assert runs.run("a", "bb") == first
+    runs.run("a", "cc")
+    assert runs.counts == {"p0": 1, "p1": 2}
+    runs.run("a", "cc", suffix="x")
+    assert runs.counts == {"p0": 2, "p1": 3}
+
+
+def test_a_file_that_was_altered_at_the_same_size_is_made_again(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.run("a", "b")
+    (runs.out / "p0.txt").write_text("A")
+    runs.run("a", "b")
+    assert runs.counts == {"p0": 2, "p1": 1}
+    assert "write: runs again for 1 of 2 parts (1 pair), since these changed: files that" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_not_hashed_runs_nothing_again(runs: Runs, tmp_path: Path) -> None:
+    runs.run("a")
+    runs.ledger = tmp_path / "another"
+    runs.run("a")
+    assert not runs.ledger.exists()
+
+
+def test_an_input_file_counts_by_its_content_and_not_by_where_it_lies(tmp_path: Path) -> None:
+    def run(path: str, sha256: str) -> None:
+        part = Part("p0", "text", {"measures": InputFile(path, sha256)})
+        run_stage(WRITE, [part], Config(ledger=str(tmp_path / "ledger"), suffix=""), tmp_path / "out", StageRun())
+
+    run("/a/p.parquet", "sha256:1")
+    run("/b/p.parquet", "sha256:1")
+    assert (tmp_path / "ledger").read_text().split() == ["p0"]
+    run("/b/p.parquet", "sha256:2")
+    assert (tmp_path / "ledger").read_text().split() == ["p0", "p0"]
+
+
+def test_a_part_that_is_no_longer_asked_for_is_removed(runs: Runs) -> None:
+    runs.run("a", "b")
+    runs.run("a")
+    assert sorted(path.name for path in runs.out.glob("*.txt")) == ["p0.txt"]
+
+
+def test_what_a_part_refuses_comes_out_as_it_was_and_the_others_stay_done(runs: Runs) -> None:
+    with pytest.raises(BadInput, match="bad part; none"):
+        runs.run("a", "bad")
+    runs.run("a", "good")
+    assert runs.counts["p0"] == 1
+    assert not list(runs.out.glob(".part-*"))
+
+
+def test_code_and_libraries_that_changed_are_named_with_the_parts_and_pairs_that_run_again(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stage_module, "made_by", lambda *_: made_by("old", "2.3"))
+    runs.run("abc", "defgh")
+    monkeypatch.setattr(stage_module, "made_by", lambda *_: made_by("new"))
+    capsys.readouterr()
+    runs.run("abc", "defgh")
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "write: runs again for 2 of 2 parts (8 pairs), since these changed: pipeline/pictures/decode.py, "
+        "numpy 2.3 → 2.4"
+    )
+
+
+def test_a_first_run_says_nothing(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.run("a")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_another_version_made_is_kept_where_it_is_asked_for_and_recorded(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readable = Stage("write", write_part, (), unhashed=("ledger",), is_readable=lambda path: path.name != "p1.txt")
+    monkeypatch.setattr(stage_module, "made_by", lambda *_: made_by("old"))
+    old = made_by("old").sha256
+    runs.run("a", "b", stage=readable)
+    monkeypatch.setattr(stage_module, "made_by", lambda *_: made_by("new"))
+    results = runs.run("a", "b", stage=readable, keep=True)
+    assert runs.counts == {"p0": 1, "p1": 2}, "p1 cannot be read as this version's"
+    assert [result.kept_from for result in results] == [old, None]
+    assert "--keep-measures" not in capsys.readouterr().err
+    runs.run("a", "b", stage=readable)
+    assert runs.counts == {"p0": 2, "p1": 2}
+    assert "--keep-measures accepts what is there" in capsys.readouterr().err
+
+
+def test_kept_parts_run_again_when_their_input_or_their_settings_changed(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readable = Stage("write", write_part, (), unhashed=("ledger",), is_readable=lambda path: True)
+    monkeypatch.setattr(stage_module, "made_by", lambda *_: made_by("old"))
+    runs.run("a", "b", stage=readable)
+    monkeypatch.setattr(stage_module, "made_by", lambda *_: made_by("new"))
+    runs.run("a", "c", stage=readable, keep=True)
+    assert runs.counts == {"p0": 1, "p1": 2}
+
+
+def test_a_marker_of_an_older_format_is_none(runs: Runs) -> None:
+    runs.run("a")
+    (runs.out / ".done" / "p0.json").write_text(json.dumps({"fingerprint": "sha256:0", "files": [], "summary": {}}))
+    runs.run("a")
+    assert runs.counts == {"p0": 2}
