@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,6 +22,7 @@ from .pipeline.commands import pipeline_app
 from .tokenize.commands import tokenize_app
 from .train.commands import train_app
 
+_UsageError: Any = typer.BadParameter.__base__  # click's, whichever copy of it typer brings
 BUG = 70  # sysexits.h: internal software error; an uncaught exception would exit with 1, which means something here
 
 app = typer.Typer(
@@ -54,7 +55,9 @@ def main() -> None:
     # long. A short spin costs 3% on a quiet machine. To be set before torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        app()
+        sys.exit(app(prog_name="tuwen", standalone_mode=False))
+    except _UsageError as error:
+        _stop_usage(error)
     except TuwenError as error:
         _stop(str(error), error.exit_code)
     except OSError as error:
@@ -74,6 +77,16 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """
     print("tuwen: interrupted; the same command continues from here", file=sys.stderr, flush=True)
     os._exit(130)
+
+
+def _stop_usage(error: Any) -> NoReturn:
+    """A command without arguments shows its help; any other mistake is one line."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        sys.exit(error.exit_code)
+    problem = error.format_message().replace("Value error, ", "").rstrip(".")
+    command = error.ctx.command_path if error.ctx else "tuwen"
+    _stop(f"{problem}; see `{command} --help`", error.exit_code)
 
 
 def _stop(line: str, code: int) -> NoReturn:

@@ -1,26 +1,51 @@
 """The whole, as a user runs it: the commands in their own processes, killed, interrupted, and given bad input."""
 
 import errno
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tuwen import __main__ as command_line
-from tuwen.manifests.manifest import load_manifest
+from tuwen.manifests.manifest import Manifest, load_manifest
 
 from .conftest import files_of, write_pictures, write_recipe
 
 ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
 
-def tuwen(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def tuwen(*arguments: str, cwd: Path) -> Done:
+    """A command as the console script runs it, in this process: the cluster of the tests is there already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["tuwen", *arguments])
+        try:
+            command_line.main()
+        except SystemExit as stop:
+            return Done(int(stop.code or 0), out.getvalue(), err.getvalue())
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise AssertionError("the command line always ends with an exit code")
+
+
+def in_a_process_of_its_own(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tuwen", *arguments]
     return subprocess.run(command, check=False, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
 
@@ -131,10 +156,10 @@ def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(user: Path) -
         wait_for(lambda steps=kill_after: steps_done(user / "killed") >= steps, process)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert tuwen(*options, "--out", "killed", "--resume", cwd=user).returncode == 0
+    assert in_a_process_of_its_own(*options, "--out", "killed", "--resume", cwd=user).returncode == 0
     compared = tuwen("compare", "whole", "killed", cwd=user)
     assert compared.returncode == 0, compared.stderr
-    assert "equal in all 60 steps" in compared.stdout
+    assert "equal in all of 60 steps" in compared.stdout
     other = tuwen(*options, "--out", "other", "--set", "train.seed=1", cwd=user)
     assert other.returncode == 0
     compared = tuwen("compare", "whole", "other", cwd=user)
@@ -142,11 +167,22 @@ def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(user: Path) -
     assert "step 0: loss is" in compared.stderr
 
 
+SMALL_SHARDS = ["tokenize", "shapes.yaml", "--set", "tokenize.block_rows=2", "--out"]
+
+
+@pytest.fixture(scope="module")
+def whole(user: Path) -> Manifest:
+    """Many small shards that nobody interrupted."""
+    done = tuwen(*SMALL_SHARDS, "small-shards", cwd=user)
+    assert done.returncode == 0, done.stderr
+    return load_manifest(user / "small-shards")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_shards_are_the_same_after_a_kill_in_the_middle(user: Path, tmp_path: Path, number: signal.Signals) -> None:
-    options = ["tokenize", "shapes.yaml", "--set", "tokenize.block_rows=2", "--out"]
-    expected = tuwen(*options, str(tmp_path / "whole"), cwd=user)
-    assert expected.returncode == 0, expected.stderr
+def test_shards_are_the_same_after_a_kill_in_the_middle(
+    user: Path, whole: Manifest, tmp_path: Path, number: signal.Signals
+) -> None:
+    options = SMALL_SHARDS
     process = begin(*options, str(tmp_path / "killed"), "--workers", "1", cwd=user)
     wait_for(lambda: len(list((tmp_path / "killed").glob("*.tar"))) >= 3, process)
     os.killpg(process.pid, number) if number == signal.SIGKILL else process.send_signal(number)
@@ -154,12 +190,12 @@ def test_shards_are_the_same_after_a_kill_in_the_middle(user: Path, tmp_path: Pa
     assert not (tmp_path / "killed" / "manifest.json").exists()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert said.strip().splitlines()[-1] == "tuwen: interrupted; the same command goes on from here"
-    done = len(list((tmp_path / "killed" / ".done").iterdir()))
-    assert 0 < done < len(load_manifest(tmp_path / "whole").shards)
+        assert said.strip().splitlines()[-1] == "tuwen: interrupted; the same command continues from here"
+    done = len(list((tmp_path / "killed" / ".done").glob("*.json")))
+    assert 0 < done < len(whole.shards)
     again = tuwen(*options, str(tmp_path / "killed"), cwd=user)
     assert again.returncode == 0, again.stderr
-    whole, killed = load_manifest(tmp_path / "whole"), load_manifest(tmp_path / "killed")
+    killed = load_manifest(tmp_path / "killed")
     assert whole.id == killed.id
     assert files_of(whole) == files_of(killed)
     assert not list((tmp_path / "killed").glob(".part-*"))
@@ -187,25 +223,24 @@ def test_a_corpus_goes_where_out_says_with_its_page(user: Path) -> None:
         (["manifest", "show", "nowhere.tar"], "nowhere.tar: no such file"),
         (["manifest", "merge", "runs/shapes/shards", "--out", "x"], "one manifest alone cannot be merged"),
         (["manifest", "quarantine", "runs/shapes/shards", "x.tar", "--out", "x"], "no shard x.tar"),
-        (["manifest", "export", "runs/shapes/shards", "--layout", "tar", "--out", "x"], "--layout tar; say sample"),
+        (["manifest", "export", "runs/shapes/shards", "--layout", "tar", "--out", "x"], "'tar' is not one of 'sample'"),
         (["manifest", "what", "runs/shapes/shards", "--seed", "0", "--position", "0", "--shuffle", "x"], "--shuffle x"),
         (["manifest", "verify", "gopher://host/shards"], "Protocol not known: gopher"),
         (["train", "shapes.yaml", "--set", "train.shuffle.run=3"], "not filled by runs of 3"),
-        (["manifest", "verify", "runs/shapes/shards", "--mode", "some"], "say off, first, block or always"),
+        (["manifest", "verify", "runs/shapes/shards", "--mode", "some"], "is not one of 'off', 'first', 'block'"),
         (["why", "runs/shapes", "ffffffffffff"], "no such pair"),
+        (["corpuss"], "No such command 'corpuss'"),
+        (["corpus"], "Missing argument 'RECIPE'; see `tuwen corpus --help`"),
+        (["sample", "runs/shapes", "--prompt", "圆", "--count", "0"], "greater than or equal to 1"),
+        (["corpus", "shapes.yaml", "--set", "duplicates.turned=true"], "has another name now; write `flips`"),
+        (["train", "shapes.yaml", "--set", "train.compute=float32"], "has another name now; write `precision`"),
     ],
 )
-def test_bad_input_is_one_line_with_the_cure_and_exit_code_2(
-    user: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
-) -> None:
-    monkeypatch.chdir(user)
-    monkeypatch.setattr(sys, "argv", ["tuwen", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        command_line.main()
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert stop.value.code == 2
-    assert len(lines) == 1
-    assert said in lines[0]
+def test_bad_input_is_one_line_with_the_cure_and_exit_code_2(user: Path, arguments: list[str], said: str) -> None:
+    done = tuwen(*arguments, cwd=user)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
