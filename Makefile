@@ -36,8 +36,8 @@ check: $(VENV)/.dev $(VENV)/typing/tuwen  ## format, lint, types, and the trap i
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p tuwen
 
-test: $(VENV)/.dev  ## the whole suite, in under six minutes on two cores
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## the whole suite in two processes, in under five minutes on two slow cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.dev  ## the slow measurements that LOG.md quotes
 	$(BIN)/python -m pytest -m bench -s

@@ -97,6 +97,13 @@ def write_recipe(folder: Path, **more: str) -> Path:
     return path
 
 
+SLOWEST = ("test_flow.py", "test_cluster.py")  # begun first, so that no process is left alone with them at the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ray_cluster() -> Iterator[None]:
     """Four logical CPUs whatever the machine has, so that one, two and four workers can be compared."""
