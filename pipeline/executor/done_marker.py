@@ -38,12 +38,16 @@ class DoneMarker(TypedDict):
 
 
 def read_marker(out: Path, name: str) -> DoneMarker | None:
-    """None also for a marker of a version before this format."""
+    """The marker of version 0.4 and before, which had one hash of everything, fits nothing: its hashes are empty."""
     path = _path(out, name)
     if not path.is_file():
         return None
-    marker: DoneMarker = json.loads(path.read_bytes())
-    return marker if "hashes" in marker else None
+    document = json.loads(path.read_bytes())
+    if "hashes" not in document:
+        nothing = Hashes(part="", config="", code="", libraries="")
+        return DoneMarker(hashes=nothing, made_by="", files=document["files"], summary=document["summary"])
+    marker: DoneMarker = document
+    return marker
 
 
 @contextmanager

@@ -83,20 +83,24 @@ def reason_line(stage: str, hashing: Hashing, finished: FinishedParts[Any, Any],
     return f"{stage}: runs again for {amount}, since these changed: {', '.join(shown)}"
 
 
-def is_made_by_another_version(hashing: Hashing, part: Part[Any], marker: DoneMarker) -> bool:
-    now = hashing.of(part)
-    return any(marker["hashes"][name] != now[name] for name in ("code", "libraries"))
+def may_be_kept(hashing: Hashing, part: Part[Any], marker: DoneMarker) -> bool:
+    """Whether nothing but the code and the libraries changed: then `--keep-measures` would accept the files."""
+    now, old = hashing.of(part), marker["hashes"]
+    return (old["part"], old["config"]) == (now["part"], now["config"]) and old != now
 
 
 def _causes(hashing: Hashing, part: Part[Any], marker: DoneMarker, out: Path) -> Iterator[str]:
     now, old = hashing.of(part), marker["hashes"]
+    if not marker["made_by"]:
+        yield "the version of tuwen"
+        return
     if old == now:
         yield "files that are missing or were altered"
     if old["part"] != now["part"]:
         yield "the input"
     if old["config"] != now["config"]:
         yield "the settings"
-    if is_made_by_another_version(hashing, part, marker):
+    if (old["code"], old["libraries"]) != (now["code"], now["libraries"]):
         record = read_record(out, marker["made_by"])
         yield from differences(record, hashing.made_by[part.modules]) if record else ["the version of tuwen"]
 

@@ -24,7 +24,7 @@ from ...manifests.documents import FileEntry
 from ...manifests.errors import TuwenError
 from .done_marker import Hashes, forget_others, write_marker, write_record
 from .fingerprint import made_by
-from .finished_parts import Hashing, finished_parts, is_made_by_another_version, reason_line
+from .finished_parts import Hashing, finished_parts, may_be_kept, reason_line
 from .part import Part, PartResult, PictureRoot, Spec, Summary
 from .progress import progress
 from .ray_cluster import num_cpus
@@ -74,9 +74,9 @@ def run_stage(
     finished = finished_parts(hashing, parts, out, stage.is_readable if run.keep_measures else None)
     if finished.stale:
         cure = "; --keep-measures accepts what is there" if stage.is_readable and not run.keep_measures else ""
-        other = any(is_made_by_another_version(hashing, part, marker) for part, marker in finished.stale)
         line = reason_line(stage.name, hashing, finished, len(parts), out)
-        print(line + cure * other, file=sys.stderr, flush=True)
+        is_worth_it = any(may_be_kept(hashing, part, marker) for part, marker in finished.stale)
+        print(line + cure * is_worth_it, file=sys.stderr, flush=True)
     todo = [part for part in parts if part.name not in finished.results]
     results: dict[str, PartResult[Summary]] = dict(finished.results)
     with progress(label or stage.name, len(todo), "part") as advance:

@@ -162,8 +162,12 @@ def test_kept_parts_run_again_when_their_input_or_their_settings_changed(
     assert runs.counts == {"p0": 1, "p1": 2}
 
 
-def test_a_marker_of_an_older_format_is_none(runs: Runs) -> None:
+def test_a_marker_of_an_older_format_runs_the_part_again_and_says_so(
+    runs: Runs, capsys: pytest.CaptureFixture[str]
+) -> None:
     runs.run("a")
-    (runs.out / ".done" / "p0.json").write_text(json.dumps({"fingerprint": "sha256:0", "files": [], "summary": {}}))
+    old = {"fingerprint": "sha256:0", "files": [], "summary": {"pairs": 1}}
+    (runs.out / ".done" / "p0.json").write_text(json.dumps(old))
     runs.run("a")
     assert runs.counts == {"p0": 2}
+    assert "1 of 1 part (1 pair), since these changed: the version of tuwen\n" in capsys.readouterr().err
