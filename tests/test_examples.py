@@ -103,13 +103,8 @@ def check_calls(code: str, module: Any) -> None:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             continue
         function = getattr(module, node.func.id, None)
-        is_of_tuwen = getattr(function, "__module__", "").startswith("tuwen.")
-        if (
-            function is None
-            or not is_of_tuwen
-            or is_typeddict(function)
-            or any(isinstance(value, ast.Starred) for value in node.args)
-        ):
+        is_ours = getattr(function, "__module__", "").startswith("tuwen.") and not is_typeddict(function)
+        if function is None or not is_ours or any(isinstance(value, ast.Starred) for value in node.args):
             continue
         keywords = {keyword.arg: None for keyword in node.keywords if keyword.arg}
         inspect.signature(function).bind(*([None] * len(node.args)), **keywords)
