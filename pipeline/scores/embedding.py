@@ -53,12 +53,15 @@ def config_of(recipe: "Recipe") -> EmbeddingConfig:
 
 
 def model_of(recipe: "Recipe") -> InputFile:
-    """The model's file, after a batch of noise went through it. Raises BadInput when it cannot be used."""
     rules = recipe.duplicates.embedding
-    file = recipe.base / str(rules.model)
+    return checked_model(recipe.base / str(rules.model), rules.size)
+
+
+def checked_model(file: Path, size: int) -> InputFile:
+    """The model's file, after a batch of noise went through it. Raises BadInput when it cannot be used."""
     _refuse_unreadable(file)
     model = InputFile(str(file.resolve()), sha256_of_file(file))
-    _load(model, rules.size)
+    _load(model, size)
     return model
 
 

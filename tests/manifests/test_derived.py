@@ -24,7 +24,7 @@ from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
 
 from ..conftest import files_of
-from ..stages import export_samples
+from ..stages import build_corpus, export_samples
 from .synthetic import key_of, make_shards
 
 SCHEMA = json.loads((Path(manifest_module.__file__).parent / "manifest.schema.json").read_text())
@@ -63,8 +63,6 @@ def test_diff_finds_samples_that_changed_and_settings_that_did(tmp_path: Path) -
 
 
 def test_diff_of_two_corpora_names_the_pairs_that_came_and_went(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
-    from tuwen.pipeline.corpus import build_corpus
-
     recipe, folder = shapes
     stricter = recipe.model_copy(
         update={"captions": recipe.captions.model_copy(update={"max_length": 10}), "name": "stricter"}

@@ -15,7 +15,7 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.rules import Captions, Images, PresetName, Similarity
 from tuwen.pipeline.captions.clean_caption import CaptionCleaner
 from tuwen.pipeline.explain import explain, explained, explained_rules
-from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 
 from ..conftest import write_recipe
 
@@ -131,7 +131,7 @@ def test_the_columns_of_explain_stand_under_one_another(recipe: Recipe) -> None:
 
 def test_a_recipe_that_was_recorded_explains_itself_as_it_did(recipe: Recipe) -> None:
     """A manifest names every number; each still comes from where it came."""
-    recorded = Recipe.model_validate(recipe.document())
+    recorded = recorded_recipe(recipe.document())
     assert explain(recorded) == explain(recipe)
     json.dumps(explained(recipe))
 

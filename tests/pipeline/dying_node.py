@@ -14,10 +14,11 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
+from tuwen.manifests.run_folders import CorpusFolder
+from tuwen.pipeline.corpus import build_corpus
 from tuwen.pipeline.executor.ray_cluster import start_cluster
+from tuwen.pipeline.executor.stage import StageRun
 from tuwen.pipeline.load_recipe import load_recipe
-
-from ..stages import build_corpus
 
 
 def main(recipe: str, out: Path, parts_before_death: int) -> None:
@@ -39,7 +40,7 @@ def main(recipe: str, out: Path, parts_before_death: int) -> None:
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    manifest = build_corpus(load_recipe(recipe), out)
+    manifest = build_corpus(load_recipe(recipe), CorpusFolder(out), StageRun())
     killer.join()
     while sum(node["Alive"] for node in ray.nodes()) > 2:
         time.sleep(0.1)

@@ -48,7 +48,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def exported(corpus: Manifest, out: Path, *overrides: str, workers: int | None = None) -> Manifest:
-    return export(corpus, recorded_recipe(corpus.document["lineage"], list(overrides)), out, workers)
+    return export(corpus, recorded_recipe(corpus.document["lineage"]["recipe"], list(overrides)), out, workers)
 
 
 def samples(made: Manifest) -> list[dict[str, Any]]:
@@ -168,4 +168,4 @@ def test_a_picture_that_changed_since_is_not_exported(corpus: Manifest, tmp_path
 
 def test_original_bytes_cannot_be_scaled(corpus: Manifest) -> None:
     with pytest.raises(BadInput, match="original bytes cannot be scaled"):
-        recorded_recipe(corpus.document["lineage"], ["export.max_side=96"])
+        recorded_recipe(corpus.document["lineage"]["recipe"], ["export.max_side=96"])

@@ -14,9 +14,10 @@ import pytest
 
 from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.sources import folder as folder_source
-from tuwen.pipeline.sources.kinds import read_picture
+from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import draw, encoded, png, tar_of, write_recipe
 from ..stages import build_corpus
@@ -115,7 +116,9 @@ def test_names_that_are_not_utf8_and_half_surrogates_are_read_all_the_same(tmp_p
     }
     assert rows["\\xd6\\xd0.png"]["caption"] == "一只猫"
     assert rows["\\xd6\\xd0.png"]["kept"]
-    assert read_picture(folder, "\\xd6\\xd0.png", 0, 100) == gbk.read_bytes()[:100]
+    assert (
+        read_picture(PictureRoot("folder", str(folder)), "\\xd6\\xd0.png", 0, len(gbk.read_bytes())) == gbk.read_bytes()
+    )
     assert rows["b.png"]["caption"] == "蓝?色"
 
 
@@ -151,7 +154,7 @@ def test_parquet_with_pictures_is_read_by_row_groups_whoever_wrote_it(tmp_path: 
     place = [0, 0, 1] if kind == "lists" else [0, 1, 2]
     assert [row["origin"] for row in rows] == [f"0.parquet#{number}" for number in place]
     for row in reversed(rows):  # backwards, too: a reader may jump
-        data = read_picture(tmp_path / "data", row["origin"], row["offset"], row["bytes"])
+        data = read_picture(PictureRoot("parquet", str(tmp_path / "data")), row["origin"], row["offset"], row["bytes"])
         assert hashlib.sha256(data).hexdigest() == row["image_sha256"]
     if kind == "lists":
         assert [row["license"] for row in rows] == ["CC0-1.0", "CC0-1.0", "MIT"]

@@ -14,7 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from tuwen.pipeline.pictures.decode import decode
-from tuwen.pipeline.sources import emoji
+from tuwen.pipeline.sources.draw_emoji import _draw, artwork_folder
+from tuwen.pipeline.sources.emoji import _bare, chinese_names
 
 HOME = Path("runs/bench-duplicates")
 NUM_PHOTOGRAPHS = 500  # 46 transforms of each take 3 GB
@@ -49,15 +50,15 @@ def emoji() -> Iterator[tuple[str, Image.Image]]:
 
 def named(artwork: str) -> list[tuple[str, str]]:
     """(code, Chinese name) of the drawings that have a name."""
-    names = emoji.chinese_names()
-    codes = sorted(path.stem.lower() for path in emoji.artwork_folder(artwork).glob("*.svg"))
-    return [(code, names[bare]) for code in codes if (bare := emoji._bare(code)) in names]
+    names = chinese_names()
+    codes = sorted(path.stem.lower() for path in artwork_folder(artwork).glob("*.svg"))
+    return [(code, names[bare]) for code in codes if (bare := _bare(code)) in names]
 
 
 def drawn(artwork: str, code: str) -> Image.Image:
-    folder = emoji.artwork_folder(artwork)
+    folder = artwork_folder(artwork)
     [path] = [path for path in (folder / f"{code}.svg", folder / f"{code.upper()}.svg") if path.exists()][:1]
-    return on_white(emoji._draw(path, _EMOJI_PX))
+    return on_white(_draw(path, _EMOJI_PX))
 
 
 def on_white(data: bytes) -> Image.Image:

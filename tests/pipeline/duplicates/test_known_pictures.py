@@ -173,7 +173,7 @@ def test_a_corpus_whose_hashes_were_made_otherwise_is_refused(new: Path, monkeyp
 
 def test_a_corpus_is_not_its_own_earlier_one(new: Path) -> None:
     build(new)
-    with pytest.raises(BadInput, match="its own twin"):
+    with pytest.raises(BadInput, match="its own duplicate"):
         build(new, earlier="[corpus]")
     assert (new / "corpus" / "manifest.json").is_file()
 

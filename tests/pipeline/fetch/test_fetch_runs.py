@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import pytest
 
 from tuwen.manifests.canonical import sha256_of_file
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
-from tuwen.pipeline.executor.part import Part
+from tuwen.pipeline.executor.part import InputFile, Part
+from tuwen.pipeline.executor.stage import StageRun
 from tuwen.pipeline.fetch import gather as fetching
 from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
-from tuwen.pipeline.fetch.slices import fetch_slice
+from tuwen.pipeline.fetch.slices import FetchConfig, SlicePart, fetch_slice
 from tuwen.pipeline.fetch.url_lists import cut_list, list_files
 from tuwen.pipeline.fetch.urls_section import UrlsSource
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.sources.kinds import list_parts, read_part
-from tuwen.pipeline.sources.source import OpenSource, SourceItem
+from tuwen.pipeline.sources.kinds import KINDS, list_parts
+from tuwen.pipeline.sources.reader import read_part
+from tuwen.pipeline.sources.source import SourceItem
 
 from ...conftest import write_recipe
 from ...stages import build_corpus
@@ -38,6 +41,9 @@ INNER = "http://127.0.0.8"  # nobody may ask it
 def server() -> Iterator[RudeServer]:
     with RudeServer(PICTURE) as running:
         yield running
+
+
+ANOTHER = {"part": "", "config": "", "code": "", "libraries": ""}
 
 
 def source(**fetch: Any) -> UrlsSource:
@@ -55,8 +61,9 @@ def write_list(folder: Path, urls: list[str]) -> Path:
 
 
 def found(folder: Path) -> dict[str, SourceItem]:
-    opened = OpenSource("web", "webdataset", folder, "unknown", "")
-    return {one.origin.rpartition("/")[2]: one for part in list_parts(opened) for one in read_part(part)}
+    section = source()
+    parts = list_parts(section, KINDS["urls"].locate(section, Path(), folder))
+    return {item.origin.rpartition("/")[2]: item for part in parts for item in read_part(part)}
 
 
 def state(folder: Path) -> dict[str, tuple[str, int]]:
@@ -76,17 +83,17 @@ def test_a_second_run_asks_for_what_may_pass_alone_and_touches_nothing_else(
     path = write_list(tmp_path, [*urls, "no address"])
     server.down |= {"/ok/x1": 503, "/ok/x3": 503}
     out = tmp_path / "out"
-    gather_urls(source(), path, out, workers=2)
+    gather_urls(source(), path, out, StageRun(2))
     first, asked = state(out), [seen.path for seen in server.seen if seen.path != "/robots.txt"]
     assert sorted(asked) == sorted(paths)
 
     server.down["/ok/x3"] = 500
-    gather_urls(source(), path, out, workers=1)
+    gather_urls(source(), path, out, StageRun(1))
     assert state(out) == first  # failed again, be it in another way: the same files
     assert server.count("/ok/x1") == 2 and server.count("/ok/x3") == 2
 
     del server.down["/ok/x3"]
-    gather_urls(source(), path, out, workers=2)
+    gather_urls(source(), path, out, StageRun(2))
     changed = {name for name, said in state(out).items() if first[name] != said}
     assert len(first) == 3 and len(changed) == 1 and next(iter(changed)).endswith("-00000.tar")
     assert server.count("/ok/x1") == 3 and server.count("/ok/x3") == 3
@@ -108,7 +115,7 @@ def test_any_number_of_workers_leaves_the_same_tars(tmp_path: Path, server: Rude
     path = write_list(tmp_path, [server.url(f"/ok/0.0{number % 4}/{number}") for number in range(17)])
     states = []
     for workers in (1, 3):
-        gather_urls(source(), path, tmp_path / str(workers), workers)
+        gather_urls(source(), path, tmp_path / str(workers), StageRun(workers))
         states.append({name: sha256 for name, (sha256, _) in state(tmp_path / str(workers)).items()})
     assert states[0] == states[1] and len(states[0]) == 4
 
@@ -117,7 +124,7 @@ def test_a_host_has_no_more_requests_in_flight_than_was_promised_for_the_whole_r
     tmp_path: Path, server: RudeServer, small_slices: None
 ) -> None:
     path = write_list(tmp_path, [server.url(f"/ok/0.1/{number}", host=2) for number in range(20)])
-    gather_urls(source(per_host_in_flight=4), path, tmp_path / "out", workers=2)
+    gather_urls(source(per_host_in_flight=4), path, tmp_path / "out", StageRun(2))
     assert not any(one.problem for one in found(tmp_path / "out").values())
     assert 2 <= server.most_at_once[2] <= 4  # two of each task; five without a limit
 
@@ -127,7 +134,7 @@ def test_a_host_is_asked_no_faster_than_was_promised_for_the_whole_run(
 ) -> None:
     monkeypatch.setattr(fetching, "SLICE_ROWS", 12)
     path = write_list(tmp_path, [server.url(f"/ok/x{number}", host=2) for number in range(48)])
-    gather_urls(source(per_host_in_flight=8, per_host_per_second=40.0), path, tmp_path / "out", workers=4)
+    gather_urls(source(per_host_in_flight=8, per_host_per_second=40.0), path, tmp_path / "out", StageRun(4))
     assert not any(one.problem for one in found(tmp_path / "out").values())
     times = [seen.time for seen in server.seen]
     for number, sooner in enumerate(times):  # 40 a second, and one more of each of the four tasks
@@ -142,14 +149,14 @@ def test_another_rule_asks_again_only_where_it_matters(tmp_path: Path, server: R
     def problems() -> list[str | None]:
         return [one.problem for one in found(out).values()]
 
-    gather_urls(source(), path, out, 1)
+    gather_urls(source(), path, out, StageRun(1))
     assert problems() == [None, "robots_disallowed", "http_404", "robots_tag", "private_address"]
-    gather_urls(source(robots="ignore", deadline_seconds=3.0), path, out, 1)
+    gather_urls(source(robots="ignore", deadline_seconds=3.0), path, out, StageRun(1))
     assert problems() == [None, None, "http_404", "robots_tag", "private_address"]
     assert server.count("/ok/a") == server.count("/status/404") == server.count("/tag/noai") == 1
-    gather_urls(source(robots="obey"), path, out, 1)
+    gather_urls(source(robots="obey"), path, out, StageRun(1))
     assert problems() == [None, "robots_disallowed", "http_404", "robots_tag", "private_address"]
-    gather_urls(source(max_bytes=100), path, out, 1)
+    gather_urls(source(max_bytes=100), path, out, StageRun(1))
     assert problems()[0] == "too_many_bytes"
 
 
@@ -158,56 +165,61 @@ def test_a_new_version_and_a_longer_list_download_nothing_again(
 ) -> None:
     urls = [server.url(f"/ok/x{number}") for number in range(6)]
     out = tmp_path / "out"
-    gather_urls(source(), write_list(tmp_path, urls[:4]), out, 1)
+    gather_urls(source(), write_list(tmp_path, urls[:4]), out, StageRun(1))
     before = state(out)
-    for marker in (out / ".done").iterdir():  # as if it had been made by other code
-        marker.write_text(json.dumps({**json.loads(marker.read_text()), "fingerprint": "another"}))
-    gather_urls(source(), tmp_path / "list.csv", out, 1)
+    for marker in (out / ".done").glob("*.json"):  # as if it had been made by other code
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), "hashes": {**ANOTHER}}))
+    gather_urls(source(), tmp_path / "list.csv", out, StageRun(1))
     assert state(out) == before and all(server.count(f"/ok/x{number}") == 1 for number in range(4))
-    gather_urls(source(), write_list(tmp_path, urls), out, 1)
+    gather_urls(source(), write_list(tmp_path, urls), out, StageRun(1))
     assert len(found(out)) == 6 and all(server.count(f"/ok/x{number}") == 1 for number in range(6))
 
 
-def slice_part(folder: Path, urls: list[str]) -> Part:
-    """The one slice of a list, as `gather_urls` would hand it to a task."""
-    (part,) = list_files(source(), write_list(folder, urls))
+def slice_part(folder: Path, urls: list[str]) -> tuple[Part[SlicePart], FetchConfig]:
+    """The one slice of a list, as `gather_urls` would hand it to a task, and the settings."""
+    path = write_list(folder, urls)
+    (part,) = list_files(source(), path)
     (folder / "lists").mkdir()
-    cut_list(part, {"rows": 5000}, folder / "lists")
+    cut_list(part, {"rows": 5000, "folder": str(path)}, folder / "lists")
     (slice_,) = (folder / "lists").iterdir()
-    politeness = {**fetching._politeness(source(per_host_in_flight=2).fetch, 1)}
-    place = {"slice": str(slice_), "earlier": str(folder), "spool": str(folder / "spool"), "politeness": politeness}
-    return Part(slice_.stem, {"slice": sha256_of_file(slice_), "run": 1}, place)
+    fetch = source(per_host_in_flight=2).fetch
+    config = FetchConfig(
+        rules=fetching._rules(source().fetch),
+        pace=fetching._pace(fetch, 1),
+        earlier=str(folder),
+        spool=str(folder / "spool"),
+    )
+    return Part(slice_.stem, SlicePart(run=1), {"slice": InputFile(str(slice_), sha256_of_file(slice_))}), config
 
 
 _IN_A_PROCESS = """
 import json, sys
 from pathlib import Path
-from tuwen.pipeline.fetch.slices import fetch_slice
-from tuwen.pipeline.part import Part
-name, identity, place, config, folder = json.loads(sys.argv[1])
-fetch_slice(Part(name, identity, place), config, Path(folder))
+from tuwen.pipeline.fetch.slices import FetchConfig, SlicePart, fetch_slice
+from tuwen.pipeline.executor.part import InputFile, Part
+name, spec, slice_, config, folder = json.loads(sys.argv[1])
+fetch_slice(Part(name, spec, {"slice": InputFile(**slice_)}), config, Path(folder))
 """
 
 
 def test_a_kill_in_the_middle_costs_only_what_was_on_its_way(tmp_path: Path, server: RudeServer) -> None:
-    part = slice_part(tmp_path, [server.url(f"/ok/0.04/{number}") for number in range(60)])
-    rules = fetching._rules(source().fetch)
+    part, config = slice_part(tmp_path, [server.url(f"/ok/0.04/{number}") for number in range(60)])
     whole, killed, again = (tmp_path / name for name in ("whole", "killed", "again"))
     for folder in (whole, killed, again):
         folder.mkdir()
-    said = json.dumps([part.name, part.identity, part.place, rules, str(killed)])
-    process = subprocess.Popen([sys.executable, "-c", _IN_A_PROCESS, said])
+    arguments = json.dumps([part.name, part.spec, asdict(part.inputs["slice"]), config, str(killed)])
+    process = subprocess.Popen([sys.executable, "-c", _IN_A_PROCESS, arguments])
     while len(server.seen) < 30:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     seen = len(server.seen)
     assert not list(killed.glob("*.tar"))
-    counts = fetch_slice(part, rules, again)
+    counts = fetch_slice(part, config, again)
     assert counts["pictures"] == 60
     assert len(server.seen) - seen <= 60 - 30 + 4  # two were on their way, robots.txt, and it
     assert not list((tmp_path / "spool").iterdir())
-    fetch_slice(part, rules, whole)
+    fetch_slice(part, config, whole)
     names = {path.name for path in whole.iterdir()}
     assert names == {path.name for path in again.iterdir()} == {f"{part.name}.tar", f"{part.name}.parquet"}
     assert sha256_of_file(whole / f"{part.name}.tar") == sha256_of_file(again / f"{part.name}.tar")
@@ -216,14 +228,14 @@ def test_a_kill_in_the_middle_costs_only_what_was_on_its_way(tmp_path: Path, ser
 @pytest.mark.parametrize("damage", ["old tar under a new ledger", "a flipped bit", "no ledger", "half a ledger"])
 def test_what_a_kill_or_a_disk_left_behind_heals(tmp_path: Path, server: RudeServer, damage: str) -> None:
     paths = [f"/ok/x{number}" for number in range(5)]
-    part, rules = slice_part(tmp_path, [server.url(path) for path in paths]), fetching._rules(source().fetch)
+    part, config = slice_part(tmp_path, [server.url(path) for path in paths])
     server.down["/ok/x2"] = 503
-    fetch_slice(part, rules, tmp_path)
+    fetch_slice(part, config, tmp_path)
     tar, ledger = tmp_path / f"{part.name}.tar", tmp_path / f"{part.name}.parquet"
     old = tar.read_bytes()
     server.down.clear()
     (tmp_path / "sound").mkdir()
-    fetch_slice(part, rules, tmp_path / "sound")
+    fetch_slice(part, config, tmp_path / "sound")
     sound = (tmp_path / "sound" / tar.name).read_bytes()
     (tmp_path / "sound" / ledger.name).replace(ledger)
     tar.write_bytes(old if damage.startswith("old") else sound[:600] + bytes([sound[600] ^ 1]) + sound[601:])
@@ -233,7 +245,7 @@ def test_what_a_kill_or_a_disk_left_behind_heals(tmp_path: Path, server: RudeSer
         ledger.write_bytes(ledger.read_bytes()[:-9])
     before = len(server.seen)
     (tmp_path / "healed").mkdir()
-    fetch_slice(part, rules, tmp_path / "healed")
+    fetch_slice(part, config, tmp_path / "healed")
     assert (tmp_path / "healed" / tar.name).read_bytes() == sound
     asked = [seen.path for seen in server.seen[before:]]
     assert sorted(asked) == {"old tar under a new ledger": ["/ok/x2"], "a flipped bit": ["/ok/x0"]}.get(damage, paths)
@@ -243,13 +255,12 @@ def test_a_part_in_which_nobody_answers_doubts_the_network_and_not_the_names(
     tmp_path: Path, server: RudeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aiohttp, "ThreadedResolver", Names)
-    rules = fetching._rules(source().fetch)
     for name, urls, may_pass in (
         ("alone", ["http://gone.test/1", "http://gone.test/2"], 2),
         ("beside", ["http://gone.test/1", server.url("/status/404")], 0),
     ):
         (tmp_path / name / "out").mkdir(parents=True)
-        counts = fetch_slice(slice_part(tmp_path / name, urls), rules, tmp_path / name / "out")
+        counts = fetch_slice(*slice_part(tmp_path / name, urls), tmp_path / name / "out")
         assert counts["problems"]["dns_failed"] and counts["may_pass"] == may_pass
 
 
@@ -278,9 +289,9 @@ def test_a_network_that_is_none_is_refused_with_the_cure(tmp_path: Path) -> None
 def test_the_shares_of_a_host_never_add_up_to_more_than_was_promised() -> None:
     fetch_ = source(per_host_in_flight=4, per_host_per_second=10.0).fetch
     for tasks in range(1, 5):
-        politeness = fetching._politeness(fetch_, tasks)
-        assert 1 <= politeness["per_host_in_flight"] * tasks <= 4
-        assert politeness["per_host_per_second"] * tasks == pytest.approx(10)
+        pace = fetching._pace(fetch_, tasks)
+        assert 1 <= pace["per_host_in_flight"] * tasks <= 4
+        assert pace["per_host_per_second"] * tasks == pytest.approx(10)
 
 
 def test_a_pair_keeps_its_key_when_its_picture_is_had_at_last(tmp_path: Path, server: RudeServer) -> None:

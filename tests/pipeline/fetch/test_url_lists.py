@@ -32,7 +32,7 @@ def rows_of(path: Path, slice_rows: int = 1000, **said: Any) -> list[ListRow]:
     for part in list_files(source(**said), path):
         out = path.parent / "slices" / part.name
         out.mkdir(parents=True, exist_ok=True)
-        cut_list(part, {"rows": slice_rows}, out)
+        cut_list(part, {"rows": slice_rows, "folder": str(path)}, out)
         rows += [row for slice_ in sorted(out.iterdir()) for row in read_slice(slice_)]
     return rows
 
@@ -183,7 +183,7 @@ def test_the_same_list_is_cut_into_the_same_bytes(tmp_path: Path) -> None:
     for number in range(2):
         out = tmp_path / str(number)
         out.mkdir()
-        assert cut_list(part, {"rows": 3}, out) == {"rows": 7, "broken": 0}
+        assert cut_list(part, {"rows": 3, "folder": str(tmp_path)}, out) == {"rows": 7, "broken": 0}
         cuts.append({path.name: path.read_bytes() for path in out.iterdir()})
     assert cuts[0] == cuts[1] and len(cuts[0]) == 3
 

