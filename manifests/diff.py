@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from .canonical import canonical_json
+from .documents import ShardEntry
 from .errors import BadInput
-from .manifest import Manifest, ShardEntry
+from .manifest import Manifest
 from .shards.split_reader import SplitReader
 
 _EXAMPLES = 5

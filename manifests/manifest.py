@@ -18,11 +18,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from .atomic import whole_file
 from .canonical import canonical_json, exact, sha256_of, sha256_of_file
-from .documents import FileEntry, License, Step
+from .documents import (
+    ArraySchema,
+    FileEntry,
+    License,
+    Lineage,
+    MixtureDocument,
+    ShardEntry,
+    Split,
+    Tombstone,
+)
 from .environment import environment, tool
 from .errors import BadInput, CheckFailed
 from .remote.download import download, is_remote, join
@@ -37,42 +46,13 @@ _IDENTITY_KEYS = ("format", "version", "kind", "schema", "splits", "split_rule",
 _IDENTITY_OF_SHARD = ("name", "bytes", "sha256", "samples", "arrays")
 
 
-class ArrayPlace(BaseModel):
-    """Where the rows of one array lie in a shard: row r of block b begins at blocks[b] + r * stride."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    dtype: str
-    offset: int  # of block 0, in bytes from the start of the file
-    stride: int  # bytes from a row to the next; for ragged text, from a token to the next
-    blocks: list[int]
-
-
-class ShardEntry(BaseModel):
-    """One shard of a manifest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    bytes: int
-    sha256: str
-    samples: int
-    layout: str
-    block_rows: int
-    arrays: dict[str, ArrayPlace]
-    block_offsets: list[int]  # where each block begins; the last number is where the tail begins
-    crc32: list[int]  # of each block, headers and padding included
-    tail_crc32: int  # of what follows the last block: `__shard__` and the end of the archive
-    keys_sha256: str
-    stats: dict[str, int]
-    urls: list[str] = []  # places of its own, tried before the manifest's
-
-    @property
-    def num_blocks(self) -> int:
-        return len(self.crc32)
-
-
 @dataclass(frozen=True)
 class Manifest:
-    """Shards and files are named relative to `base`: the folder itself, or the URL that the folder mirrors."""
+    """Shards and files are named relative to `base`: the folder itself, or the URL that the folder mirrors.
+
+    `document` is the JSON as it lies on the disk, which the hashes are over. Read it through the typed views, which are
+    made when they are asked for.
+    """
 
     folder: Path
     document: dict[str, Any]
@@ -91,30 +71,50 @@ class Manifest:
         return str(self.document["kind"])
 
     @cached_property
+    def lineage(self) -> Lineage:
+        return Lineage.model_validate(self.document["lineage"])
+
+    @cached_property
     def files(self) -> list[FileEntry]:
         return [FileEntry.model_validate(entry) for entry in self.document.get("files", [])]
-
-    @cached_property
-    def licenses(self) -> list[License]:
-        return [License.model_validate(entry) for entry in self.document.get("licenses", [])]
-
-    @property
-    def totals(self) -> dict[str, int]:
-        return dict(self.document.get("totals", {}))
-
-    @cached_property
-    def steps(self) -> list[Step]:
-        return [Step.model_validate(step) for step in self.document["lineage"].get("steps", [])]
 
     @cached_property
     def shards(self) -> list[ShardEntry]:
         return [ShardEntry.model_validate(entry) for entry in self.document.get("shards", [])]
 
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        return {name: Split.model_validate(split) for name, split in self.document.get("splits", {}).items()}
+
+    @cached_property
+    def licenses(self) -> list[License]:
+        return [License.model_validate(entry) for entry in self.document.get("licenses", [])]
+
+    @cached_property
+    def arrays(self) -> ArraySchema:
+        """What a sample is; of shards alone."""
+        return ArraySchema.model_validate(self.document["schema"])
+
+    @cached_property
+    def mixture(self) -> MixtureDocument | None:
+        return MixtureDocument.model_validate(self.document["mixture"]) if "mixture" in self.document else None
+
+    @cached_property
+    def tombstones(self) -> list[Tombstone]:
+        return [Tombstone.model_validate(stone) for stone in self.document["tombstones"]]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        return dict(self.document.get("totals", {}))
+
+    def entries(self) -> list[FileEntry | ShardEntry]:
+        """Everything that is listed with its bytes and its hash."""
+        return [*self.shards, *self.files]
+
     def shards_of(self, split: str) -> list[ShardEntry]:
-        splits = self.document.get("splits", {})
-        if split not in splits:
-            raise BadInput(f"{self.folder}: no split `{split}`", cure=f"it has {', '.join(splits) or 'none'}")
-        names = set(splits[split]["shards"])
+        if split not in self.splits:
+            raise BadInput(f"{self.folder}: no split `{split}`", cure=f"it has {', '.join(self.splits) or 'none'}")
+        names = set(self.splits[split].shards)
         return [shard for shard in self.shards if shard.name in names]
 
 
@@ -142,7 +142,7 @@ def new_manifest(kind: str, *, lineage: dict[str, Any], **fields: Any) -> dict[s
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
-        return value.model_dump(by_alias=True, exclude_none=True)
+        return value.model_dump(by_alias=True, exclude_none=True)  # a key without a value is not written
     if isinstance(value, dict):
         return {key: _as_json(inner) for key, inner in value.items()}
     return [_as_json(inner) for inner in value] if isinstance(value, list) else value

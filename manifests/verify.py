@@ -16,8 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from .canonical import sha256_of_file
+from .documents import ShardEntry
 from .errors import TuwenError
-from .manifest import Manifest, ShardEntry
+from .manifest import Manifest
 from .remote.download import is_remote
 from .shards.shard_locations import find_shard, places_of
 

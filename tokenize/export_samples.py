@@ -15,7 +15,8 @@ from typing import Any
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.catalogues.croissant import Member, Tar, croissant
 from ..manifests.catalogues.loader_indexes import Listed, card_head, wids_index
-from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, new_manifest, save_manifest
+from ..manifests.documents import ShardEntry
+from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.run_folders import ExportFolder
 from ..manifests.shards.shard_locations import copy_files, refuse_own_folder
 from ..pipeline.executor.part import Part

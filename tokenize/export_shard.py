@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..manifests.canonical import canonical_json
-from ..manifests.manifest import Manifest, ShardEntry
+from ..manifests.documents import ShardEntry
+from ..manifests.manifest import Manifest
 from ..manifests.shards.block_shard import HEADER, entry_of
 from ..manifests.shards.split_reader import SplitReader
 from ..manifests.shards.tar_member import add_member

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..manifests.atomic import sole_writer, whole_file
-from ..manifests.documents import FileEntry, License, Split, Step
+from ..manifests.documents import FileEntry, License, ShardEntry, Split, Step
 from ..manifests.errors import BadInput, CheckFailed
-from ..manifests.manifest import Manifest, ShardEntry, drop_manifest, file_entry, new_manifest, save_manifest
+from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL, TOKENIZER_FILES, CorpusFolder, ShardsFolder
 from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
@@ -71,7 +71,7 @@ def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, folder: Sh
         lineage={
             "parents": [corpus.id],
             "recipe": recipe.document(),
-            "steps": [*corpus.steps, _step(splits)],
+            "steps": [*corpus.lineage.steps, _step(splits)],
             "image_tokenizer": image_codes.identity.document(),
             "text_tokenizer": {
                 "name": recipe.tokenize.text.tokenizer,

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from ..atomic import whole_file
 from ..canonical import canonical_json, sha256_of_file
+from ..documents import ShardEntry
 from ..errors import BadInput, CheckFailed
-from ..manifest import ShardEntry
 from .tar_member import add_member
 
 HEADER = "__shard__"  # without a suffix, which would make it a sample for webdataset

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..manifest import ShardEntry
+from ..documents import ShardEntry
 from .buffer_pool import BufferPool
 from .mapped_files import aligned_records, numbers, records
 

@@ -18,8 +18,9 @@ from typing import Any
 
 from ..atomic import whole_file
 from ..canonical import sha256_of_file
+from ..documents import ShardEntry
 from ..errors import BadInput, CheckFailed
-from ..manifest import Manifest, ShardEntry
+from ..manifest import Manifest
 from ..remote.download import is_remote, join
 from ..remote.file_cache import cache_folder, cached
 

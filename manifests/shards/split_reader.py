@@ -31,8 +31,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..documents import ShardEntry
 from ..errors import BadInput, CheckFailed
-from ..manifest import Manifest, ShardEntry
+from ..manifest import Manifest
 from ..remote.file_cache import forget
 from .buffer_pool import BufferPool
 from .mapped_files import MappedFiles

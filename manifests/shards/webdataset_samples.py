@@ -34,8 +34,9 @@ import webdataset as wds
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
+from ..documents import ShardEntry
 from ..errors import BadInput, CheckFailed
-from ..manifest import Manifest, ShardEntry, load_manifest
+from ..manifest import Manifest, load_manifest
 from .block_shard import HEADER
 
 Json = dict[str, Any]  # as webdataset decodes a member `.json`

@@ -1,0 +1,52 @@
+"""The JSON Schema of a manifest, generated from its typed documents.
+
+python -m tuwen.manifests.manifest_schema       # writes manifest.schema.json beside this file
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from .documents import AnyManifest
+
+FILE = Path(__file__).with_name("manifest.schema.json")
+
+
+def manifest_schema() -> dict[str, Any]:
+    schema = TypeAdapter(AnyManifest).json_schema(by_alias=True)
+    for definition in schema["$defs"].values():
+        definition.pop("title", None)
+        for field in definition.get("properties", {}).values():
+            field.pop("title", None)
+            _drop_null(field)
+    shards = schema["$defs"]["ShardsManifest"]
+    shards["anyOf"] = [{"required": ["shards"]}, {"required": ["shard_table"]}]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:tuwen:manifest:1",
+        "title": "Manifest of tuwen, version 1",
+        "description": "What a folder of results is, where it came from, and the two hashes that hold it. "
+        "No number has a fraction: those are decimal strings.",
+        **schema,
+    }
+
+
+def _drop_null(field: dict[str, Any]) -> None:
+    """A key that is left out is written nowhere: no manifest holds a null."""
+    kinds = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del field["anyOf"]
+        field |= kinds[0]
+    if field.get("default", ...) in (None, [], {}):
+        del field["default"]
+
+
+def write_schema() -> None:
+    text = json.dumps(manifest_schema(), indent=2, ensure_ascii=False)
+    FILE.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schema()
