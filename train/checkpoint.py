@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from ..manifests.atomic import whole_file
 from ..manifests.errors import CheckFailed
+from .consumed import StreamState
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Checkpoint:
     step: int  # steps done
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]  # as torch's optimizers give and take it
-    stream: dict[str, Any]
+    stream: StreamState
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

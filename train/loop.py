@@ -31,6 +31,7 @@ from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .model import Transformer
 from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
 from .preset import WARMUP_SHARE, Settings, settle, stated_steps
+from .read_plan import ReadPlan
 from .run import CHECKPOINT, LOSSES, RUN, Run, RunDocument, begin_run, open_run
 from .stream import Stream, open_stream
 
@@ -198,7 +199,8 @@ def steps_in(recipe: Train, document: RunDocument, shards: Manifest) -> int:
 
 
 def _open_stream(shards: Manifest, settings: Settings, recipe: Train) -> Stream:
-    return open_stream(shards, seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=recipe.verify)
+    plan = ReadPlan(seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=recipe.verify)
+    return open_stream(shards, plan)
 
 
 def _new_model(document: RunDocument) -> tuple[Transformer, torch.optim.Optimizer]:

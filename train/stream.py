@@ -1,86 +1,62 @@
-"""Manifest and seed → batches; a batch is a pure function of its step.
+"""Manifest and plan → batches; a batch is a pure function of its step.
 
-    stream = open_stream(manifest, "train", seed=0, batch=64, threads=1)
+    stream = open_stream(manifest, ReadPlan(seed=0, batch=64))
     codes, text, lengths = stream.next()
     stream.state()          # about 200 bytes, the same on every rank; give it to `resume`
 
-Rank r of W at step t with global batch G reads positions t·G + r·G/W + [0, G/W). Threads fetch ahead: they compute the
-order of many steps at once and gather their rows, and what they do never shows in the batches. The state counts what
-the trainer consumed, never what was fetched ahead, and its digest proves which rows those were.
+Threads fetch ahead: they compute the order of many steps at once and gather their rows. Their number and their timing
+never change a batch. The state counts what the trainer has consumed, not what was fetched ahead.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest
 from ..manifests.order.order import Order, open_order
-from ..manifests.order.shuffle import Shuffle
-from ..manifests.shards.split_reader import Rows, SplitReader, Verify
+from ..manifests.shards.split_reader import Rows, SplitReader
+from .consumed import Consumed, StreamState
+from .read_plan import ReadPlan
 
 MOST_POSITIONS = 1 << 18  # of all ranks, whose order is computed at once: 2 MB
 FETCH_ROWS = 8192  # of a rank, fetched at once: the order costs 55 ns a row then, and 370 ns with 512
 
 
 class Stream:
-    """Endless; `next` is for one thread."""
+    """An endless sequence of batches. `next` must be called by one thread only."""
 
-    def __init__(
-        self,
-        reader: SplitReader,
-        order: Order,
-        batch: int,
-        rank: int = 0,
-        world_size: int = 1,
-        micro_batches: int = 1,
-        threads: int = 0,
-    ) -> None:
-        """`batch` is the global one; ranks and the `micro_batches` of each must divide it.
-
-        Without threads the rows are fetched by `next` itself, of as many steps at once.
-        """
-        if min(batch, world_size, micro_batches) < 1 or not 0 <= rank < world_size:
-            raise BadInput(
-                f"rank {rank} of {world_size}, a batch of {batch} in {micro_batches} micro-batches",
-                cure="count ranks from 0, and the others from 1",
-            )
-        if batch % (world_size * micro_batches):
-            shared = f"{world_size} ranks" + (f" with {micro_batches} micro-batches each" if micro_batches > 1 else "")
-            raise BadInput(f"a batch of {batch} cannot be shared by {shared}", cure="make it a multiple of them")
-        self.batch = batch
+    def __init__(self, reader: SplitReader, order: Order, plan: ReadPlan) -> None:
+        self.plan = plan
         self.consumed = Consumed(reader.manifest.id, order)
-        self._reader, self._order, self._rank = reader, order, rank
-        self._share, self._micro_batches = batch // world_size, micro_batches
-        self._most_steps = max(1, min(FETCH_ROWS // self._share, MOST_POSITIONS // batch))
-        self._threads = ThreadPoolExecutor(threads, "fetch") if threads else None
-        self._num_ahead = threads + 1
-        self._fetching: deque[Future[_Fetched]] = deque()
-        self._fetched: _Fetched | None = None
-        self._micro_batch = 0  # of what is fetched, the next
-        self._next_fetch = 0  # position
-        self._num_steps = 1  # of the next fetch; doubled with each: the first batch comes at once
+        self._reader, self._order = reader, order
+        self._most_steps = max(1, min(FETCH_ROWS // plan.rows_per_rank, MOST_POSITIONS // plan.batch))
+        self._threads = ThreadPoolExecutor(plan.threads, "fetch") if plan.threads else None
+        self._fetches_ahead = plan.threads + 1
+        self._pending: deque[Future[_Fetched]] = deque()
+        self._fetched: _Fetched | None = None  # where the next batch comes from
+        self._micro_batch = 0  # number of the next one within `_fetched`
+        self._next_position = 0  # of the next fetch
+        self._next_steps = 1  # of the next fetch; doubles with each, so that the first batch comes at once
 
     def next(self) -> Rows:
-        """This rank's next (micro-)batch: codes (b, h·w), caption ids (b, longest), lengths (b,).
+        """Return this rank's next (micro-)batch: codes (b, h·w), caption ids (b, longest), lengths (b,).
 
-        Raises CheckFailed on a fault, which names shard, block and cure; called again, it tries the same step again.
+        Raises CheckFailed, with shard, block and cure, when a shard is damaged; the next call tries the step again.
         """
         try:
-            fetched = self._first_fetched()
+            fetched = self._current_fetch()
             batch = next(fetched.own)
         except BaseException:
             self._restart()
             raise
         self._micro_batch += 1
-        if self._micro_batch % self._micro_batches == 0:
-            step = self._micro_batch // self._micro_batches - 1
+        if self._micro_batch % self.plan.micro_batches == 0:
+            step = self._micro_batch // self.plan.micro_batches - 1
             self.consumed.add(fetched.rows[step])
             if step + 1 == len(fetched.rows):
                 self._fetched, self._micro_batch = None, 0
@@ -90,17 +66,17 @@ class Stream:
         while True:
             yield self.next()
 
-    def state(self) -> dict[str, Any]:
-        """After whole steps; in the midst of one, of its beginning."""
+    def state(self) -> StreamState:
+        """The state after the last whole step; micro-batches of an unfinished step do not count."""
         return self.consumed.state()
 
-    def resume(self, state: dict[str, Any]) -> None:
-        """Raises CheckFailed, naming the fields, when `state` is of another stream."""
+    def resume(self, state: StreamState) -> None:
+        """Continue from `state`. Raises CheckFailed, with the fields that differ, for the state of another stream."""
         self.consumed.resume(state)
         self._restart()
 
     def close(self) -> None:
-        """What is being fetched is left to itself: a server that stalls must not keep a trainer from ending."""
+        """Stop fetching, without waiting: a server that stalls must not keep a trainer from ending."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -111,37 +87,40 @@ class Stream:
         self.close()
 
     def _restart(self) -> None:
-        for future in self._fetching:
+        """Forget what was fetched ahead, and fetch from the last consumed position on."""
+        for future in self._pending:
             future.cancel()
-        self._fetching.clear()
+        self._pending.clear()
         self._fetched = None
-        self._micro_batch, self._next_fetch, self._num_steps = 0, self.consumed.samples, 1
+        self._micro_batch, self._next_position, self._next_steps = 0, self.consumed.samples, 1
 
-    def _first_fetched(self) -> "_Fetched":
+    def _current_fetch(self) -> "_Fetched":
         if self._fetched is None:
             if self._threads is None:
                 self._fetched = self._fetch(*self._reserve())
             else:
-                while len(self._fetching) < self._num_ahead:
-                    self._fetching.append(self._threads.submit(self._fetch_all, *self._reserve()))
-                self._fetched = self._fetching.popleft().result()
+                while len(self._pending) < self._fetches_ahead:
+                    self._pending.append(self._threads.submit(self._fetch_all, *self._reserve()))
+                self._fetched = self._pending.popleft().result()
         return self._fetched
 
     def _reserve(self) -> tuple[int, int]:
-        start, num_steps = self._next_fetch, self._num_steps
-        self._next_fetch += num_steps * self.batch
-        self._num_steps = min(2 * num_steps, self._most_steps)
-        return start, num_steps
+        """The first position and the number of steps of the next fetch."""
+        position, num_steps = self._next_position, self._next_steps
+        self._next_position += num_steps * self.plan.batch
+        self._next_steps = min(2 * num_steps, self._most_steps)
+        return position, num_steps
 
-    def _fetch(self, start: int, num_steps: int) -> "_Fetched":
-        """The steps from position `start` on."""
-        rows = self._order.rows(np.arange(start, start + num_steps * self.batch)).reshape(num_steps, self.batch)
-        first = self._rank * self._share
-        own = rows[:, first : first + self._share].reshape(-1)
-        return _Fetched(rows, self._reader.batches(own, self._share // self._micro_batches))
+    def _fetch(self, position: int, num_steps: int) -> "_Fetched":
+        """The steps from `position` on; each batch is copied when it is asked for."""
+        positions = np.arange(position, position + num_steps * self.plan.batch)
+        rows = self._order.rows(positions).reshape(num_steps, self.plan.batch)
+        own = rows[:, self.plan.rank_rows].reshape(-1)
+        return _Fetched(rows, self._reader.batches(own, self.plan.rows_per_micro_batch))
 
-    def _fetch_all(self, start: int, num_steps: int) -> "_Fetched":
-        fetched = self._fetch(start, num_steps)
+    def _fetch_all(self, position: int, num_steps: int) -> "_Fetched":
+        """As `_fetch`, with the batches copied already."""
+        fetched = self._fetch(position, num_steps)
         return _Fetched(fetched.rows, iter(list(fetched.own)))
 
 
@@ -151,49 +130,7 @@ class _Fetched:
     own: Iterator[Rows]  # this rank's micro-batches
 
 
-class Consumed:
-    """How far a trainer has come, and the proof of what it has read.
-
-    The digest is rolling, over the rows of every global batch; with the manifest's id, which holds the bytes of every
-    row, it says what went into the trainer, whatever the ranks, threads and stops on the way.
-    """
-
-    def __init__(self, manifest_id: str, order: Order) -> None:
-        self._fixed = {"manifest": manifest_id, "sampler": order.id[7:39], "seed": order.sources[0].seed}
-        self.samples, self.digest = 0, ""
-
-    def add(self, rows: NDArray[np.int64]) -> None:
-        data = self.digest.encode() + rows.astype("<i8", copy=False).tobytes()
-        self.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        self.samples += len(rows)
-
-    def state(self) -> dict[str, Any]:
-        return {**self._fixed, "samples": self.samples, "digest": self.digest}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        """Raises CheckFailed, naming the fields, when `state` is of another stream."""
-        differ = [name for name, value in self._fixed.items() if state.get(name) != value]
-        if differ:
-            raise CheckFailed(
-                f"the state is of another stream: {', '.join(differ)} differ",
-                cure="give the shards, the shuffle and the seed it began with",
-            )
-        self.samples, self.digest = int(state["samples"]), str(state["digest"])
-
-
-def open_stream(
-    manifest: Manifest,
-    split: str = "train",
-    *,
-    seed: int,
-    batch: int,
-    shuffle: Shuffle | None = None,
-    verify: Verify = "block",
-    rank: int = 0,
-    world_size: int = 1,
-    micro_batches: int = 1,
-    threads: int = 1,
-) -> Stream:
-    """Raises BadInput when the split is empty, or the ranks do not divide the batch."""
-    order = open_order(manifest, split, seed, shuffle)
-    return Stream(SplitReader(manifest, split, verify), order, batch, rank, world_size, micro_batches, threads)
+def open_stream(manifest: Manifest, plan: ReadPlan) -> Stream:
+    """Return the stream of one rank. Raises BadInput when the split is empty."""
+    order = open_order(manifest, plan.split, plan.seed, plan.shuffle)
+    return Stream(SplitReader(manifest, plan.split, plan.verify), order, plan)

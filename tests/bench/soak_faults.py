@@ -32,6 +32,7 @@ from tuwen.manifests.remote import download
 from tuwen.manifests.remote.file_cache import cache_folder
 from tuwen.manifests.shards import split_reader
 from tuwen.manifests.shards.split_reader import Rows
+from tuwen.train.read_plan import ReadPlan
 from tuwen.train.stream import Stream, open_stream
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -210,8 +211,9 @@ def main() -> None:
 
     def local(verify: str) -> Callable[[Soak, Path], list[Stream]]:
         return lambda soak, folder: [
-            open_stream(shards(folder), seed=seed, batch=BATCH, verify=verify, threads=seed) for seed in range(3)
-        ]  # type: ignore[arg-type]
+            open_stream(shards(folder), ReadPlan(seed=seed, batch=BATCH, verify=verify, threads=seed))  # type: ignore[arg-type]
+            for seed in range(3)
+        ]
 
     def spoiler(seconds: float, in_place: bool) -> Callable[[Soak, Path], None]:
         return lambda soak, folder: spoil_files(soak, load_manifest(folder / "shards"), seconds, generator, in_place)
@@ -225,7 +227,7 @@ def main() -> None:
             good &= phase(
                 "remote", 0.25 * asked.seconds,
                 lambda soak, folder: [
-                    open_stream(far[0], seed=seed, batch=BATCH, verify=verify, threads=threads)  # type: ignore[arg-type]
+                    open_stream(far[0], ReadPlan(seed=seed, batch=BATCH, verify=verify, threads=threads))  # type: ignore[arg-type]
                     for seed, (verify, threads) in enumerate([("always", 0), ("always", 1), ("block", 0), ("block", 3)])
                 ],
                 lambda soak, folder: spoil_server(soak, server, manifest, 0.25 * asked.seconds, generator),

@@ -24,6 +24,7 @@ from tuwen.manifests.remote.file_cache import cache_folder, cached
 from tuwen.manifests.shards.shard_locations import places_of
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
+from tuwen.train.read_plan import ReadPlan
 from tuwen.train.stream import open_stream
 
 from .servers import Fault, FaultyHTTPServer, s3_server
@@ -90,8 +91,8 @@ def test_a_split_is_read_from_memory_and_a_trainer_streams_it(local: Manifest) -
         memory.pipe(f"/bucket/{path.name}", path.read_bytes())
     manifest = load_manifest("memory://bucket")
     check_all_rows(manifest)
-    near = open_stream(local, seed=1, batch=24)
-    far = open_stream(manifest, seed=1, batch=24, threads=3)
+    near = open_stream(local, ReadPlan(seed=1, batch=24))
+    far = open_stream(manifest, ReadPlan(seed=1, batch=24, threads=3))
     for _ in range(10):
         assert np.array_equal(near.next()[0], far.next()[0])
     assert near.state() == far.state()

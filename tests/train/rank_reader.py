@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 
 from tuwen.manifests.manifest import load_manifest
+from tuwen.train.read_plan import ReadPlan
 from tuwen.train.stream import open_stream
 
 
 def main(folder: str, rank: int, world_size: int, batch: int, steps: int, log: Path) -> None:
     lines = log.read_text().splitlines() if log.exists() else []
     kept = [json.loads(line) for line in lines if line.endswith("}}")]  # the last may have been cut by the kill
-    stream = open_stream(load_manifest(folder), seed=3, batch=batch, rank=rank, world_size=world_size, threads=1)
+    stream = open_stream(
+        load_manifest(folder), ReadPlan(seed=3, batch=batch, rank=rank, world_size=world_size, threads=1)
+    )
     if kept:
         stream.resume(kept[-1]["state"])
     log.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
