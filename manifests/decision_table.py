@@ -11,7 +11,7 @@ VERDICTS = pa.schema(
         ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
         *PICTURE,
         ("kept", pa.bool_()),
-        ("stage", pa.string()),  # where it was dropped (`pipeline.decide.STAGES`); empty if kept
+        ("stage", pa.string()),  # where it was dropped (`pipeline.reasons.FUNNEL`); empty if kept
         ("reason", pa.string()),
         ("keeper", pa.string()),  # key of the twin that was kept instead
         ("keeper_from", pa.string()),  # the evaluation set or earlier corpus that it stands in; null: this one

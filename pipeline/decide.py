@@ -31,12 +31,11 @@ from .duplicates.known_pictures import KnownPictures, known_pictures, measured_c
 from .duplicates.match import match
 from .executor.part import InputFile, Part, PartResult
 from .executor.stage import Stage, StageRun, run_stage
-from .fetch.problems import FETCH_PROBLEMS
 from .judge import JudgeConfig, judge
 from .pictures.measure import MeasureSummary
+from .reasons import STAGES, fetch_reasons
 from .scores.scores import SCORES, asked_scores, run_score
 
-STAGES = ("fetch", "read", "picture", "caption", "pair", "evaluation", "earlier", "exact", "near", "choice")
 DECIDED = (
     "kept", "stage", "reason", "keeper", "keeper_from", "picture", "distance", "difference", "cosine", "cluster"
 )  # fmt: skip
@@ -68,10 +67,12 @@ def decide(
     judged = run_stage(JUDGE, _with_words(parts, recipe), _judge_config(recipe), corpus.judged, run)
     parts = _with([_part(result, corpus.measures, run) for result in measured], "judged", judged, corpus.judged)
     pairs = _deciding_columns(corpus, measured, judged, recipe)
-    if SCORES["similarity"].is_asked(recipe):
-        results = run_score(SCORES["similarity"], recipe, parts, corpus.score("similarity"), run)
-        pairs = _drop_unlike(pairs, _column("similarity", results, corpus), recipe)
-        scored += results
+    for score in asked_scores(recipe):
+        if score.is_after_rules and score.column is not None:
+            results = run_score(score, recipe, parts, corpus.score(score.name), run)
+            scored += results
+            if score.name == "similarity":
+                pairs = _drop_unlike(pairs, _column("similarity", results, corpus), recipe)
     pairs = _drop_frequent_captions(pairs, recipe)
     known = known_pictures(recipe, measured_evaluation, corpus)
     vectors, search = None, dict[str, Any]()
@@ -153,7 +154,7 @@ def _with_words(parts: list[Part[None]], recipe: Recipe) -> list[Part[None]]:
 
 def _judge_config(recipe: Recipe) -> JudgeConfig:
     return JudgeConfig(
-        captions=recipe.captions.resolved(), images=recipe.images.resolved(), fetch_reasons=sorted(FETCH_PROBLEMS)
+        captions=recipe.captions.resolved(), images=recipe.images.resolved(), fetch_reasons=fetch_reasons()
     )
 
 

@@ -14,11 +14,11 @@ Draw d lies in epoch d ÷ n; every epoch has a permutation of its own and draws 
 side by side: with the blocks of a shard as a run, remote shards are fetched once an epoch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,14 @@ def parse_shuffle(text: str) -> Shuffle:
         raise BadInput(f"--shuffle {text}", cure="say global, none, window:64 or window:64:16") from None
 
 
+class _Epoch(Protocol):
+    """One epoch of a shuffle: a permutation of all rows, and its inverse."""
+
+    def rows(self, indices: Numbers) -> Numbers: ...
+
+    def index(self, row: int) -> int: ...
+
+
 @dataclass(frozen=True)
 class Shuffled:
     source: str
@@ -77,20 +85,19 @@ class Shuffled:
         """The draw of `row` in each of the first epochs."""
         return [epoch * self.num_rows + self._epoch(epoch).index(row) for epoch in range(num_epochs)]
 
-    def _epoch(self, epoch: int) -> "_Windows | _Everything | _AsTheyLie":
+    def _epoch(self, epoch: int) -> _Epoch:
         return _epoch(self, epoch)
 
 
 @lru_cache(maxsize=64)
-def _epoch(shuffled: Shuffled, epoch: int) -> "_Windows | _Everything | _AsTheyLie":
-    if shuffled.shuffle.kind == "none":
-        return _AsTheyLie()
-    if shuffled.shuffle.kind == "global":
-        return _Everything(Permutation(shuffled.num_rows, shuffled.seed, shuffled.source, epoch))
-    return _Windows(shuffled, epoch)
+def _epoch(shuffled: Shuffled, epoch: int) -> _Epoch:
+    return _EPOCHS[shuffled.shuffle.kind](shuffled, epoch)
 
 
 class _AsTheyLie:
+    def __init__(self, shuffled: Shuffled, epoch: int) -> None:
+        pass
+
     def rows(self, indices: Numbers) -> Numbers:
         return indices
 
@@ -98,15 +105,15 @@ class _AsTheyLie:
         return row
 
 
-@dataclass(frozen=True)
 class _Everything:
-    permutation: Permutation
+    def __init__(self, shuffled: Shuffled, epoch: int) -> None:
+        self._permutation = Permutation(shuffled.num_rows, shuffled.seed, shuffled.source, epoch)
 
     def rows(self, indices: Numbers) -> Numbers:
-        return _forward(self.permutation, indices)
+        return _forward(self._permutation, indices)
 
     def index(self, row: int) -> int:
-        return int(self.permutation.inverse(np.array([row], dtype=np.uint64))[0])
+        return int(self._permutation.inverse(np.array([row], dtype=np.uint64))[0])
 
 
 class _Windows:
@@ -164,6 +171,10 @@ class _Windows:
 
     def _permutation(self, part: str, n: int) -> Permutation:
         return Permutation(n, self._shuffled.seed, f"{self._shuffled.source} {part}", self._epoch)
+
+
+# A shuffle is a name in `Shuffle.kind` and its row here.
+_EPOCHS: dict[str, Callable[[Shuffled, int], _Epoch]] = {"global": _Everything, "window": _Windows, "none": _AsTheyLie}
 
 
 def _runs(values: Numbers) -> Iterator[tuple[int, slice]]:

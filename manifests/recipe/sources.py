@@ -19,6 +19,14 @@ class SourceSection(Section):
     kind: str
 
 
+class FileSource(SourceSection):
+    """Files of the user, under one licence where they do not say it picture by picture."""
+
+    path: str
+    license: str = "unknown"
+    attribution: str = ""
+
+
 class CorpusSource(SourceSection):
     """A corpus that was built before: its pictures are known by its measures. In `evaluation` alone."""
 

@@ -23,12 +23,6 @@ from .words import WordList, words_and_nouns
 if TYPE_CHECKING:
     from ...manifests.recipe.rules import Captions
 
-# In the order in which they are tried; `reasons` has their titles.
-CAPTION_REASONS = (
-    "no_caption", "word_list", "empty_caption", "broken_text", "file_name", "personal_data", "foreign_language",
-    "too_little_han", "too_few_han", "boilerplate", "repetitive", "too_many_han", "caption_too_short",
-    "caption_too_long", "too_few_words", "too_many_words", "no_noun",
-)  # fmt: skip
 _READ_AT_MOST = 20_000  # characters, or four times captions.max_length; more is a page, and is not looked at
 
 
@@ -36,7 +30,7 @@ _READ_AT_MOST = 20_000  # characters, or four times captions.max_length; more is
 class Cleaned:
     caption: str
     masked: str = ""  # the kinds of personal data that were found: "mobile,url"
-    reason: str = ""  # one of CAPTION_REASONS; empty when it stays
+    reason: str = ""  # of `pipeline.reasons`, of the stage `caption`; empty when it stays
 
 
 class CaptionCleaner:

@@ -72,7 +72,9 @@ def measured_columns(folder: Path, names: list[str], rules: Duplicates) -> pa.Ta
                         "problem": pa.array([], pa.string())})]  # fmt: skip
     for name in names:
         path = folder / name
-        table = pq.read_table(path, columns=[*columns, "caption_raw", "problem"])
+        renamed = pq.read_schema(path).names.count("phash64_turned")  # as version 0.4.0 called phash64_flips
+        read = ["phash64_turned" if renamed and column == "phash64_flips" else column for column in columns]
+        table = pq.read_table(path, columns=[*read, "caption_raw", "problem"])
         table = table.rename_columns([*columns, "caption", "problem"])
         place = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
         table = table.append_column("measures", place)

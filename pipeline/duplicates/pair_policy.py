@@ -1,8 +1,8 @@
-"""Of twins that are one picture, which pairs stay: the recipe's `duplicates.pairs`.
+"""Which pairs of duplicate pictures stay: the recipe's `duplicates.pairs`.
 
-    choice = choose_pairs(rows, "image")         # rows: those that no evaluation set has taken away
+    choice = choose_pairs(rows, "image", top_k=1)     # rows: those that no evaluation set has taken away
 
-A group are the pairs of all pictures that are twins of one, the leader; its pairs may have one caption or many. With
+A group holds the pairs of all pictures that are duplicates of one, the leader; they may have one caption or many. With
 `own_captions` the leader stays with its own, with `pair` a pair falls only to a twin of the same caption; the others
 take the group's captions together, the best, the best few or all, and show them with the leader's picture.
 """

@@ -23,7 +23,7 @@ LEDGER = pa.schema(
     [
         ("row", pa.int64()),  # in the list
         ("url", pa.string()),
-        ("problem", pa.string()),  # of FETCH_PROBLEMS; empty: the picture is in the tar
+        ("problem", pa.string()),  # a reason of the stage `fetch`; empty: the picture is in the tar
         ("latest", pa.string()),
         ("retriable", pa.bool_()),
         ("status", pa.int16()),  # HTTP's, of the latest answer

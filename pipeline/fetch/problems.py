@@ -1,17 +1,12 @@
-"""Why a picture could not be had: a small fixed set of words, `http_STATUS` beside it, and which of them may pass.
+"""Why a picture could not be fetched, and which of these problems may pass.
 
     raise Refused("too_many_bytes")
 
-Their titles are in `reasons`, what they mean in README.md. A problem that may pass (`retriable`) is tried again in the
-same run, after a pause, and once more whenever the command is given again; any other is a verdict, and stays.
+The words are the reasons of the stage `fetch` in `pipeline.reasons`. A problem that may pass (`retriable`) is tried
+again in the same run, after a pause, and once more whenever the command is given again; any other is a verdict, and
+stays.
 """
 
-FETCH_PROBLEMS = frozenset(
-    {"bad_address", "broken_row", "dns_failed", "connection_failed", "proxy_failed", "tls_failed", "timed_out",
-     "bad_answer", "bad_redirect", "too_many_redirects", "private_address", "robots_disallowed", "robots_unreachable",
-     "robots_tag", "host_asks_to_wait", "host_down", "too_many_bytes", "empty_body", "cut_body", "bad_encoding",
-     "not_a_picture", "unsupported_format", "unforeseen"}
-)  # fmt: skip
 _MAY_PASS = frozenset(
     {"connection_failed", "proxy_failed", "timed_out", "robots_unreachable", "host_asks_to_wait", "host_down",
      "cut_body", "unforeseen"}
@@ -21,7 +16,7 @@ _STATUS_MAY_PASS = frozenset({408, 425, 429})
 
 
 class Refused(Exception):
-    """A picture that was not had: one word of FETCH_PROBLEMS, and what a person who looks for the cause needs."""
+    """A picture that was not fetched: the reason, and what a person who looks for the cause needs."""
 
     def __init__(self, problem: str, detail: str = "", *, status: int | None = None, retriable: bool | None = None):
         super().__init__(problem)
@@ -39,7 +34,3 @@ class Refused(Exception):
 
 def refused_by_status(status: int) -> Refused:
     return Refused(f"http_{status}", status=status, retriable=status in _STATUS_MAY_PASS or status // 100 == 5)
-
-
-def is_of_fetching(problem: str) -> bool:
-    return problem in FETCH_PROBLEMS or problem.startswith("http_")

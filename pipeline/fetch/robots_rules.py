@@ -1,6 +1,6 @@
 """What robots.txt says, by RFC 9309: asked for once a host, kept for a day, obeyed before anything else is asked.
 
-    rules = RobotsRules(get, attempts=3)
+    rules = RobotsRules(get, attempts=3, backoff=backoff)
     delay = await rules.check(url)        # seconds of Crawl-delay, 0 without one; raises Refused
 
 Found: its rules for `tuwen`, else for `*`. 4xx: there is none, all is allowed. 5xx, 429 or no answer: nothing is

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ...manifests.recipe.section import Section
-from ...manifests.recipe.sources import SourceSection
+from ...manifests.recipe.sources import FileSource
 
 
 def _as_network(text: str) -> str:
@@ -37,15 +37,12 @@ class Fetch(Section):
     allow_addresses: list[Network] = Field(default=[])  # such as 10.1.0.0/16: not public, and may be asked all the same
 
 
-class UrlsSource(SourceSection):
+class UrlsSource(FileSource):
     """Lists of addresses with captions (.parquet .csv .tsv .jsonl .json, also .gz); the pictures are fetched."""
 
     kind: Literal["urls"]
-    path: str  # a file, or a folder of them
     preset: Literal["wukong", "laion", "zero", "coyo"] | None = None  # whose column names
     url: str | None = None  # column; None: the preset's
     caption: str | None = None
     license_column: str | None = None
     fetch: Fetch
-    license: str = "unknown"
-    attribution: str = ""

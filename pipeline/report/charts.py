@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from ..format_numbers import compact, number
 from .tally import Counts, Floats, Tally
 
 Axis = Literal["log", "symmetric", "linear"]  # symmetric: of ratios, with 1 : 1 in the middle
@@ -41,29 +42,6 @@ class Chart:
     up: Ticks  # from the bottom
     marks: Ticks  # rules, from the left
     unit: str
-
-
-def number(value: float) -> str:
-    """At most three significant digits below a thousand, whole numbers above."""
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
-
-
-def compact(count: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:g}{unit}"
-    return f"{count:g}"
-
-
-def num_bytes(value: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:,.0f} B"
-
-
-def proportion(value: float) -> str:
-    return f"{value:.3g} : 1" if value >= 1 else f"1 : {1 / value:.3g}"
 
 
 def histogram(

@@ -1,6 +1,6 @@
 """A corpus for its report: the decision table with what was measured beside it, one part in memory at a time.
 
-    for part in corpus_parts(corpus):       # COLUMNS, and those of MEASURED that the corpus still has
+    for part in corpus_parts(corpus):       # COLUMNS, and what was measured and scored, as far as the corpus still has
         ...
     rows_of(corpus, {"8a31…"})              # single rows again, by key
     evaluation_rows_of(corpus, {"f00d…"})   # the same, of pictures of the evaluation sources
@@ -25,6 +25,7 @@ from ...manifests.manifest import Manifest
 from ...manifests.pair import THUMBNAIL_SIDE_PX
 from ...manifests.run_folders import CorpusFolder
 from ..corpus_files.verdicts import verdict_parts
+from ..scores.scores import score_columns
 
 Row = dict[str, Any]
 
@@ -34,11 +35,7 @@ COLUMNS = [
     "format", "kept", "stage", "reason", "keeper", "distance", "difference", "cosine", "picture", "cluster", "phash64",
     "pixels_hash",
 ]  # fmt: skip
-MEASURED = {
-    "measures": ["frames", "std", "entropy", "sharpness", "border", "jpeg_quality"],
-    "nsfw": ["nsfw"],
-    "similarity": ["similarity"],
-}  # folder → columns; its files are named as those of the table
+_MEASURED = ["frames", "std", "entropy", "sharpness", "border", "jpeg_quality"]
 
 
 def corpus_parts(corpus: Manifest) -> Iterator[pa.Table]:
@@ -46,12 +43,18 @@ def corpus_parts(corpus: Manifest) -> Iterator[pa.Table]:
     for number, verdicts in enumerate(verdict_parts(corpus, _present(corpus))):
         name = Path(corpus.document["files"][number]["name"]).name
         columns = {column: _column(verdicts, column) for column in COLUMNS}
-        for folder, measured in MEASURED.items():
-            beside = _beside(corpus.folder / folder / name, measured, len(verdicts))
+        for folder, measured in _measured_columns(corpus).items():
+            beside = _beside(folder / name, measured, len(verdicts))
             columns |= {column: beside[column] for column in measured}
         columns["part"] = pa.chunked_array([np.full(len(verdicts), number)])
         columns["row"] = pa.chunked_array([np.arange(len(verdicts))])
         yield pa.table(columns)
+
+
+def _measured_columns(corpus: Manifest) -> dict[Path, list[str]]:
+    """Folder → its columns; its files are named as those of the table."""
+    folder = CorpusFolder(corpus.folder)
+    return {folder.measures: _MEASURED} | {folder.score(score.name): [score.name] for score in score_columns()}
 
 
 def _present(corpus: Manifest) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..scores.scores import score_columns
 from .captions import CaptionCounts
 from .tally import Floats, Tally
 
@@ -50,7 +51,7 @@ def _column(name: str) -> Callable[[pa.Table], Floats]:
 
 
 # name → values of a part, one a pair; significant digits that are kept, None: all of them
-MEASURES: dict[str, tuple[Callable[[pa.Table], Floats], int | None]] = {
+_MEASURES: dict[str, tuple[Callable[[pa.Table], Floats], int | None]] = {
     "side": (_side, None),
     "ratio": (_ratio, 4),
     "bytes": (_bytes, 4),
@@ -58,9 +59,11 @@ MEASURES: dict[str, tuple[Callable[[pa.Table], Floats], int | None]] = {
     "quality": (_column("jpeg_quality"), None),
     "entropy": (_column("entropy"), 4),
     "sharpness": (_column("sharpness"), 4),
-    "nsfw": (_column("nsfw"), 4),
-    "similarity": (_column("similarity"), 4),
 }
+
+
+def _tallied() -> dict[str, tuple[Callable[[pa.Table], Floats], int | None]]:
+    return {**_MEASURES, **{score.name: (_column(score.name), 4) for score in score_columns()}}
 
 
 @dataclass
@@ -77,13 +80,14 @@ class Numbers:
     def __init__(self) -> None:
         self.sources: dict[str, SourceNumbers] = {}
         self.reasons: Counter[str] = Counter()
-        self.tallies = {name: Tally(digits) for name, (_, digits) in MEASURES.items()}
+        self._tallied = _tallied()
+        self.tallies = {name: Tally(digits) for name, (_, digits) in self._tallied.items()}
         self.formats: dict[str, list[int]] = {}  # [dropped, kept]
         self.captions = CaptionCounts()
 
     def add(self, part: pa.Table) -> None:
         kept = part["kept"].to_numpy().astype(bool)
-        for name, (values_of, _) in MEASURES.items():
+        for name, (values_of, _) in self._tallied.items():
             self.tallies[name].add(values_of(part), kept)
         self._add_sources(part, kept)
         self._add_formats(part)

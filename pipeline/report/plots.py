@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...manifests.recipe.recipe import Recipe
-from .charts import Axis, Chart, Rule, histogram, num_bytes, number, proportion
+from ..format_numbers import num_bytes, number, proportion
+from ..scores.scores import score_columns
+from .charts import Axis, Chart, Rule, histogram
 from .figures import Numbers
 
 _NO_LIMIT = 10**8  # captions.max_count and max_words stand so high when nobody sets them
@@ -31,25 +33,21 @@ PLOTS = {
     "quality": Plot("压 · JPEG quality", "", "linear"),
     "entropy": Plot("繁 · entropy of the luminance", "bits", "linear"),
     "sharpness": Plot("锐 · sharpness", "", "log"),
-    "nsfw": Plot("慎 · Open-NSFW score", "", "linear"),
-    "similarity": Plot("合 · similarity of picture and caption", "", "linear"),
-    "length": Plot("长 · caption length", "characters", "linear"),
 }
-_OF_CAPTIONS = ("length",)
+CAPTION_LENGTH = Plot("长 · caption length", "characters", "linear")
 
 
 def picture_charts(numbers: Numbers, recipe: Recipe) -> list[Chart]:
     rules = _rules(recipe)
     charts = [
         histogram(numbers.tallies[name], plot.title, plot.unit, plot.axis, rules[name], plot.shown)
-        for name, plot in PLOTS.items()
-        if name not in _OF_CAPTIONS
+        for name, plot in (PLOTS | _score_plots()).items()
     ]
     return [chart for chart in charts if chart]
 
 
 def caption_charts(numbers: Numbers, recipe: Recipe) -> list[Chart]:
-    rules, length = _rules(recipe), PLOTS["length"]
+    rules, length = _rules(recipe), CAPTION_LENGTH
     repeats = numbers.captions.tally()
     charts = [
         histogram(numbers.tallies["length"], length.title, length.unit, length.axis, rules["length"]),
@@ -58,8 +56,17 @@ def caption_charts(numbers: Numbers, recipe: Recipe) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
+def _score_plots() -> dict[str, Plot]:
+    return {score.name: Plot(score.title or score.name, "", "linear") for score in score_columns()}
+
+
+def _score_rules(recipe: Recipe) -> dict[str, list[Rule]]:
+    limits = {score.name: score.limits(recipe) for score in score_columns()}
+    return {name: [*_least(least, -1), *_most(most)] for name, (least, most) in limits.items()}
+
+
 def _rules(recipe: Recipe) -> dict[str, list[Rule]]:
-    images, captions, similarity = recipe.images.resolved(), recipe.captions.resolved(), recipe.similarity.resolved()
+    images, captions = recipe.images.resolved(), recipe.captions.resolved()
     ratio = images.max_ratio or 0
     return {
         "side": _least(images.min_side, 1, "px"),
@@ -68,8 +75,7 @@ def _rules(recipe: Recipe) -> dict[str, list[Rule]]:
         "quality": _least(images.min_jpeg_quality, 1),
         "entropy": _least(images.min_entropy, 0, "bits"),
         "sharpness": _least(images.min_sharpness, 0),
-        "nsfw": _most(images.max_nsfw),
-        "similarity": [*_least(similarity.min, -1), *_most(similarity.max)],
+        **_score_rules(recipe),
         "length": [*_least(captions.min_length, 1), *_most(captions.max_length)],
         "repeats": _most(captions.max_count, "pairs"),
     }

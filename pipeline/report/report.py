@@ -16,15 +16,12 @@ from ...manifests.atomic import whole_file
 from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.run_folders import CorpusFolder, RunFolder
-from ..decide import STAGES
 from ..duplicates.cluster_shapes import ClusterRows
 from ..load_recipe import recorded_recipe
-from ..reasons import STAGES as STAGE_CHARACTERS
-from ..reasons import title_of
+from ..reasons import FUNNEL, STAGES, rule_of, title_of
 from .corpus_parts import corpus_parts
 from .duplicate_pairs import DuplicatePairs
 from .duplicates import duplicates_section
-from .evidence import rule_of
 from .fetching import fetching_chart
 from .figures import Numbers
 from .plots import caption_charts, picture_charts
@@ -114,10 +111,11 @@ def _shown(recipe: Recipe, numbers: Numbers, samples: Samples, pictures: SmallPi
 def _funnel(corpus: Manifest) -> list[dict[str, Any]]:
     """Of every stage what went in and came out, as shares of all pairs, and what fell by reason."""
     pairs = corpus.document["totals"]["pairs"] or 1
+    characters = {stage.name: stage.character for stage in FUNNEL}
     return [
         {
             **step,
-            "character": STAGE_CHARACTERS.get(step["name"], ""),
+            "character": characters[step["name"]],
             "fell": step["in"] - step["out"],
             "share": 100 * step["out"] / pairs,
             "fell_share": 100 * (step["in"] - step["out"]) / pairs,

@@ -10,9 +10,9 @@ import unicodedata
 from typing import Any
 from urllib.parse import urlsplit
 
-from .charts import num_bytes
+from ..format_numbers import num_bytes
+from ..reasons import measured_of
 from .corpus_parts import Row
-from .evidence import measured_of
 from .figures import Numbers
 from .thumbnails import SmallPictures
 

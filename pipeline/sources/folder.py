@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe.sources import SourceSection
+from ...manifests.recipe.sources import FileSource
 from ..executor.part import Part, PictureRoot
 from .source import (
     MOST_BYTES,
@@ -37,14 +37,11 @@ _NUMBERED = re.compile(r"^(?P<stem>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")
 Captions = dict[str, list[str]]  # by origin
 
 
-class FolderSource(SourceSection):
+class FolderSource(FileSource):
     """Pictures with captions.tsv, captions.jsonl, or a .txt beside each."""
 
     kind: Literal["folder"]
-    path: str
     captions: str | None = None  # one more caption file below `path`; its ending says how it is read
-    license: str = "unknown"
-    attribution: str = ""
 
 
 class FolderItem(TypedDict):

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe.sources import SourceSection
+from ...manifests.recipe.sources import FileSource
 from ..executor.part import Part, PictureRoot
-from .source import OpenSource, SourceItem, SourcePart, as_text, on_disk, part_of, root_of, whole_text
+from .source import OpenSource, SourceItem, SourcePart, files_below, on_disk, part_of, root_of, whole_text
 
 _IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "image_bytes", "bytes")
 _CAPTIONS = ("caption", "captions", "text", "TEXT", "txt")
@@ -25,15 +25,12 @@ _BATCH_ROWS = 16
 _CURE = "restore it, or take it out of the source"
 
 
-class ParquetSource(SourceSection):
+class ParquetSource(FileSource):
     """Parquet files that hold the pictures' bytes: as binary, or as Hugging Face's struct of bytes and path."""
 
     kind: Literal["parquet"]
-    path: str
     image: str | None = None  # column; None: the one that looks like it
     caption: str | None = None
-    license: str = "unknown"
-    attribution: str = ""
 
 
 class Columns(TypedDict):
@@ -61,16 +58,8 @@ def locate(section: ParquetSource, base: Path, gathered: Path) -> OpenSource:
 
 def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetPart]]:
     """A row group a part. Raises BadInput when there is none, or when its columns cannot be told."""
-    root = source.path
-    files = [root] if root.is_file() else sorted(root.rglob("*.parquet"))
-    files = [file for file in files if file.is_file() and not file.name.startswith("._")]
-    if not files:
-        raise BadInput(
-            f"source {source.name}: no Parquet below {root}", cure="name a folder with .parquet files, or one"
-        )
     parts = []
-    for file in files:
-        name = as_text(file.name if file == root else file.relative_to(root).as_posix())
+    for file, name in files_below(source, ".parquet"):
         columns, group_rows = _columns(section, file)
         start = 0
         for group, rows in enumerate(group_rows):

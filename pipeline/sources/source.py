@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
 
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "svg", "heic", "jfif"})
@@ -64,6 +65,21 @@ def part_of(source: OpenSource, begins: str, spec: Mapping[str, Any]) -> Part[An
         roots={source.name: source.root},
         modules=(f"pipeline/sources/{reader}.py",),
     )
+
+
+def files_below(source: OpenSource, ending: str) -> list[tuple[Path, str]]:
+    """Every file of that ending, or the one that the source is, with its name below the root.
+
+    Raises BadInput when there is none. macOS leaves `._x.tar` beside `x.tar`, which is no tar.
+    """
+    root = source.path
+    files = [root] if root.is_file() else sorted(root.rglob(f"*{ending}"))
+    files = [file for file in files if file.is_file() and not file.name.startswith("._")]
+    if not files:
+        raise BadInput(
+            f"source {source.name}: no {ending} below {root}", cure=f"name a folder with {ending} files, or one"
+        )
+    return [(file, as_text(file.name if file == root else file.relative_to(root).as_posix())) for file in files]
 
 
 def root_of(part: Part[Any]) -> Path:

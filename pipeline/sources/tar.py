@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe.sources import SourceSection
+from ...manifests.recipe.sources import FileSource, SourceSection
 from ..executor.part import Part, PictureRoot
 from .source import (
     MOST_BYTES,
@@ -32,6 +32,7 @@ from .source import (
     SourceItem,
     SourcePart,
     as_text,
+    files_below,
     on_disk,
     part_of,
     root_of,
@@ -43,13 +44,10 @@ _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # key, ending: as webdatas
 _CHUNK_NAMES = 50_000
 
 
-class WebDatasetSource(SourceSection):
+class WebDatasetSource(FileSource):
     """Tars in which a picture, its .txt and its .json share a key; `path` is a folder of tars, or one tar."""
 
     kind: Literal["webdataset"]
-    path: str
-    license: str = "unknown"
-    attribution: str = ""
 
 
 class TarPart(SourcePart):
@@ -66,14 +64,8 @@ def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
 
 def list_parts(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> list[Part[TarPart]]:
     """A tar a part. Raises BadInput when there is none."""
-    root = source.path
-    files = [root] if root.is_file() else sorted(root.rglob("*.tar"))
-    tars = [tar for tar in files if tar.is_file() and not tar.name.startswith("._")]  # ._x.tar is macOS's, no tar
-    if not tars:
-        raise BadInput(f"source {source.name}: no tars below {root}", cure="name a folder with .tar files, or one tar")
     parts = []
-    for tar in tars:
-        name = as_text(tar.name if tar == root else tar.relative_to(root).as_posix())
+    for tar, name in files_below(source, ".tar"):
         stat = tar.stat()
         spec = {"tar": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key_by_row": key_by_row}
         parts.append(part_of(source, name, spec))

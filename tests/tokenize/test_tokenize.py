@@ -14,8 +14,8 @@ from tuwen.manifests.run_folders import TEXT_MODEL
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.pipeline.corpus_files.split import split_of
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
-from tuwen.pipeline.decide import STAGES
 from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.reasons import STAGES
 from tuwen.tokenize.caption_ids import CaptionIds, train_sentencepiece
 from tuwen.tokenize.compact_codes import CompactCodes, open_compact_vq, save_compact_vq
 from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig

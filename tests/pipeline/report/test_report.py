@@ -22,7 +22,7 @@ from tuwen.manifests.manifest import Manifest, file_entry, new_manifest, save_ma
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.decide import funnel
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
-from tuwen.pipeline.reasons import REASONS, title_of
+from tuwen.pipeline.reasons import title_of
 from tuwen.pipeline.report.corpus_parts import corpus_parts
 from tuwen.pipeline.report.thumbnails import SmallPictures
 
@@ -276,16 +276,3 @@ def test_an_unsafe_picture_is_veiled(run: tuple[Path, Manifest, str]) -> None:
         pictures = SmallPictures(run[1])
         pictures.add([{**row, "reason": reason}])
         assert least <= max(shown(pictures.of(row)).size) <= most
-
-
-def test_every_reason_of_the_readme_has_a_title() -> None:
-    section = README.read_text(encoding="utf-8").split("## Why a pair is dropped")[1].split("\n## ")[0]
-    named = {
-        name
-        for cell in re.findall(r"^\| \w+ \| ([^|]+) \|", section, flags=re.M)
-        for name in re.findall(r"`(\w+)`", cell)
-    }
-    assert len(named) > 20
-    assert named - set(REASONS) == {"http_STATUS"}
-    assert title_of("http_503") == "服务器答复 503 · the server answered 503"
-    assert title_of("never_heard_of") == "never_heard_of"

@@ -1,0 +1,64 @@
+"""A reason is one row: a rule that gives a new word needs nothing else to be counted, titled, explained and shown."""
+
+from pathlib import Path
+
+import pytest
+
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.recipe.sources import CorpusSource
+from tuwen.pipeline import reasons
+from tuwen.pipeline.reasons import (
+    REASONS,
+    STAGES,
+    Reason,
+    fetch_reasons,
+    measured_of,
+    readme_table,
+    rule_of,
+    title_of,
+    with_table,
+)
+
+README = Path(reasons.__file__).parent / "README.md"
+RECIPE = Recipe(name="t", sources=[CorpusSource(name="s", kind="corpus", path="p")])
+
+
+def test_the_table_in_the_readme_is_the_one_that_is_written() -> None:
+    text = README.read_text("utf-8")
+    assert with_table(text) == text, "run `python -m tuwen.pipeline.reasons`"
+
+
+@pytest.mark.parametrize("reason", REASONS.values(), ids=lambda reason: reason.name)
+def test_every_reason_stands_in_the_funnel_with_a_title_in_both_languages(reason: Reason) -> None:
+    assert reason.stages.split() and set(reason.stages.split()) <= set(STAGES)
+    chinese, english = reason.title.split(" · ")
+    assert chinese and english and reason.when
+    rule_of(reason.name, RECIPE)  # raises nothing, whatever the recipe leaves open
+
+
+def test_a_status_is_named_and_an_unknown_reason_names_itself() -> None:
+    assert title_of("http_503") == "服务器答复 503 · the server answered 503"
+    assert title_of("never_heard_of") == "never_heard_of"
+
+
+def test_what_was_not_measured_is_not_told() -> None:
+    assert measured_of({"reason": "too_small", "width": 128, "height": 64}) == "128 × 64 px"
+    assert measured_of({"reason": "too_small", "width": None, "height": None}) == ""
+    assert measured_of({"reason": "unsafe"}) == ""
+
+
+def test_a_reason_is_added_by_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = Reason(
+        "too_red",
+        "fetch picture",
+        "太红 · too red",
+        "redness above `images.max_red`",
+        rule=lambda rules: f"redness ≤ {rules.images.min_side}",
+        measured=lambda row: f"redness {row['red']:.1f}",
+    )
+    monkeypatch.setitem(REASONS, reason.name, reason)
+    assert title_of("too_red") == "太红 · too red"
+    assert rule_of("too_red", RECIPE).startswith("redness ≤ ")
+    assert measured_of({"reason": "too_red", "red": 7}) == "redness 7.0"
+    assert "too_red" in fetch_reasons()
+    assert "| picture | `too_red` | redness above `images.max_red` |" in readme_table()
