@@ -19,6 +19,7 @@ import pytest
 from tuwen.manifests.environment import PACKAGE
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.run_folders import RunFolder
 from tuwen.train.loop import train
 
 ROOMS = ("manifests", "pipeline", "tokenize", "train")
@@ -115,7 +116,7 @@ def trained(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactor
     """The folder of a whole small run, which examples call runs/emoji."""
     folder = tmp_path_factory.mktemp("examples") / "run"
     shutil.copytree(shapes[1], folder)
-    train(shapes[0], load_manifest(folder / "shards"), folder / "train")
+    train(shapes[0], load_manifest(folder / "shards"), RunFolder(folder).train)
     return folder
 
 

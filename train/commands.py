@@ -15,7 +15,7 @@ from ..manifests.commands import print_result, say
 from ..manifests.counted import counted
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
-from ..manifests.run_folders import RunFolder
+from ..manifests.run_folders import RunFolder, TrainFolder
 
 train_app = typer.Typer()
 
@@ -46,11 +46,11 @@ def train(
     loaded = load_recipe(recipe, sets)
     folder = RunFolder.of(loaded.name)
     shards = _load_shards(from_ or str(folder.path))
-    run = train_run(loaded, shards, out or folder.train.path, must_resume=resume)
-    refresh_report(RunFolder(run.folder.parent))
+    run = train_run(loaded, shards, TrainFolder(out) if out else folder.train, must_resume=resume)
+    refresh_report(RunFolder(run.folder.path.parent))
     last = run.losses[-1]
     text = f"{counted(last['step'] + 1, 'step')}, loss {last['loss']:.3f} nats per token"
-    say(load_manifest(run.folder), text, as_json)
+    say(load_manifest(run.folder.path), text, as_json)
 
 
 @train_app.command()
@@ -75,8 +75,10 @@ def sample(
 
     opened = open_run(run)
     name = "".join(char if char.isalnum() else "-" for char in prompt)
-    file = out or opened.folder / "samples" / f"{name}-{seed}.png"
-    scores = sample_prompt(opened, prompt, count, best or count, seed, temperature, top_k, file)
+    file = out or opened.folder.samples / f"{name}-{seed}.png"
+    scores = sample_prompt(
+        opened, prompt, file, count=count, best=best or count, seed=seed, temperature=temperature, top_k=top_k
+    )
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
 
 

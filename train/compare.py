@@ -1,32 +1,31 @@
-"""`tuwen compare`: do two training runs agree bit for bit?
+"""`tuwen compare`: whether two training runs are equal bit for bit, and where they begin to differ.
 
-difference = first_difference(open_run(a), open_run(b))      # None, or a line that says where they part
+difference = first_difference(open_run(a), open_run(b))      # None, or one line with the step and the value
 """
 
 import torch
 
 from .checkpoint import load_checkpoint
-from .run import CHECKPOINT, Run
+from .run import Run
 
 
 def first_difference(a: Run, b: Run) -> str | None:
-    """Losses, gradient norms and learning rates of every step as exact floats; then the weights and the data digest."""
+    """Compare each line of the loss logs exactly, then the data digests and the weights of the checkpoints."""
     losses_a, losses_b = a.losses, b.losses
     for left, right in zip(losses_a, losses_b, strict=False):
-        names = [name for name in left if left[name] != right.get(name)]
-        if names:
-            name = names[0]
-            return f"step {left['step']}: {name} is {left[name]!r} and {right.get(name)!r}"
+        for name, value in left.items():
+            if value != right.get(name):
+                return f"step {left['step']}: {name} is {value!r} and {right.get(name)!r}"
     if len(losses_a) != len(losses_b):
         return f"step {min(len(losses_a), len(losses_b))}: one run has {len(losses_a)} steps, the other {len(losses_b)}"
     if not losses_a:
         return "step 0: neither run has done a step"
-    return _weights_difference(a, b)
+    return _checkpoint_difference(a, b)
 
 
-def _weights_difference(a: Run, b: Run) -> str | None:
-    """What no loss shows: the last update, and which rows were read."""
-    left, right = (load_checkpoint(run.folder / CHECKPOINT) for run in (a, b))
+def _checkpoint_difference(a: Run, b: Run) -> str | None:
+    """Compare what no loss shows: the last update, and which rows were read."""
+    left, right = (load_checkpoint(run.folder.checkpoint) for run in (a, b))
     if left is None or right is None:
         return None if left is right else f"step {len(a.losses)}: one run has no checkpoint"
     if left.stream != right.stream:

@@ -1,13 +1,12 @@
-"""Prompts → pictures, with what the run knows: its caption ids, its layout, its image tokenizer.
+"""Prompts → pictures, with a run's own caption ids, layout and image tokenizer.
 
     pictures, scores = sample_pictures(run, ["一只蜜蜂"], count=16, seed=0)      # (1, 16, side, side, 3), (1, 16)
 
-A score is the mean log-probability of the picture's codes, in nats a code, at temperature 1: the model's own
+A score is the mean log-probability of the picture's codes at temperature 1, in nats per code. It is the model's own
 confidence, by which `--best` chooses.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,19 +20,22 @@ from ..pipeline.executor.progress import progress
 from ..tokenize.image_codes import Pictures
 from ..tokenize.reconstruction import decode_in_batches
 from .run import Run
-from .sampling import SamplingConfig, paint
+from .sampling import SamplingConfig, sample_codes
 
 
 def sample_pictures(
     run: Run, prompts: list[str], count: int, seed: int, temperature: float = 1.0, top_k: int = 200
 ) -> tuple[Pictures, NDArray[np.float32]]:
-    """Pictures (prompts, count, side, side, 3) uint8 and scores (prompts, count)."""
+    """Pictures (prompts, count, side, side, 3) uint8 and scores (prompts, count).
+
+    Raises BadInput for an empty prompt, and for a run that has no checkpoint yet.
+    """
     torch.set_num_threads(run.document.threads)
     layout, caption_ids = run.layout, run.caption_ids
     texts = [caption_ids.encode(normalise(prompt, simplify=True)) for prompt in prompts]
     empty = [prompt for prompt, text in zip(prompts, texts, strict=True) if not text]
     if empty:
-        raise BadInput(f"the prompt {empty[0]!r} is empty", cure="say what to paint")
+        raise BadInput(f"the prompt {empty[0]!r} is empty", cure="say what the picture should show")
     ids, positions = zip(*(layout.prompt(text) for text in texts), strict=True)
     config = SamplingConfig(
         num_codes=layout.num_codes,
@@ -42,17 +44,17 @@ def sample_pictures(
         top_k=top_k,
         precision=run.document.precision,
     )
-    with progress("paint", len(prompts) * count, "picture") as advance:
-        codes, scores = paint(run.load_model(), ids, positions, count, seed, config, on_painted=advance)
+    with progress("sample", len(prompts) * count, "picture") as advance:
+        codes, scores = sample_codes(run.load_model(), ids, positions, count, seed, config, on_sampled=advance)
     image_codes = run.image_codes
     flat = decode_in_batches(image_codes, codes.reshape(-1, *image_codes.identity.grid))
     return flat.reshape(len(prompts), count, *flat.shape[1:]), scores
 
 
 def sample_prompt(
-    run: Run, prompt: str, count: int, best: int, seed: int, temperature: float, top_k: int, file: Path
+    run: Run, prompt: str, file: Path, *, count: int, best: int, seed: int, temperature: float, top_k: int
 ) -> list[float]:
-    """Paint `count`, save the `best` likeliest side by side; returns their scores."""
+    """Sample `count` pictures, save the `best` likeliest side by side as a PNG, and return their scores."""
     pictures, scores = sample_pictures(run, [prompt], count, seed, temperature, top_k)
     order = np.argsort(-scores[0], kind="stable")[:best]
     save_grid(file, pictures[0][order])
@@ -60,13 +62,13 @@ def sample_prompt(
 
 
 def save_grid(file: Path, pictures: Pictures, columns: int = 8, scale: int = 2) -> None:
-    """(n, side, side, 3) → one PNG, `columns` to a row, enlarged `scale` times."""
-    rows: list[NDArray[Any]] = []
+    """Write pictures (n, side, side, 3) as one PNG, `columns` to a row, enlarged `scale` times."""
+    rows: list[Pictures] = []
     columns = min(columns, len(pictures))
     for start in range(0, len(pictures), columns):
-        line = list(pictures[start : start + columns])
-        line += [np.full_like(line[0], 255)] * (columns - len(line))
-        rows.append(np.concatenate(line, axis=1))
+        row = list(pictures[start : start + columns])
+        row += [np.full_like(row[0], 255)] * (columns - len(row))
+        rows.append(np.concatenate(row, axis=1))
     grid = np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
     with whole_file(file) as temporary:
         Image.fromarray(grid).save(temporary, format="PNG", optimize=True)

@@ -1,244 +1,162 @@
-"""`tuwen train`: shards → checkpoint. Killed at any moment, the same command goes on and gives the same losses.
+"""`tuwen train`: shards → checkpoint. A run that is killed continues with the same command, and gives the same losses.
 
-    run = train(recipe, load_manifest("runs/emoji/shards"), out=Path("runs/emoji/train"))
+    run = train(recipe, load_manifest("runs/emoji/shards"), RunFolder(Path("runs/emoji")).train)
 
-A recipe states steps, or minutes: then the speed is measured once, the number of steps is written into
-`run.json`, and from there on the run is a pure function of that file and the shards.
+The run is a pure function of run.json and the shards. A recipe may state minutes instead of steps: then the speed is
+measured before the first step, and the number of steps is written into run.json.
 """
 
 import json
 import os
-import statistics
-import time
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from ..manifests.atomic import sole_writer, whole_file
+from ..manifests.atomic import sole_writer
 from ..manifests.errors import BadInput, CheckFailed
-from ..manifests.manifest import FILE_NAME, Manifest, file_entry, load_manifest, new_manifest, save_manifest
+from ..manifests.manifest import Manifest, file_entry, load_manifest, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe, Train
-from ..manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL, TOKENIZER_FILES
+from ..manifests.run_folders import TOKENIZER_FILES, TrainFolder
 from ..manifests.verify import verify_manifest
 from ..pipeline.executor.progress import progress
 from ..pipeline.executor.ray_cluster import usable_cpus
-from ..tokenize.precision import autocast, matmul_dtype
+from ..tokenize.precision import matmul_dtype
 from ..tokenize.sequence import SequenceLayout, compact_layout
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .model import Transformer
-from .optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
-from .preset import WARMUP_SHARE, Settings, settle, stated_steps
-from .read_plan import ReadPlan
-from .run import CHECKPOINT, LOSSES, RUN, Run, RunDocument, begin_run, open_run
-from .stream import Stream, open_stream
-
-_TIMED_STEPS = 12
-_WARM_STEPS = 4
+from .checkpoint import load_checkpoint, save_checkpoint
+from .loss_log import append_entry, reopen_losses
+from .optimizer import OptimizerConfig
+from .preset import WARMUP_SHARE, declared_steps, resolve_settings
+from .run import Run, RunDocument, begin_run, open_run
+from .time_steps import NUM_STEPS, steps_within
+from .trainer import Trainer, train_device
 
 
-def train(recipe: Recipe, shards: Manifest, out: Path, must_resume: bool = False) -> Run:
-    """Raises BadInput when `out` holds another run, or when `must_resume` and there is nothing to resume."""
-    with sole_writer(out):
-        layout = layout_of(recipe, shards)
-        settings = settle(recipe.train, layout)
-        run = _continued(recipe, shards, layout, settings, out)
-        if must_resume and (run is None or not (out / CHECKPOINT).is_file()):
-            raise BadInput(f"{out}: nothing to resume", cure="leave --resume away to begin")
-        if run is not None and _finished(run):
+def train(recipe: Recipe, shards: Manifest, folder: TrainFolder, must_resume: bool = False) -> Run:
+    """Train to the last step, from the checkpoint in `folder` if there is one.
+
+    Raises BadInput when `folder` holds another run, or when `must_resume` and there is no checkpoint.
+    """
+    with sole_writer(folder.path):
+        run = _existing_run(recipe, shards, folder)
+        if must_resume and (run is None or not folder.checkpoint.is_file()):
+            raise BadInput(f"{folder.path}: nothing to resume", cure="leave --resume away to begin")
+        if run is not None and _is_finished(folder):
             return run
         torch.set_num_threads(run.document.threads if run else usable_cpus())
-        run = run or begin_run(out, shards, _new_document(recipe, shards, layout, settings))
-        _train(run, shards, recipe.train)
+        run = run or begin_run(folder, shards, _new_document(recipe, shards))
+        _train_to_the_end(run, shards, recipe.train)
         _save_manifest(run, recipe, shards)
         return run
 
 
-def _finished(run: Run) -> bool:
-    """Raises CheckFailed when the run is finished but was altered since: it must not be sealed anew."""
-    if not (run.folder / FILE_NAME).is_file():
-        return False
-    for fault in verify_manifest(load_manifest(run.folder, "train")):
-        raise CheckFailed(f"{run.folder}: {fault}", cure="or delete the run and train again")
-    return True
-
-
 def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
-    schema = shards.document["schema"]
-    height, width = schema["codes"]["shape"]
-    return compact_layout(
-        schema["codes"]["codebook"], height * width, schema["text"]["vocab"], recipe.tokenize.text.max_tokens
-    )
+    """The layout of ids for these shards: their codebook, grid and vocabulary, and the recipe's longest caption."""
+    codes, text = shards.arrays.codes, shards.arrays.text
+    height, width = codes.shape
+    return compact_layout(codes.codebook, height * width, text.vocab, recipe.tokenize.text.max_tokens)
 
 
-def losses_of(logits: Tensor, targets: Tensor, layout: SequenceLayout) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean nats a token over all but padding, over text and commands, and over codes; split by the label's kind."""
-    nats = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
-    labels = targets.flatten()
-    counted, is_code = labels != layout.pad, labels < layout.codebook
-    return nats[counted].mean(), nats[counted & ~is_code].mean(), nats[is_code].mean()
-
-
-def _train(run: Run, shards: Manifest, recipe: Train) -> None:
-    document = run.document
-    num_steps = document.optimizer.num_steps
-    stream = _open_stream(shards, document.settings, recipe)
-    model, optimizer = _new_model(document)
-    start = 0
-    if (checkpoint := load_checkpoint(run.folder / CHECKPOINT)) is not None:
-        model.load_state_dict(checkpoint.model)
-        optimizer.load_state_dict(checkpoint.optimizer)
-        stream.resume(checkpoint.stream)
-        start = checkpoint.step
-    with stream, _loss_log(run, start) as log, progress("train", num_steps - start, "step") as advance:
-        for step in range(start, num_steps):
-            entry = train_step(model, optimizer, stream, run, step)
-            log.write(json.dumps(entry) + "\n")
-            advance(1, note=f"loss {entry['loss']:.3f}")
-            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == num_steps:
-                log.flush()
-                os.fsync(log.fileno())
-                save_checkpoint(
-                    run.folder / CHECKPOINT,
-                    Checkpoint(step + 1, model.state_dict(), optimizer.state_dict(), stream.state()),
-                )
-
-
-def train_step(
-    model: Transformer, optimizer: torch.optim.Optimizer, stream: Stream, run: Run, step: int
-) -> dict[str, Any]:
-    """One update; returns what the log says of it."""
-    document = run.document
-    device = next(model.parameters()).device
-    ids, positions = run.layout.sequences(*stream.next())
-    longest = int((ids != run.layout.pad).sum(axis=1).max())  # padding stands at the end: cut what all rows have
-    ids_BL = torch.from_numpy(ids[:, :longest]).to(device)
-    positions_BL = torch.from_numpy(positions[:, :longest]).to(device)
-    with autocast(device, matmul_dtype(document.precision, device)):
-        logits_BLV = model(ids_BL[:, :-1], positions_BL[:, :-1])
-    loss, text_loss, code_loss = losses_of(logits_BLV, ids_BL[:, 1:], run.layout)
-    torch.autograd.backward(loss)
-    norm = take_step(optimizer, document.optimizer, step)
-    if not torch.isfinite(loss):
-        raise CheckFailed(
-            f"step {step}: the loss is {loss.item()}", cure="lower `train.lr` and begin again in another --out"
-        )
-    return {
-        "step": step,
-        "loss": loss.item(),
-        "text": text_loss.item(),
-        "codes": code_loss.item(),
-        "lr": learning_rate(document.optimizer, step),
-        "norm": norm.item(),
-        "samples": stream.state()["samples"],
-    }
-
-
-def _continued(recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings, out: Path) -> Run | None:
-    """The run that `out` holds, if it is this one."""
-    if not (out / RUN).is_file():
+def _existing_run(recipe: Recipe, shards: Manifest, folder: TrainFolder) -> Run | None:
+    """The run that `folder` holds. Raises BadInput, with the fields that differ, when the recipe asks for another."""
+    if not folder.document.is_file():
         return None
-    run = open_run(out)
-    asked = {
-        "shards": shards.id,
-        "layout": layout.document(),
-        "settings": settings,
-        "precision": _precision(recipe),
-        "minutes": _minutes(recipe),
+    run = open_run(folder.path)
+    num_steps = declared_steps(recipe.train) or run.document.optimizer.num_steps  # measured once, and not again
+    layout = layout_of(recipe, shards)
+    same = {
+        "shards": run.document.shards == shards.id,
+        "layout": run.document.layout == layout,
+        "settings": run.document.settings == resolve_settings(recipe.train, layout),
+        "precision": run.document.precision == _precision(recipe),
+        "minutes": run.document.minutes == _minutes(recipe.train),
+        "steps": run.document.optimizer.num_steps == num_steps,
     }
-    differ = [name for name, value in asked.items() if getattr(run.document, name) != value]
-    steps = stated_steps(recipe.train)
-    if steps is not None and steps != run.document.optimizer.num_steps:
-        differ.append("steps")
-    if differ:
+    differing = [name for name, is_same in same.items() if not is_same]
+    if differing:
         raise BadInput(
-            f"{out}: holds another run ({', '.join(differ)} differ)", cure="give another --out, or delete that folder"
+            f"{folder.path}: holds another run ({', '.join(differing)} differ)",
+            cure="give another --out, or delete that folder",
         )
     return run
 
 
-def _new_document(recipe: Recipe, shards: Manifest, layout: SequenceLayout, settings: Settings) -> RunDocument:
-    def document(num_steps: int) -> RunDocument:
-        optimizer = OptimizerConfig(
-            num_steps=num_steps,
-            num_warmup_steps=min(num_steps - 1, round(num_steps * WARMUP_SHARE)),
-            peak_learning_rate=settings.lr,
-        )
-        return RunDocument(
-            shards=shards.id,
-            layout=layout.document(),
-            settings=settings,
-            optimizer=optimizer,
-            precision=_precision(recipe),
-            minutes=_minutes(recipe),
-            threads=torch.get_num_threads(),
-        )
-
-    steps = stated_steps(recipe.train)
-    if steps is None:
-        steps = steps_in(recipe.train, document(_TIMED_STEPS + _WARM_STEPS), shards)
-    return document(steps)
+def _is_finished(folder: TrainFolder) -> bool:
+    """Raises CheckFailed when the run is finished but was altered since: it must not be sealed anew."""
+    if not folder.manifest.is_file():
+        return False
+    for fault in verify_manifest(load_manifest(folder.path, "train")):
+        raise CheckFailed(f"{folder.path}: {fault}", cure="or delete the run and train again")
+    return True
 
 
-def steps_in(recipe: Train, document: RunDocument, shards: Manifest) -> int:
-    """How many steps fit into the recipe's minutes, measured on a model that is thrown away."""
-    assert recipe.minutes is not None
-    run = Run(Path(), document)
-    model, optimizer = _new_model(document)
-    stream = _open_stream(shards, document.settings, recipe)
-    times = []
-    with stream, progress("time steps", _WARM_STEPS + _TIMED_STEPS, "step") as advance:
-        for step in range(_WARM_STEPS + _TIMED_STEPS):
-            began = time.perf_counter()
-            train_step(model, optimizer, stream, run, step)
-            times.append(time.perf_counter() - began)
-            advance()
-    return max(2, round(60 * recipe.minutes / statistics.median(times[_WARM_STEPS:])))
+def _new_document(recipe: Recipe, shards: Manifest) -> RunDocument:
+    num_steps = declared_steps(recipe.train)
+    if num_steps is None:
+        assert recipe.train.minutes is not None
+        timed = _document(recipe, shards, NUM_STEPS)
+        num_steps = steps_within(recipe.train.minutes, timed, shards, recipe.train.verify)
+    return _document(recipe, shards, num_steps)
 
 
-def _open_stream(shards: Manifest, settings: Settings, recipe: Train) -> Stream:
-    plan = ReadPlan(seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=recipe.verify)
-    return open_stream(shards, plan)
+def _document(recipe: Recipe, shards: Manifest, num_steps: int) -> RunDocument:
+    layout = layout_of(recipe, shards)
+    settings = resolve_settings(recipe.train, layout)
+    optimizer = OptimizerConfig(
+        num_steps=num_steps,
+        num_warmup_steps=min(num_steps - 1, round(num_steps * WARMUP_SHARE)),
+        peak_learning_rate=settings.lr,
+    )
+    return RunDocument(
+        shards=shards.id,
+        layout=layout,
+        settings=settings,
+        optimizer=optimizer,
+        precision=_precision(recipe),
+        minutes=_minutes(recipe.train),
+        threads=torch.get_num_threads(),
+    )
 
 
-def _new_model(document: RunDocument) -> tuple[Transformer, torch.optim.Optimizer]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Transformer(document.settings.model, document.settings.seed).to(device).train()
-    return model, new_optimizer(model, document.optimizer)
+def _train_to_the_end(run: Run, shards: Manifest, recipe: Train) -> None:
+    num_steps = run.document.optimizer.num_steps
+    trainer = Trainer.new(run.document, shards, recipe.verify)
+    first = 0
+    if (checkpoint := load_checkpoint(run.folder.checkpoint)) is not None:
+        trainer.restore(checkpoint)
+        first = checkpoint.step
+    with (
+        trainer.stream,
+        reopen_losses(run.folder.losses, first) as log,
+        progress("train", num_steps - first, "step") as advance,
+    ):
+        for step in range(first, num_steps):
+            entry = trainer.train_step(step)
+            append_entry(log, entry)
+            advance(1, note=f"loss {entry['loss']:.3f}")
+            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == num_steps:
+                log.flush()
+                os.fsync(log.fileno())  # before the checkpoint, which must never be ahead of the log
+                save_checkpoint(run.folder.checkpoint, trainer.checkpoint(step + 1))
 
 
 def _precision(recipe: Recipe) -> Literal["float32", "bfloat16"]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return "bfloat16" if matmul_dtype(recipe.train.precision, device) == torch.bfloat16 else "float32"
+    return "bfloat16" if matmul_dtype(recipe.train.precision, train_device()) == torch.bfloat16 else "float32"
 
 
-def _minutes(recipe: Recipe) -> str | None:
-    """What the number of steps was made of, unless it was stated."""
-    return str(recipe.train.minutes) if stated_steps(recipe.train) is None else None
-
-
-def _loss_log(run: Run, start: int) -> Any:
-    """The log cut back to the checkpoint: later lines were of steps that will be done again."""
-    kept = run.losses[:start]
-    if len(kept) < start:
-        raise CheckFailed(
-            f"{run.folder / LOSSES}: shorter than the checkpoint's {start} steps", cure="restore it, or delete the run"
-        )
-    path = run.folder / LOSSES
-    with whole_file(path) as temporary:
-        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-    return path.open("a")
+def _minutes(recipe: Train) -> str | None:
+    """The minutes that the number of steps is measured for; None when the steps are declared."""
+    return str(recipe.minutes) if declared_steps(recipe) is None else None
 
 
 def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
-    checkpoint = load_checkpoint(run.folder / CHECKPOINT)
+    folder = run.folder
+    checkpoint = load_checkpoint(folder.checkpoint)
     assert checkpoint is not None
-    names = [RUN, LOSSES, CHECKPOINT, TEXT_MODEL, *(f"{IMAGE_TOKENIZER}/{name}" for name in TOKENIZER_FILES)]
+    tokenizer = [folder.image_tokenizer / name for name in TOKENIZER_FILES]
+    paths = [folder.document, folder.losses, folder.checkpoint, folder.text_model, *tokenizer]
     document = new_manifest(
         "train",
-        files=[file_entry(run.folder, name) for name in names],
+        files=[file_entry(folder.path, path.relative_to(folder.path).as_posix()) for path in paths],
         totals={
             "steps": checkpoint.step,
             "samples": checkpoint.stream["samples"],
@@ -251,4 +169,4 @@ def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
             "run": json.loads(run.document.model_dump_json()),
         },
     )
-    save_manifest(run.folder, document)
+    save_manifest(folder.path, document)

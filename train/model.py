@@ -1,14 +1,14 @@
-"""The painter: a decoder-only transformer that reads a caption and continues it with picture codes.
+"""A decoder-only transformer that reads a caption and continues it with picture codes.
 
-In: token ids (B, L) and their positions (B, L); out: logits (B, L, V), of which those at l see the tokens 0..l alone.
-The layout gives the positions, so that picture code j has the same one after a short caption and after a long one;
-padding stands only at the end, where causal attention never looks, so there is no mask for it.
+In: token ids (B, L) and their positions (B, L); out: logits (B, L, V). The logits at token l depend on the tokens 0..l.
+The layout gives the positions: picture code j has the same one after a short caption and after a long one. Padding is
+only at the end, where causal attention does not look, so it needs no mask.
 
     model = Transformer(ModelConfig(vocab_size=2688, num_positions=92))
     logits_BLV = model(ids_BL, positions_BL)
 
-Sandwich-LN is CogView's (arXiv 2105.13290): each branch is normalised before and after it, every token by itself.
-Their released LN took a maximum over batch and time, which leaks the future; nothing here looks past its own token.
+Sandwich-LN is CogView's (arXiv 2105.13290): each branch has a norm before it and one after it. Each norm is over one
+token alone. (The LN that CogView released divides by a maximum over batch and time, so later tokens leak into it.)
 
 Shapes: B rows, L tokens, V vocabulary, D width, H heads, E width of a head, G = B·H, T tokens so far (cached and new).
 """
@@ -22,15 +22,15 @@ MATRIX_STD, EMBEDDING_STD, BRANCH_GAIN = 0.02, 0.5, 0.2
 
 
 class ModelConfig(BaseModel):
-    """The shape of a painter. The defaults are the `demo` preset: few and wide blocks, as AMX likes them."""
+    """The shape of the model. The defaults are the `demo` preset: few wide blocks, which AMX computes fastest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vocab_size: int = Field(gt=0)
-    num_positions: int = Field(gt=0)
-    width: int = Field(default=512, gt=0)
-    depth: int = Field(default=4, gt=0)
-    heads: int = Field(default=4, gt=0)
+    vocab_size: int = Field(gt=0)  # V
+    num_positions: int = Field(gt=0)  # tokens of the longest sequence
+    width: int = Field(default=512, gt=0)  # D
+    depth: int = Field(default=4, gt=0)  # blocks
+    heads: int = Field(default=4, gt=0)  # H
 
     @model_validator(mode="after")
     def heads_divide_width(self) -> "ModelConfig":
@@ -40,22 +40,23 @@ class ModelConfig(BaseModel):
 
 
 class KeyValueCache:
-    """What attention has seen: keys and values of every block, (G, T, E) each, growing by a token a step."""
+    """The keys and values of the tokens so far, (G, T, E) each, of every block."""
 
     def __init__(self, depth: int) -> None:
         self.blocks: list[tuple[Tensor, Tensor] | None] = [None] * depth
 
     def extend(self, block: int, k_GLE: Tensor, v_GLE: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the new tokens of a block; returns all of its keys and values, (G, T, E) each."""
-        seen = self.blocks[block]
-        if seen is not None:
-            k_GLE, v_GLE = torch.cat((seen[0], k_GLE), dim=1), torch.cat((seen[1], v_GLE), dim=1)
-        self.blocks[block] = k_GLE, v_GLE
-        return k_GLE, v_GLE
+        """Append the new tokens of a block and return all of its keys and values, (G, T, E) each."""
+        cached = self.blocks[block]
+        k_GTE, v_GTE = k_GLE, v_GLE
+        if cached is not None:
+            k_GTE, v_GTE = torch.cat((cached[0], k_GLE), dim=1), torch.cat((cached[1], v_GLE), dim=1)
+        self.blocks[block] = k_GTE, v_GTE
+        return k_GTE, v_GTE
 
 
 def causal_attention(q_GLE: Tensor, k_GTE: Tensor, v_GTE: Tensor) -> Tensor:
-    """Softmax attention in which the L queries are the last L of the T tokens; (G, L, E)."""
+    """Softmax attention (G, L, E), in which the L queries are those of the last L of the T tokens."""
     L, T, E = q_GLE.shape[1], k_GTE.shape[1], q_GLE.shape[2]
     if q_GLE.is_cuda and L in (1, T):
         return F.scaled_dot_product_attention(q_GLE, k_GTE, v_GTE, is_causal=L == T)
@@ -85,22 +86,22 @@ class Block(nn.Module):
         H, E = self.heads, D // self.heads
         qkv_BL3HE = self.qkv_proj(x_BLD).view(B, L, 3, H, E)
         q_GLE, k_GLE, v_GLE = qkv_BL3HE.permute(2, 0, 3, 1, 4).reshape(3, B * H, L, E).unbind()
-        if cache is not None:
-            k_GLE, v_GLE = cache.extend(self.index, k_GLE, v_GLE)
-        attended_GLE = causal_attention(q_GLE, k_GLE, v_GLE)
-        mixed_BLD: Tensor = self.out_proj(attended_GLE.view(B, H, L, E).transpose(1, 2).reshape(B, L, D))
-        return mixed_BLD
+        k_GTE, v_GTE = (k_GLE, v_GLE) if cache is None else cache.extend(self.index, k_GLE, v_GLE)
+        attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE)
+        attended_BLD = attended_GLE.view(B, H, L, E).transpose(1, 2).reshape(B, L, D)
+        out_BLD: Tensor = self.out_proj(attended_BLD)
+        return out_BLD
 
     def forward(self, x_BLD: Tensor, cache: KeyValueCache | None) -> Tensor:
         attended_BLD = self.attend(self.before_attention(x_BLD), cache)
         x_BLD = x_BLD + self.after_attention(attended_BLD)
         mlp_BLD = self.down_proj(F.gelu(self.up_proj(self.before_mlp(x_BLD))))
-        changed_BLD: Tensor = x_BLD + self.after_mlp(mlp_BLD)
-        return changed_BLD
+        out_BLD: Tensor = x_BLD + self.after_mlp(mlp_BLD)
+        return out_BLD
 
 
 class Transformer(nn.Module):
-    """Captions and pictures as one sequence of tokens, each predicted from those before it."""
+    """Caption and picture as one sequence of tokens; each token is predicted from those before it."""
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
@@ -112,16 +113,17 @@ class Transformer(nn.Module):
         self.head = nn.Linear(config.width, config.vocab_size, bias=False)
         self.initialise(torch.Generator().manual_seed(seed))
 
-    def initialise(self, random: torch.Generator) -> None:
-        """Matrices from N(0, 0.02²), embeddings from N(0, 0.5²); norms behind a branch start at 0.2, the others at 1.
+    def initialise(self, generator: torch.Generator) -> None:
+        """Matrices from N(0, 0.02²), embeddings from N(0, 0.5²); norms after a branch start at 0.2, the others at 1.
 
-        The norm behind a branch sets its size whatever the matrices give, so it is what must start small: with 1 there
-        and 0.02 for the embeddings, the branches drown the tokens (0.3 nats a code behind after 1,400 samples).
+        The norm after a branch sets the size of its output, whatever the size of its matrices, so this norm must start
+        small. With 1 there and 0.02 for the embeddings, the branches outweigh the tokens: the loss is 0.3 nats per code
+        higher after 1,400 samples.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 std = EMBEDDING_STD if isinstance(module, nn.Embedding) else MATRIX_STD
-                nn.init.normal_(module.weight, std=std, generator=random)
+                nn.init.normal_(module.weight, std=std, generator=generator)
             if isinstance(module, Block):
                 nn.init.constant_(module.after_attention.weight, BRANCH_GAIN)
                 nn.init.constant_(module.after_mlp.weight, BRANCH_GAIN)
@@ -130,7 +132,7 @@ class Transformer(nn.Module):
         return KeyValueCache(self.config.depth)
 
     def forward(self, ids_BL: Tensor, positions_BL: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Logits (B, L, V). With a cache the ids go on where the last call with that cache stopped."""
+        """Logits (B, L, V). With a cache the ids continue those of the last call with that cache."""
         x_BLD = self.token(ids_BL) + self.position(positions_BL)
         for block in self.blocks:
             x_BLD = block(x_BLD, cache)

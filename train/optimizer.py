@@ -1,6 +1,6 @@
-"""How the painter learns: AdamW, linear warm-up, cosine to zero, clipped gradients.
+"""The optimizer: AdamW with clipped gradients, and a learning rate of linear warm-up and cosine decay to zero.
 
-The learning rate is a pure function of the step: a run that resumes at step 900 does what an unbroken one does there.
+The learning rate is a pure function of the step, so a run that resumes at step 900 has there what an unbroken one has.
 
     optimizer = new_optimizer(model, config)
     for step in range(config.num_steps):
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class OptimizerConfig(BaseModel):
-    """The defaults are the `demo` preset; the trials behind them are in LOG.md."""
+    """The defaults are those of the `demo` preset; docs/log/transformer.md has the trials."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,7 +35,7 @@ class OptimizerConfig(BaseModel):
 
 
 def learning_rate(config: OptimizerConfig, step: int) -> float:
-    """A line up to the peak at step num_warmup_steps, then a cosine down to 0 at step num_steps."""
+    """Rises in a line to the peak at step num_warmup_steps, then falls on a cosine to 0 at step num_steps."""
     if step < config.num_warmup_steps:
         return config.peak_learning_rate * (step + 1) / (config.num_warmup_steps + 1)
     done = (step - config.num_warmup_steps) / (config.num_steps - config.num_warmup_steps)
@@ -43,7 +43,7 @@ def learning_rate(config: OptimizerConfig, step: int) -> float:
 
 
 def new_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only: norms, biases and embeddings have no scale that decay could improve."""
+    """AdamW that decays matrices, but not norms, biases and embeddings."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
@@ -55,7 +55,7 @@ def new_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Adam
 
 
 def take_step(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int) -> Tensor:
-    """Clip, set the learning rate of this step, update, and forget the gradients; returns the norm before clipping."""
+    """Clip the gradients, set the step's learning rate, update and clear; return the gradient norm before clipping."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, config.max_gradient_norm)
     for group in optimizer.param_groups:

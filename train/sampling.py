@@ -1,13 +1,13 @@
-"""From prompts to picture codes: the painter continues `[ROI1] text [BASE] [BOI1]`, a code at a time.
+"""Prompts → picture codes: the model continues `[ROI1] text [BASE] [BOI1]`, one code at a time.
 
-In: prompt ids, each with the positions that the layout gives them; out: codes (prompts, samples, num_codes).
+In: the ids of each prompt and the positions that the layout gives them; out: codes (prompts, samples, num_codes).
 
-    codes_PSN, scores_PS = paint(model, [ids], [positions], num_samples=4, seed=0, config=SamplingConfig())
+    codes_PSN, scores_PS = sample_codes(model, [ids], [positions], num_samples=4, seed=0, config=SamplingConfig())
 
-Every sample has a noise stream of its own, keyed by (seed, prompt, sample number), so the picture of a prompt does not
-depend on what else is painted beside it. Prompts of one length are painted together: no padding, no mask.
+Each sample draws from a noise stream of its own, keyed by (seed, prompt, sample number), so a picture does not depend
+on what else is sampled in the same call. Prompts of equal length share a batch: no padding, no mask.
 
-Shapes: P prompts, S samples of each, R rows painted together, N codes of a picture, K codes to choose from.
+Shapes: P prompts, S samples of each, R rows a batch, L ids of a prompt, N codes of a picture, K size of the codebook.
 """
 
 import hashlib
@@ -23,32 +23,30 @@ from torch import Tensor
 from ..tokenize.precision import Precision, autocast, matmul_dtype
 from .model import Transformer
 
-# Painted at a time, always: kernels for 3 rows and for 16 differ in the last bits, and so would the pictures.
-ROWS = 16
+# Every batch has as many rows: kernels for 3 rows and for 16 differ in the last bits, and so would the pictures.
+BATCH_ROWS = 16
 
 
 class SamplingConfig(BaseModel):
-    """How bold the painter is. Temperature 0 always takes the likeliest code."""
-
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_codes: int = Field(default=64, gt=0)
+    num_codes: int = Field(default=64, gt=0)  # of a picture
     codebook_size: int = Field(default=1024, gt=0)
-    temperature: float = Field(default=1.0, ge=0)
-    top_k: int = Field(default=200, gt=0)
-    precision: Precision = "auto"
+    temperature: float = Field(default=1.0, ge=0)  # 0 always takes the likeliest code; 1 samples as trained
+    top_k: int = Field(default=200, gt=0)  # only so many likeliest codes can be drawn
+    precision: Precision = "auto"  # of matrix products
 
 
-def noise_of(seed: int, prompt: Sequence[int], sample: int, shape: tuple[int, int]) -> Tensor:
-    """Gumbel noise (N, K): the code with the largest logit / temperature + noise is a draw from the softmax."""
+def gumbel_noise(seed: int, prompt: Sequence[int], sample: int, shape: tuple[int, int]) -> Tensor:
+    """Noise (N, K) of one sample: the code with the largest logit / temperature + noise is a draw from the softmax."""
     name = f"{seed}/{sample}/{','.join(map(str, prompt))}"
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    stream = torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
-    return -torch.empty(shape).exponential_(generator=stream).log()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
+    return -torch.empty(shape).exponential_(generator=generator).log()
 
 
-def choose(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) -> Tensor:
-    """One code a row (R,), among the top_k likeliest."""
+def choose_codes(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) -> Tensor:
+    """One code for each row (R,), drawn from its top_k likeliest."""
     if config.temperature == 0:
         return logits_RK.argmax(dim=-1)
     least_R1 = logits_RK.topk(min(config.top_k, logits_RK.shape[1])).values[:, -1:]
@@ -57,10 +55,10 @@ def choose(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) -> Tenso
 
 
 @torch.no_grad()  # not inference_mode: there autocast casts every weight anew at every step (1.6 times the time)
-def sample_rows(
+def sample_batch(
     model: Transformer, ids_RL: Tensor, positions_RL: Tensor, noise_RNK: Tensor, config: SamplingConfig
 ) -> tuple[Tensor, Tensor]:
-    """Codes (R, N) of prompts that have the same length L, and their mean log-probability at temperature 1 (R,)."""
+    """Codes (R, N) for prompts of equal length, and their mean log-probability at temperature 1 (R,), in nats."""
     device = ids_RL.device
     cache = model.new_cache()
     ids, positions, codes = ids_RL, positions_RL, []
@@ -68,24 +66,25 @@ def sample_rows(
     with autocast(device, matmul_dtype(config.precision, device)):
         for n in range(config.num_codes):
             logits_RK = model(ids, positions, cache)[:, -1, : config.codebook_size].float()
-            codes.append(choose(logits_RK, noise_RNK[:, n], config))
+            codes.append(choose_codes(logits_RK, noise_RNK[:, n], config))
             score_R += logits_RK.log_softmax(dim=-1).gather(1, codes[-1][:, None])[:, 0]
             ids, positions = codes[-1][:, None], positions[:, -1:] + 1
     return torch.stack(codes, dim=1), score_R / config.num_codes
 
 
-def paint(
+def sample_codes(
     model: Transformer,
     prompts: Sequence[Sequence[int]],
     positions: Sequence[Sequence[int]],
     num_samples: int,
     seed: int,
     config: SamplingConfig,
-    on_painted: Callable[[int], None] = lambda num_pictures: None,
+    on_sampled: Callable[[int], None] = lambda num_pictures: None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Codes (P, S, N) of `num_samples` pictures a prompt, and scores (P, S): mean log-probability of a code, in nats.
+    """Codes (P, S, N) and scores (P, S): the mean log-probability of a picture's codes, in nats per code.
 
-    Picture ids come first in the vocabulary, so the ids 0..codebook_size-1 are the codes themselves.
+    Picture ids come first in the vocabulary, so the ids 0..codebook_size-1 are the codes themselves. `on_sampled` is
+    called after each batch with the number of its pictures.
     """
     was_training = model.training
     model.eval()
@@ -93,22 +92,23 @@ def paint(
     shape = (config.num_codes, config.codebook_size)
     codes_PSN = np.zeros((len(prompts), num_samples, config.num_codes), np.int64)
     scores_PS = np.zeros((len(prompts), num_samples), np.float32)
-    for rows in rows_of_one_length(prompts, num_samples):
-        filled = [*rows, *[rows[-1]] * (ROWS - len(rows))]
-        ids_RL = torch.tensor([list(prompts[p]) for p, _ in filled], device=device)
-        positions_RL = torch.tensor([list(positions[p]) for p, _ in filled], device=device)
-        noise_RNK = torch.stack([noise_of(seed, prompts[p], s, shape) for p, s in filled]).to(device)
-        codes_RN, score_R = sample_rows(model, ids_RL, positions_RL, noise_RNK, config)
-        places = tuple(zip(*rows, strict=True))
-        codes_PSN[places], scores_PS[places] = codes_RN[: len(rows)].cpu().numpy(), score_R[: len(rows)].cpu().numpy()
-        on_painted(len(rows))
+    for rows in batches_of_equal_length(prompts, num_samples):
+        padded = [*rows, *[rows[-1]] * (BATCH_ROWS - len(rows))]
+        ids_RL = torch.tensor([list(prompts[p]) for p, _ in padded], device=device)
+        positions_RL = torch.tensor([list(positions[p]) for p, _ in padded], device=device)
+        noise_RNK = torch.stack([gumbel_noise(seed, prompts[p], s, shape) for p, s in padded]).to(device)
+        codes_RN, score_R = sample_batch(model, ids_RL, positions_RL, noise_RNK, config)
+        p_R, s_R = (list(indices) for indices in zip(*rows, strict=True))
+        codes_PSN[p_R, s_R] = codes_RN[: len(rows)].cpu().numpy()
+        scores_PS[p_R, s_R] = score_R[: len(rows)].cpu().numpy()
+        on_sampled(len(rows))
     model.train(was_training)
     return codes_PSN, scores_PS
 
 
-def rows_of_one_length(prompts: Sequence[Sequence[int]], num_samples: int) -> list[list[tuple[int, int]]]:
-    """(prompt, sample) pairs, grouped so that each group is one rectangle of at most ROWS rows."""
+def batches_of_equal_length(prompts: Sequence[Sequence[int]], num_samples: int) -> list[list[tuple[int, int]]]:
+    """All (prompt, sample) pairs in batches of at most BATCH_ROWS, each with prompts of one length."""
     by_length: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for p, prompt in enumerate(prompts):
         by_length[len(prompt)] += [(p, s) for s in range(num_samples)]
-    return [rows[i : i + ROWS] for rows in by_length.values() for i in range(0, len(rows), ROWS)]
+    return [rows[i : i + BATCH_ROWS] for rows in by_length.values() for i in range(0, len(rows), BATCH_ROWS)]

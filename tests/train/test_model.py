@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.loop import losses_of
 from tuwen.train.model import ModelConfig, Transformer
 from tuwen.train.optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
-from tuwen.train.sampling import SamplingConfig, choose, paint
+from tuwen.train.sampling import SamplingConfig, choose_codes, sample_codes
+from tuwen.train.trainer import losses_of
 
 VOCABULARY, CODES = 64, 40
 
@@ -20,7 +20,7 @@ VOCABULARY, CODES = 64, 40
 SHORT, LONG = [60, 41, 61, 62], [60, 41, 45, 43, 44, 61, 62]  # [ROI1] text [BASE] [BOI1]
 
 
-def tiny_painter(seed: int = 0) -> Transformer:
+def tiny_model(seed: int = 0) -> Transformer:
     return Transformer(ModelConfig(vocab_size=VOCABULARY, num_positions=32, width=32, depth=2, heads=2), seed)
 
 
@@ -34,14 +34,14 @@ def positions_of(prompt: list[int]) -> list[int]:
 
 
 def test_cached_decoding_gives_the_logits_of_the_full_pass() -> None:
-    model, (ids, positions) = tiny_painter().eval(), tokens(3, 12)
+    model, (ids, positions) = tiny_model().eval(), tokens(3, 12)
     cache = model.new_cache()
     pieces = [model(ids[:, a:b], positions[:, a:b], cache) for a, b in ((0, 5), (5, 6), (6, 9), (9, 12))]
     torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids, positions), atol=1e-5, rtol=1e-5)
 
 
 def test_a_later_token_never_changes_an_earlier_logit() -> None:
-    model, (ids, positions) = tiny_painter(), tokens(3, 12)
+    model, (ids, positions) = tiny_model(), tokens(3, 12)
     altered = ids.clone()
     altered[:, 7:] = (altered[:, 7:] + 1) % VOCABULARY
     before, after = model(ids, positions), model(altered, positions)
@@ -50,14 +50,14 @@ def test_a_later_token_never_changes_an_earlier_logit() -> None:
 
 
 def test_another_row_never_changes_this_one() -> None:
-    model, (ids, positions) = tiny_painter(), tokens(3, 12)
+    model, (ids, positions) = tiny_model(), tokens(3, 12)
     altered = ids.clone()
     altered[1:] = 0
     torch.testing.assert_close(model(ids, positions)[0], model(altered, positions)[0], atol=1e-6, rtol=0)
 
 
 def test_the_seed_alone_decides_the_first_weights() -> None:
-    first, again, other = (tiny_painter(seed).head.weight for seed in (3, 3, 4))
+    first, again, other = (tiny_model(seed).head.weight for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -78,7 +78,7 @@ def test_the_learning_rate_rises_in_a_line_and_falls_on_a_cosine_to_zero() -> No
 
 
 def test_only_matrices_decay() -> None:
-    model = tiny_painter()
+    model = tiny_model()
     decayed, free = new_optimizer(model, OptimizerConfig(num_steps=10, num_warmup_steps=1)).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decayed["weight_decay"] > 0 == free["weight_decay"]
@@ -90,7 +90,7 @@ def test_only_matrices_decay() -> None:
 def test_top_k_never_picks_beyond_the_k_likeliest() -> None:
     logits = torch.randn(4, CODES, generator=torch.Generator().manual_seed(1)).expand(500, 4, CODES).reshape(-1, CODES)
     noise = -torch.empty(logits.shape).exponential_(generator=torch.Generator().manual_seed(0)).log()
-    picks = choose(logits, noise, SamplingConfig(temperature=5.0, top_k=3)).view(500, 4)
+    picks = choose_codes(logits, noise, SamplingConfig(temperature=5.0, top_k=3)).view(500, 4)
     for row in range(4):
         assert set(picks[:, row].tolist()) == set(logits[row].topk(3).indices.tolist())
 
@@ -98,15 +98,17 @@ def test_top_k_never_picks_beyond_the_k_likeliest() -> None:
 def test_draws_follow_the_softmax_at_the_temperature() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0]).expand(20_000, 3)
     noise = -torch.empty(logits.shape).exponential_(generator=torch.Generator().manual_seed(0)).log()
-    picks = choose(logits, noise, SamplingConfig(temperature=0.5, top_k=3))
+    picks = choose_codes(logits, noise, SamplingConfig(temperature=0.5, top_k=3))
     torch.testing.assert_close(torch.bincount(picks) / 20_000, torch.softmax(logits[0] / 0.5, -1), atol=0.01, rtol=0)
 
 
-def test_a_picture_does_not_depend_on_what_is_painted_beside_it() -> None:
-    model, config = tiny_painter(), SamplingConfig(num_codes=9, codebook_size=CODES)
+def test_a_picture_does_not_depend_on_what_is_sampled_beside_it() -> None:
+    model, config = tiny_model(), SamplingConfig(num_codes=9, codebook_size=CODES)
     prompts = [SHORT, LONG, [60, 42, 61, 62]]
-    together, scores = paint(model, prompts, [positions_of(p) for p in prompts], num_samples=3, seed=7, config=config)
-    alone, _ = paint(model, [SHORT], [positions_of(SHORT)], num_samples=1, seed=7, config=config)
+    together, scores = sample_codes(
+        model, prompts, [positions_of(p) for p in prompts], num_samples=3, seed=7, config=config
+    )
+    alone, _ = sample_codes(model, [SHORT], [positions_of(SHORT)], num_samples=1, seed=7, config=config)
     assert together.shape == (3, 3, 9)
     assert scores.shape == (3, 3)
     assert together.max() < CODES
@@ -114,15 +116,17 @@ def test_a_picture_does_not_depend_on_what_is_painted_beside_it() -> None:
     assert (together[0, 0] != together[0, 1]).any()
 
 
-def test_the_same_seed_paints_the_same_picture_and_another_seed_another() -> None:
-    model, config = tiny_painter(), SamplingConfig(num_codes=9, codebook_size=CODES)
-    first, again, other = (paint(model, [SHORT], [positions_of(SHORT)], 1, seed, config)[0] for seed in (7, 7, 8))
+def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
+    model, config = tiny_model(), SamplingConfig(num_codes=9, codebook_size=CODES)
+    first, again, other = (
+        sample_codes(model, [SHORT], [positions_of(SHORT)], 1, seed, config)[0] for seed in (7, 7, 8)
+    )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
-def test_a_tiny_painter_learns_eight_pictures_by_heart_and_paints_them() -> None:
-    model = tiny_painter()
+def test_a_tiny_model_learns_eight_pictures_by_heart_and_samples_them() -> None:
+    model = tiny_model()
     random = torch.Generator().manual_seed(0)
     prompts = [[60, 40 + row, 61, 62] for row in range(8)]
     codes = torch.randint(0, CODES, (8, 9), generator=random)
@@ -134,8 +138,8 @@ def test_a_tiny_painter_learns_eight_pictures_by_heart_and_paints_them() -> None
         F.cross_entropy(model(ids[:, :-1], positions[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
         take_step(optimizer, config, step)
     greedy = SamplingConfig(num_codes=9, codebook_size=CODES, temperature=0)
-    painted, _ = paint(model, prompts, [positions_of(prompt) for prompt in prompts], 1, 0, greedy)
-    np.testing.assert_array_equal(painted[:, 0], codes.numpy())
+    sampled, _ = sample_codes(model, prompts, [positions_of(prompt) for prompt in prompts], 1, 0, greedy)
+    np.testing.assert_array_equal(sampled[:, 0], codes.numpy())
 
 
 def test_losses_are_split_by_the_kind_of_the_label_and_padding_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""Loop, painting: the same batches and the same losses, killed or not."""
+"""Loop and sampling: the same batches and the same losses, killed or not."""
 
 import json
 import math
@@ -11,6 +11,7 @@ import torch
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
 from tuwen.train.compare import first_difference
@@ -24,7 +25,7 @@ from tuwen.train.run import open_run
 @pytest.fixture(scope="module")
 def trained(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    train(shapes[0], load_manifest(shapes[1] / "shards"), folder)
+    train(shapes[0], load_manifest(shapes[1] / "shards"), TrainFolder(folder))
     return folder
 
 
@@ -44,11 +45,11 @@ def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
                 raise Killed
             return take_step(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr("tuwen.train.loop.take_step", dies)
+        monkeypatch.setattr("tuwen.train.trainer.take_step", dies)
         with pytest.raises(Killed):
-            train(shapes[0], shards, tmp_path)
+            train(shapes[0], shards, TrainFolder(tmp_path))
     monkeypatch.undo()
-    run = train(shapes[0], shards, tmp_path, must_resume=True)
+    run = train(shapes[0], shards, TrainFolder(tmp_path), must_resume=True)
     assert len(run.losses) == 12
     assert first_difference(open_run(trained), run) is None
     for (name, a), b in zip(
@@ -62,23 +63,23 @@ def test_another_run_in_the_same_folder_is_refused_and_named(shapes: tuple[Recip
     shards = load_manifest(shapes[1] / "shards")
     other = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"seed": 1, "steps": 13})})
     with pytest.raises(BadInput, match="settings, steps differ"):
-        train(other, shards, trained)
+        train(other, shards, TrainFolder(trained))
     with pytest.raises(BadInput, match="nothing to resume"):
-        train(other, shards, trained / "empty", must_resume=True)
+        train(other, shards, TrainFolder(trained / "empty"), must_resume=True)
 
 
 def test_a_finished_run_is_not_trained_again(shapes: tuple[Recipe, Path], trained: Path) -> None:
     before = (trained / "checkpoint.safetensors").read_bytes()
-    train(shapes[0], load_manifest(shapes[1] / "shards"), trained)
+    train(shapes[0], load_manifest(shapes[1] / "shards"), TrainFolder(trained))
     assert (trained / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_minutes_become_a_number_of_steps_that_is_written_down(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
     timed = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"steps": None, "minutes": 0.01})})
     shards = load_manifest(shapes[1] / "shards")
-    run = train(timed, shards, tmp_path)
+    run = train(timed, shards, TrainFolder(tmp_path))
     assert len(run.losses) == open_run(tmp_path).document.optimizer.num_steps >= 2
-    assert train(timed, shards, tmp_path).losses == run.losses
+    assert train(timed, shards, TrainFolder(tmp_path)).losses == run.losses
 
 
 def test_training_learns_and_its_manifest_holds(shapes: tuple[Recipe, Path], trained: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_finished_run_that_was_altered_is_not_sealed_anew(
     log = tmp_path / "losses.jsonl"
     log.write_text(log.read_text().replace('"loss": ', '"loss": 1'))
     with pytest.raises(CheckFailed, match=r"losses.jsonl: .* instead of"):
-        train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
+        train(shapes[0], load_manifest(shapes[1] / "shards"), TrainFolder(tmp_path))
 
 
 def test_a_checkpoint_that_was_cut_short_is_refused(shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path) -> None:
@@ -125,26 +126,26 @@ def test_a_checkpoint_that_was_cut_short_is_refused(shapes: tuple[Recipe, Path],
     (tmp_path / "manifest.json").unlink()  # as if killed just then
     (tmp_path / "checkpoint.safetensors").write_bytes((trained / "checkpoint.safetensors").read_bytes()[:5000])
     with pytest.raises(CheckFailed, match="not a whole checkpoint"):
-        train(shapes[0], load_manifest(shapes[1] / "shards"), tmp_path)
+        train(shapes[0], load_manifest(shapes[1] / "shards"), TrainFolder(tmp_path))
 
 
-def test_painting_gives_pictures_that_repeat_and_the_best_come_first(trained: Path, tmp_path: Path) -> None:
+def test_sampling_gives_pictures_that_repeat_and_the_best_come_first(trained: Path, tmp_path: Path) -> None:
     run = open_run(trained)
     pictures, scores = sample_pictures(run, ["一个红色的圆", "蓝"], count=3, seed=0)
     assert pictures.shape == (2, 3, 64, 64, 3)
     again, _ = sample_pictures(run, ["蓝"], count=1, seed=0)
     assert np.array_equal(again[0, 0], pictures[1, 0])
-    best = sample_prompt(run, "一个红色的圆", 3, 2, 0, 1.0, 200, tmp_path / "p.png")
+    best = sample_prompt(run, "一个红色的圆", tmp_path / "p.png", count=3, best=2, seed=0, temperature=1.0, top_k=200)
     assert best == sorted((round(float(score), 4) for score in scores[0]), reverse=True)[:2]
     assert (tmp_path / "p.png").is_file()
     with pytest.raises(BadInput, match="is empty"):
         sample_pictures(run, ["  "], count=1, seed=0)
 
 
-def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untrained_painter(
+def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untrained_model(
     shapes: tuple[Recipe, Path], trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A painter that copies the corpus scores 1: what is measured can be reached, and is not given away."""
+    """A model that copies the corpus scores 1: what is measured can be reached, and is not given away."""
     recipe, folder = shapes
     corpus, shards = load_manifest(folder / "corpus"), load_manifest(folder / "shards")
     run = open_run(trained)
