@@ -39,7 +39,7 @@ check: $(VENV)/.dev $(VENV)/typing/tuwen  ## format, lint, types, and the trap i
 test: $(VENV)/.dev  ## the whole suite in two processes, in under five minutes on two slow cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: $(VENV)/.dev  ## the slow measurements that LOG.md quotes
+bench: $(VENV)/.dev  ## the slow measurements that docs/log quotes
 	$(BIN)/python -m pytest -m bench -s
 
 bench-stream: $(VENV)/.dev bench-peers  ## samples/s of ours and of every peer, side by side (SAMPLES=1000000, half an hour)

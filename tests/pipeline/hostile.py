@@ -1,6 +1,6 @@
 """Every kind of broken or tricky picture that a crawl brings home, generated.
 
-What becomes of each is written in `pipeline/README.md`, and checked by `test_hostile.py`.
+What becomes of each is written in `pipeline/pictures/README.md`, and checked by `test_hostile.py`.
 
 write_hostile_corpus(folder)        # KIND.ENDING and captions.jsonl
 """

@@ -1,4 +1,4 @@
-"""All that a crawl brings home: each kind gets the verdict that `pipeline/README.md` promises, and costs no other."""
+"""All that a crawl brings home: each kind gets the verdict that `pipeline/pictures/README.md` promises, and costs no other."""
 
 import io
 import os
@@ -22,13 +22,15 @@ from ..stages import build_corpus
 from .captions.hostile import HOSTILE
 from .hostile import PICTURES, picture, saved, write_hostile_corpus
 
-README = Path(__file__).parents[2] / "pipeline" / "README.md"
+ROOMS = {"picture": "pictures", "caption": "captions"}
+PIPELINE = Path(__file__).parents[2] / "pipeline"
 LIMITS: dict[str, Any] = {"max_pixels": 50_000_000, "max_seconds": 30.0}
 
 
 def promised(what: str) -> dict[str, str]:
     """Kind → reason (empty: kept), from the rows `| kind, kind | verdict | … |` of the README."""
-    section = README.read_text(encoding="utf-8").split(f"## What becomes of each kind of {what}")[1].split("\n## ")[0]
+    text = (PIPELINE / ROOMS[what] / "README.md").read_text(encoding="utf-8")
+    section = text.split(f"## What becomes of each kind of {what}")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]+) \| (kept|`\w+`) \|", section, flags=re.M)
     return {
         kind: "" if verdict == "kept" else verdict.strip("`")

@@ -31,7 +31,6 @@ from ...stages import build_corpus, write_report
 from ..hostile import picture, saved
 from .browser import chromium, open_page
 
-README = Path(__file__).parents[3] / "pipeline" / "README.md"
 PHONE_NUMBER = "13812345678"
 HOSTILE = [
     "<script>alert(1)</script>",
