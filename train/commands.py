@@ -2,7 +2,7 @@
 
 app.add_typer(train_app)     # in `__main__`
 
-Each command loads its inputs, calls one function of this room, and prints what came out.
+Each command loads its inputs, calls one function of this room, and prints the result.
 """
 
 from pathlib import Path
@@ -121,6 +121,6 @@ def demo(
 
 
 def _load_shards(location: str) -> Manifest:
-    """The manifest of shards: in a run's folder, or where they lie themselves; at a URL always the latter."""
+    """The shard manifest in the folder of a run, or at `location` itself; a URL is always the manifest's own."""
     is_manifest = "://" in location or Path(location).is_file() or (Path(location) / FILE_NAME).is_file()
     return load_manifest(location if is_manifest else RunFolder(Path(location)).shards.path, "shards")

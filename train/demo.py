@@ -51,7 +51,7 @@ class Phase:
     peak_mb: int  # memory of all processes together
 
     def document(self) -> dict[str, str | float | int]:
-        """The phase as it lies in times.json."""
+        """The entry of the phase in times.json."""
         return {"phase": self.name, "seconds": self.seconds, "peak_mb": self.peak_mb}
 
 
@@ -78,22 +78,22 @@ def run_demo(recipe: Recipe, folder: RunFolder, run: StageRun) -> tuple[Path, De
     """Run all phases; return the path of the report and the numbers that the demo ends with."""
     phases: list[Phase] = []
 
-    def phase(name: str, work: Callable[[], Result]) -> Result:
+    def timed(name: str, work: Callable[[], Result]) -> Result:
         print(f"── {name}", file=sys.stderr, flush=True)
         with Footprint() as footprint:
             result = work()
         phases.append(Phase(name, footprint.seconds, footprint.peak_mb))
         return result
 
-    corpus = phase("corpus", lambda: build_corpus(recipe, folder.corpus, run))
-    phase("caption ids", lambda: train_tokenizers(recipe, corpus, folder.tokenizer, run, ("text",)))
-    shards = phase("tokenize", lambda: write_shards(recipe, corpus, folder.tokenizer.text_model, folder.shards, run))
+    corpus = timed("corpus", lambda: build_corpus(recipe, folder.corpus, run))
+    timed("caption ids", lambda: train_tokenizers(recipe, corpus, folder.tokenizer, run, ("text",)))
+    shards = timed("tokenize", lambda: write_shards(recipe, corpus, folder.tokenizer.text_model, folder.shards, run))
     stop_cluster()  # its idle processes would take turns with the trainer
-    reconstruction = phase("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
-    phase("verify", lambda: verify_shards(shards))
-    trained = phase("train", lambda: train(recipe, shards, folder.train))
-    phase("sample", lambda: sample_prompts(trained, corpus))
-    nearest = phase("nearest", lambda: score_splits(trained, corpus, shards, recipe))
+    reconstruction = timed("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
+    timed("verify", lambda: verify_shards(shards))
+    trained = timed("train", lambda: train(recipe, shards, folder.train))
+    timed("sample", lambda: sample_prompts(trained, corpus))
+    nearest = timed("nearest", lambda: score_splits(trained, corpus, shards, recipe))
     save_times(folder.times, phases)
     scores: DemoScores = {
         "pairs": corpus.totals["pairs"], "kept": corpus.totals["kept"],

@@ -27,7 +27,7 @@ class ReadPlan:
     rank: int = 0  # of this process, from 0
     world_size: int = 1  # ranks
     micro_batches: int = 1  # of one rank in one step
-    threads: int = 1  # that fetch ahead; with 0 the rows are fetched when they are asked for
+    threads: int = 1  # that fetch ahead; with 0 each `next` fetches its own rows
 
     def __post_init__(self) -> None:
         if min(self.batch, self.world_size, self.micro_batches) < 1 or not 0 <= self.rank < self.world_size:

@@ -1,6 +1,6 @@
 """One rank as a process of its own: python rank_reader.py SHARDS RANK WORLD_SIZE BATCH STEPS LOG
 
-Writes a line a step, flushed, with what it read and the state that a trainer would keep; goes on where the log ends.
+Writes one line a step, flushed, with a hash of the batch and the state of the stream; continues where the log ends.
 """
 
 import hashlib

@@ -51,7 +51,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, shards: Manifest) -> Manifes
 
 @pytest.fixture(autouse=True)
 def small_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the steps of these tests lie in several fetches."""
+    """The steps of these tests then come from several fetches."""
     monkeypatch.setattr(stream_module, "FETCH_ROWS", 64)
 
 

@@ -36,7 +36,7 @@ class Killed(Exception):
 def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
     shapes: tuple[Recipe, Path], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed in step 2 (before any checkpoint), 7 and 11: after each the same call goes on."""
+    """Killed in step 2 (before any checkpoint), 7 and 11: after each the same call continues."""
     shards = load_manifest(shapes[1] / "shards")
     for fatal in (2, 7, 11):
 
