@@ -6,7 +6,8 @@
 A signature is the bytes of `thumbnail`, then of `luminance` (MEASURES): (n, 7168) uint8. Every cell must agree, up to
 a tolerance that grows with the contrast around it: an edge moves when a picture is scaled, a flat colour does not.
 What is common to all cells is undone first: how sharp the picture is, and its brightness and gamma within a quarter.
-Sums are of whole numbers, and what is fitted is rounded, so processors agree. The numbers are measured: docs/log/near-duplicates.md.
+Sums are of whole numbers, and what is fitted is rounded, so processors agree. The numbers are measured:
+docs/log/near-duplicates.md.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""All that a crawl brings home: each kind gets the verdict that `pipeline/pictures/README.md` promises, and costs no other."""
+"""All that a crawl brings home: each kind gets the verdict that the README of its room promises, and costs no other."""
 
 import io
 import os
