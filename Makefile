@@ -7,7 +7,7 @@ CORPUS_PEERS := $(VENV)/corpus-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-twins bench-report bench-peers interop soak soak-corpus clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers interop soak soak-corpus clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ bench-corpus: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## the corpus stage beside img
 bench-duplicates: $(VENV)/.dev $(CORPUS_PEERS)/.done  ## near codes: the join beside faiss, imagededup and Data-Juicer; the plan for 10⁹ (half an hour)
 	$(BIN)/python tests/bench/bench_duplicates.py --peers $(CORPUS_PEERS)/data-juicer/bin/python
 
-bench-twins: $(VENV)/.dev $(TOOLS)/.done  ## what is found again, what is merged: PHOTOGRAPHS=folder ARTWORK=folder (tests/bench/duplicates/README.md)
+bench-near-duplicates: $(VENV)/.dev $(TOOLS)/.done  ## what is found again, what is merged: PHOTOGRAPHS=folder ARTWORK=folder (tests/bench/duplicates/README.md)
 	$(BIN)/python tests/bench/duplicates/picture_sets.py --photographs $(PHOTOGRAPHS)
 	$(TOOLS)/bin/python tests/bench/duplicates/transforms.py runs/bench-duplicates/photographs runs/bench-duplicates/emoji
 	$(BIN)/python tests/bench/duplicates/bench_perceptual.py photographs emoji
