@@ -134,11 +134,11 @@ def when(
 ) -> None:
     """The positions and steps at which training reads a pair."""
     from .order.order import open_order
-    from .order.order_lookup import readings_of
+    from .order.order_lookup import reads_of_key
     from .order.shuffle import parse_shuffle
 
     loaded = load_manifest(manifest, "shards")
     order = open_order(loaded, split, seed, parse_shuffle(shuffle))
-    readings = readings_of(loaded, order, key, batch, epochs, split)
+    readings = reads_of_key(loaded, order, key, batch, epochs, split)
     text = "\n".join(f"epoch {row['epoch']}  position {row['position']}  step {row['step']}" for row in readings)
     print_result(readings, text, as_json)

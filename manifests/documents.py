@@ -41,7 +41,7 @@ class FileEntry(Document):
     measures_sha256: Sha256 | None = None  # of the measures that a part of the decision table was made from
 
 
-class ArrayPlace(Document):
+class ArrayOffsets(Document):
     """Where the rows of one array lie in a shard: row r of block b begins at blocks[b] + r * stride."""
 
     dtype: Dtype
@@ -59,7 +59,7 @@ class ShardEntry(Document):
     samples: Positive
     layout: Annotated[str, WithJsonSchema({"enum": ["block", "sample"]})]
     block_rows: Positive
-    arrays: dict[str, ArrayPlace]
+    arrays: dict[str, ArrayOffsets]
     block_offsets: list[Count]  # where each block begins; the last number is where the tail begins
     crc32: list[Crc32]  # of each block, headers and padding included
     tail_crc32: Crc32  # of what follows the last block: `__shard__` and the end of the archive

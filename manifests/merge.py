@@ -14,7 +14,7 @@ from .atomic import sole_writer
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, new_manifest, save_manifest
 from .order.mixture import Mixture, Phase
-from .shards.shard_locations import copy_files, places_seen_from, refuse_own_folder
+from .shards.shard_locations import copy_files, relative_locations, refuse_own_folder
 from .shards.split_reader import SplitReader
 
 
@@ -48,7 +48,7 @@ def merge(manifests: list[Manifest], out: Path, phases: list[Phase] | None = Non
             licenses=[entry for manifest in manifests for entry in manifest.document.get("licenses", [])],
             shards=[
                 shard.model_copy(
-                    update={"name": _name(manifest, shard.name), "urls": places_seen_from(out, manifest, shard)}
+                    update={"name": _name(manifest, shard.name), "urls": relative_locations(out, manifest, shard)}
                 ).model_dump()
                 for manifest in manifests
                 for shard in manifest.shards

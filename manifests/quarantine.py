@@ -12,7 +12,7 @@ from typing import Any
 from .atomic import sole_writer
 from .errors import BadInput
 from .manifest import Manifest, new_manifest, save_manifest
-from .shards.shard_locations import copy_files, places_seen_from, refuse_own_folder
+from .shards.shard_locations import copy_files, relative_locations, refuse_own_folder
 
 
 def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> Manifest:
@@ -41,7 +41,8 @@ def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> 
             "shards",
             splits=splits,
             shards=[
-                shard.model_copy(update={"urls": places_seen_from(out, manifest, shard)}).model_dump() for shard in kept
+                shard.model_copy(update={"urls": relative_locations(out, manifest, shard)}).model_dump()
+                for shard in kept
             ],
             files=copy_files(manifest, out),
             totals={"samples": sum(s.samples for s in kept), "bytes": sum(s.bytes for s in kept)},

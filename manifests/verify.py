@@ -20,7 +20,7 @@ from .documents import ShardEntry
 from .errors import TuwenError
 from .manifest import Manifest
 from .remote.download import is_remote
-from .shards.shard_locations import find_shard, places_of
+from .shards.shard_locations import find_shard, locations_of
 
 Mode = Literal["off", "first", "block", "always"]
 
@@ -85,7 +85,7 @@ def _verify_shard(manifest: Manifest, shard: ShardEntry, mode: Mode, names: dict
 
 def _path_of(manifest: Manifest, shard: ShardEntry) -> Path:
     """Where it lies, whatever its size: a shard that was cut shall be told block by block."""
-    local = [Path(place) for place in places_of(manifest, shard) if not is_remote(place)]
+    local = [Path(place) for place in locations_of(manifest, shard) if not is_remote(place)]
     return next((path for path in local if path.is_file()), None) or find_shard(manifest, shard)
 
 

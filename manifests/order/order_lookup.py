@@ -1,7 +1,7 @@
 """What is read at a position, and when a pair is read: the order asked both ways, with keys for rows.
 
 keys_at(manifest, order, position=640, count=64)
-readings_of(manifest, order, "8033e9b5…", batch=64, epochs=3)
+reads_of_key(manifest, order, "8033e9b5…", batch=64, epochs=3)
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def keys_at(shards: Manifest, order: Order, position: int, count: int, split: st
     return [str(meta["key"]) for meta in SplitReader(shards, split).metas(rows)]
 
 
-def readings_of(
+def reads_of_key(
     shards: Manifest, order: Order, key: str, batch: int, epochs: int, split: str = "train"
 ) -> list[dict[str, int]]:
     """When a pair is read, once an epoch of its source. Raises BadInput for a key of another split."""

@@ -31,7 +31,7 @@ _CURE = "restore it from a copy, or run the stage again"
 def find_shard(manifest: Manifest, shard: ShardEntry) -> Path:
     """Raises CheckFailed with what is wrong at every place. A place that is passed over is logged as a warning."""
     problems = []
-    for place in places_of(manifest, shard):
+    for place in locations_of(manifest, shard):
         try:
             found = cached(place, shard.sha256, shard.bytes) if is_remote(place) else _local(Path(place), shard.bytes)
         except CheckFailed as error:
@@ -43,30 +43,30 @@ def find_shard(manifest: Manifest, shard: ShardEntry) -> Path:
     raise CheckFailed(", ".join(problem.problem for problem in problems), cure=problems[-1].cure)
 
 
-def places_of(manifest: Manifest, shard: ShardEntry) -> list[str]:
+def locations_of(manifest: Manifest, shard: ShardEntry) -> list[str]:
     bases = [join(manifest.base, url) for url in manifest.document["urls"]]
     return [*(join(manifest.base, url) for url in shard.urls), *(join(base, shard.name) for base in bases)]
 
 
-def has_remote_place(manifest: Manifest, shard: ShardEntry) -> bool:
-    return any(is_remote(place) for place in places_of(manifest, shard))
+def has_remote_location(manifest: Manifest, shard: ShardEntry) -> bool:
+    return any(is_remote(place) for place in locations_of(manifest, shard))
 
 
 def refuse_own_folder(out: Path, manifests: list[Manifest]) -> None:
     """Raises BadInput when writing to `out` would overwrite one of the manifests, or shards that one points at."""
     for manifest in manifests:
         local = [
-            Path(place) for shard in manifest.shards for place in places_of(manifest, shard) if not is_remote(place)
+            Path(place) for shard in manifest.shards for place in locations_of(manifest, shard) if not is_remote(place)
         ]
         if out.resolve() in {manifest.folder.resolve(), *(place.parent.resolve() for place in local)}:
             raise BadInput(f"{out}: holds the manifest or its shards", cure="give another --out: they stay as they are")
 
 
-def places_seen_from(folder: Path, manifest: Manifest, shard: ShardEntry) -> list[str]:
+def relative_locations(folder: Path, manifest: Manifest, shard: ShardEntry) -> list[str]:
     """For a manifest in `folder` that points at the shards of another one."""
     return [
         place if is_remote(place) else os.path.relpath(Path(place).resolve(), folder.resolve())
-        for place in places_of(manifest, shard)
+        for place in locations_of(manifest, shard)
     ]
 
 

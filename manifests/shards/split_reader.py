@@ -38,7 +38,7 @@ from ..remote.file_cache import forget
 from .buffer_pool import BufferPool
 from .mapped_files import MappedFiles
 from .row_index import Memory, Numbers, RowIndex
-from .shard_locations import find_shard, has_remote_place, sha256_holds
+from .shard_locations import find_shard, has_remote_location, sha256_holds
 
 Verify = Literal["off", "first", "block", "always"]
 Rows = tuple[NDArray[Any], NDArray[Any], Numbers]  # codes, caption ids, caption lengths
@@ -247,7 +247,7 @@ class SplitReader:
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENODATA):
                     raise
-                if not left or not has_remote_place(self.manifest, self.shards[shard]):
+                if not left or not has_remote_location(self.manifest, self.shards[shard]):
                     name = self.shards[shard].name
                     raise CheckFailed(f"{name}: missing, or cut, since it was found", cure=_CURE) from None
         raise AssertionError("unreachable")

@@ -15,7 +15,7 @@ from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.merge import merge
 from tuwen.manifests.order.mixture import Mixture, Phase, parse_phases
 from tuwen.manifests.order.order import open_order
-from tuwen.manifests.order.order_lookup import keys_at, readings_of
+from tuwen.manifests.order.order_lookup import keys_at, reads_of_key
 from tuwen.manifests.order.permutation import Permutation
 from tuwen.manifests.order.shuffle import Shuffle, Shuffled, parse_shuffle
 
@@ -311,13 +311,13 @@ def test_what_and_when_are_inverse(mixed: tuple[Manifest, Manifest, Manifest], w
         order = open_order(manifest, "train", 3, parse_shuffle(words))
         keys = keys_at(manifest, order, 20, 5)
         for number, key in enumerate(keys):
-            readings = readings_of(manifest, order, key, batch=8, epochs=9)
+            readings = reads_of_key(manifest, order, key, batch=8, epochs=9)
             assert {"position": 20 + number, "step": (20 + number) // 8} in [
                 {name: reading[name] for name in ("position", "step")} for reading in readings
             ]
             assert [keys_at(manifest, order, reading["position"], 1) for reading in readings] == [[key]] * 9
     with pytest.raises(BadInput, match="not in the split"):
-        readings_of(manifest, order, key_of("c", "train", 0), batch=8, epochs=1)
+        reads_of_key(manifest, order, key_of("c", "train", 0), batch=8, epochs=1)
 
 
 def test_an_order_is_another_for_another_seed_shuffle_manifest_or_mixture(

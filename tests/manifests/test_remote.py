@@ -21,7 +21,7 @@ from tuwen.manifests.remote import download as remote
 from tuwen.manifests.remote import file_cache as shard_cache
 from tuwen.manifests.remote.download import join
 from tuwen.manifests.remote.file_cache import cache_folder, cached
-from tuwen.manifests.shards.shard_locations import places_of
+from tuwen.manifests.shards.shard_locations import locations_of
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
 from tuwen.train.read_plan import ReadPlan
@@ -111,7 +111,7 @@ def test_a_merged_manifest_may_have_one_parent_here_and_one_there(server: Faulty
     far = load_manifest(server.url_of("shards"))
     near = make_shards(tmp_path / "near", {"train": 60}, name="near")
     merged = merge([far, near], tmp_path / "both")
-    assert places_of(merged, merged.shards[0])[0] == server.url_of(f"shards/{far.shards[0].name}")
+    assert locations_of(merged, merged.shards[0])[0] == server.url_of(f"shards/{far.shards[0].name}")
     codes = SplitReader(merged, "train").rows(np.array([0, ROWS]))[0]
     assert np.array_equal(codes[0], make_row("s", "train", 0)[0])
     assert np.array_equal(codes[1], make_row("near", "train", 0)[0])
