@@ -3,7 +3,7 @@
 app.add_typer(manifest_app, name="manifest")     # `__main__` adds `verify` and `export`, which need other rooms
 
 Each command opens its manifests, calls one function of this room, and prints what came out: by `print_result` and
-`say`, as every command of tuwen does.
+`print_summary`, as every command of tuwen does.
 """
 
 import json
@@ -24,7 +24,7 @@ ShuffleName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def say(manifest: Manifest, text: str, as_json: bool) -> None:
+def print_summary(manifest: Manifest, text: str, as_json: bool) -> None:
     summary = {"folder": str(manifest.folder), "id": manifest.id, "totals": manifest.document.get("totals", {})}
     print_result(summary, f"{manifest.folder}: {text}\n{manifest.id}", as_json)
 
@@ -82,7 +82,7 @@ def merge(
 
     loaded = [load_manifest(name, "shards") for name in manifests]
     merged = merge_manifests(loaded, out, parse_phases(weights, phases or []))
-    say(merged, f"{merged.document['totals']['samples']} samples in {len(merged.shards)} shards", as_json)
+    print_summary(merged, f"{merged.document['totals']['samples']} samples in {len(merged.shards)} shards", as_json)
 
 
 @manifest_app.command()
@@ -98,7 +98,7 @@ def quarantine(
 
     made = take_out(load_manifest(manifest, "shards"), shards, reason, out)
     stones = len(made.document["tombstones"])
-    say(made, f"{made.document['totals']['samples']} samples left, {stones} tombstones", as_json)
+    print_summary(made, f"{made.document['totals']['samples']} samples left, {stones} tombstones", as_json)
 
 
 @manifest_app.command()

@@ -14,7 +14,7 @@ from .atomic import sole_writer
 from .errors import BadInput, CheckFailed
 from .manifest import Manifest, new_manifest, save_manifest
 from .order.mixture import Mixture, Phase
-from .shards.shard_locations import copy_files, relative_locations, refuse_own_folder
+from .shards.shard_locations import copy_files, refuse_own_folder, relative_locations
 from .shards.split_reader import SplitReader
 
 

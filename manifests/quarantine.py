@@ -12,7 +12,7 @@ from typing import Any
 from .atomic import sole_writer
 from .errors import BadInput
 from .manifest import Manifest, new_manifest, save_manifest
-from .shards.shard_locations import copy_files, relative_locations, refuse_own_folder
+from .shards.shard_locations import copy_files, refuse_own_folder, relative_locations
 
 
 def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> Manifest:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
-from ..manifests.commands import manifest_app, print_result, say
+from ..manifests.commands import manifest_app, print_result, print_summary
 from ..manifests.counted import counted
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import Manifest, load_manifest
@@ -64,7 +64,7 @@ def corpus(
     folder = CorpusFolder(out) if out else RunFolder.of(loaded.name).corpus
     manifest = build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures))
     write_report(RunFolder(folder.path if out else folder.path.parent), folder)
-    say(manifest, f"{manifest.totals['kept']} of {counted(manifest.totals['pairs'], 'pair')} kept", as_json)
+    print_summary(manifest, f"{manifest.totals['kept']} of {counted(manifest.totals['pairs'], 'pair')} kept", as_json)
 
 
 @pipeline_app.command()
@@ -87,7 +87,7 @@ def export(
     start_cluster(ray, workers)
     made = export_pairs(loaded, recipe, out, StageRun(workers))
     pairs, pictures = counted(made.totals["pairs"], "pair"), counted(made.totals["pictures"], "picture")
-    say(made, f"{pairs} of {pictures} in {counted(len(made.files), 'tar')}", as_json)
+    print_summary(made, f"{pairs} of {pictures} in {counted(len(made.files), 'tar')}", as_json)
 
 
 @pipeline_app.command()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ..manifests.command_options import AsJson, From, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
-from ..manifests.commands import manifest_app, say
+from ..manifests.commands import manifest_app, print_summary
 from ..manifests.counted import counted
 from ..manifests.errors import BadInput
 from ..manifests.manifest import load_manifest
@@ -57,7 +57,7 @@ def tokenizer(
     manifest = train_tokenizers(loaded, corpus, folder, StageRun(workers), kinds)
     if "image" in kinds:
         print(f"to use it: --set tokenize.image.tokenizer={folder.image}", file=sys.stderr)
-    say(manifest, counted(len(manifest.files), "file"), as_json)
+    print_summary(manifest, counted(len(manifest.files), "file"), as_json)
 
 
 @tokenize_app.command()
@@ -91,7 +91,7 @@ def tokenize(
     measure_reconstruction(loaded, corpus, manifest)
     refresh_report(RunFolder(folder.path.parent))
     samples, shards = counted(manifest.totals["samples"], "sample"), counted(len(manifest.shards), "shard")
-    say(manifest, f"{samples} in {shards}, {manifest.totals['bytes']:,} bytes", as_json)
+    print_summary(manifest, f"{samples} in {shards}, {manifest.totals['bytes']:,} bytes", as_json)
 
 
 @manifest_app.command("export")
@@ -114,4 +114,4 @@ def export_samples_of(
     start_cluster(ray, workers)
     made = export_samples(loaded, out, StageRun(workers))
     samples, tars = counted(made.totals["samples"], "sample"), counted(len(made.shards), "tar")
-    say(made, f"{samples} in {tars}", as_json)
+    print_summary(made, f"{samples} in {tars}", as_json)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..manifests.atomic import sole_writer, whole_file
+from ..manifests.catalogues.card_head import card_head
 from ..manifests.catalogues.croissant import Member, Tar, croissant
-from ..manifests.catalogues.loader_indexes import Listed, card_head, wids_index
+from ..manifests.catalogues.wids_index import IndexedTar, wids_index
 from ..manifests.documents import ShardEntry
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.run_folders import ExportFolder
@@ -107,8 +108,8 @@ def _croissant(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> dict[
     )
 
 
-def _listed(shards: list[ShardEntry]) -> list[Listed]:
-    return [Listed(shard.name, shard.samples, shard.bytes) for shard in shards]
+def _listed(shards: list[ShardEntry]) -> list[IndexedTar]:
+    return [IndexedTar(shard.name, shard.samples, shard.bytes) for shard in shards]
 
 
 def _card(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> str:

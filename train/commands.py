@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..manifests.command_options import AsJson, Out, RecipeName, Set, Workers
-from ..manifests.commands import print_result, say
+from ..manifests.commands import print_result, print_summary
 from ..manifests.counted import counted
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
@@ -50,7 +50,7 @@ def train(
     refresh_report(RunFolder(run.folder.path.parent))
     last = run.losses[-1]
     text = f"{counted(last['step'] + 1, 'step')}, loss {last['loss']:.3f} nats per token"
-    say(load_manifest(run.folder.path), text, as_json)
+    print_summary(load_manifest(run.folder.path), text, as_json)
 
 
 @train_app.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from ...manifests.catalogues.loader_indexes import card_head
+from ...manifests.catalogues.card_head import card_head
 from ...manifests.recipe.recipe import Recipe
 from ..explain import explain
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ...manifests.atomic import sole_writer, whole_file
 from ...manifests.canonical import sha256_of_file
 from ...manifests.catalogues.croissant import Member, Tar, croissant
-from ...manifests.catalogues.loader_indexes import Listed, wids_index
+from ...manifests.catalogues.wids_index import IndexedTar, wids_index
 from ...manifests.documents import FileEntry, Split
 from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
@@ -125,10 +125,10 @@ def _splits(files: list[FileEntry]) -> dict[str, Split]:
 
 def _write_catalogues(document: dict[str, Any], recipe: Recipe, results: list[_Result], folder: ExportFolder) -> None:
     """Not listed in the manifest: a date in them would be in its id."""
-    by_split: dict[str, list[Listed]] = {split: [] for split in SPLITS}
+    by_split: dict[str, list[IndexedTar]] = {split: [] for split in SPLITS}
     for result in results:
         file = result.files[0]
-        by_split[file.name.partition("-")[0]].append(Listed(file.name, result.summary["pictures"], file.bytes))
+        by_split[file.name.partition("-")[0]].append(IndexedTar(file.name, result.summary["pictures"], file.bytes))
     texts = {folder.wids_index(split): wids_index(split, tars) for split, tars in by_split.items() if tars}
     endings = sorted({ending for result in results for ending in result.summary["endings"]})
     texts[folder.croissant] = json.dumps(_croissant(document, recipe, endings), indent=1, ensure_ascii=False) + "\n"
