@@ -163,7 +163,7 @@ def identity(document: dict[str, Any]) -> str:
 
 
 def seal(document: dict[str, Any]) -> str:
-    """Of the document as it lies on the disk: a long list of shards lies in a table, whose hash is in the document."""
+    """The seal of the document as it lies on the disk: a long list of shards lies in a table, whose hash is in it."""
     elsewhere = ("seal", "shards") if "shard_table" in document else ("seal",)
     return sha256_of({key: value for key, value in document.items() if key not in elsewhere})
 

@@ -110,7 +110,7 @@ def _leakage(manifests: list[Manifest]) -> dict[str, Any]:
                 if "pixels" in meta:
                     pictures.setdefault(split, set()).add(meta["pixels"])
     return {
-        "rule": "keys and equal pictures; near twins are looked for within a corpus only",
+        "rule": "keys and equal pictures; near-duplicates are looked for within a corpus only",
         "checked": {split: len(found) for split, found in keys.items()},
         "key_in_both": len(keys["train"] & keys["validation"]),
         "picture_in_both": len(pictures["train"] & pictures["validation"]),

@@ -1,4 +1,4 @@
-"""`tuwen why`: every measurement, score, verdict and twin of one pair.
+"""`tuwen why`: every measurement, score, verdict and duplicate of one pair.
 
 rows = explain_pair(load_manifest("runs/emoji/corpus"), "8a31")      # a key, or the first digits of one
 """
@@ -25,7 +25,7 @@ _MEASURED = [name for name in MEASURES.names if name not in (*VERDICTS.names, *_
 
 
 def explain_pair(corpus: Manifest, key: str) -> list[dict[str, Any]]:
-    """The pair first, then its twins. Raises BadInput when no pair, or more than one, begins with `key`."""
+    """The pair first, then its duplicates. Raises BadInput when no pair, or more than one, begins with `key`."""
     begins = key.lower()
     found = list(_rows(corpus, lambda table: pc.starts_with(table["key"], begins)))
     if len(found) != 1:
@@ -34,9 +34,9 @@ def explain_pair(corpus: Manifest, key: str) -> list[dict[str, Any]]:
             f"{key}: {problem} in {corpus.folder}", cure="give a key of the decision table, or more of its digits"
         )
     pair = found[0]
-    twins = _rows(corpus, lambda table: pc.equal(table["cluster"], pair["cluster"]))
+    duplicates = _rows(corpus, lambda table: pc.equal(table["cluster"], pair["cluster"]))
     keeper = _rows(corpus, lambda table: pc.equal(table["key"], (not pair["keeper_from"] and pair["keeper"]) or ""))
-    related = {row["key"]: row for row in (*twins, *keeper) if row["key"] != pair["key"]}
+    related = {row["key"]: row for row in (*duplicates, *keeper) if row["key"] != pair["key"]}
     return [pair, *sorted(related.values(), key=lambda row: (not row["kept"], row["key"]))]
 
 

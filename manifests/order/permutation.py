@@ -95,7 +95,7 @@ class Permutation:
 
     @cached_property
     def _tables(self) -> list[NDArray[np.uint16]] | None:
-        """Of each round all that its function can answer, when that is little."""
+        """Every answer of each round's function, when there are few."""
         left_width, right_width = self._widths
         if right_width > _MOST_TABLE_BITS:
             return None

@@ -97,7 +97,7 @@ async def _stream(filesystem: Any, path: str, sink: "_Sink") -> None:
 
 
 class _DiskError(Exception):
-    """Of the file that is written to, which no other try would mend."""
+    """An error of the file that is written to, which no other try would mend."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))

@@ -80,7 +80,7 @@ class RowIndex:
     def codes(
         self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers, recycled: BufferPool | None = None
     ) -> NDArray[Any]:
-        """Of rows in `memory`, in which the shard of row i begins at starts[i]. `recycled` is for mapped memory."""
+        """Read rows from `memory`, in which the shard of row i begins at starts[i]. `recycled` is for mapped memory."""
         at = starts + self._starts["codes"][blocks] + places * self._codes_bytes
         if recycled is None or not self._aligned:
             return records(memory, at, self._codes_bytes).view(self.codes_dtype)

@@ -129,7 +129,7 @@ class SplitReader:
                     return copied
 
     def block_meta(self, block: int) -> list[dict[str, Any]]:
-        """Of each row of a block, counted through all shards: key, caption, source, license and crop box."""
+        """Return key, caption, source, license and crop box of each row of a block, counted through all shards."""
         data = self._copy(block)
         start = self._tables.in_block("meta", block)
         size = int(bytes(data[start - tarfile.BLOCKSIZE + 124 : start - tarfile.BLOCKSIZE + 135]), 8)  # USTAR's size

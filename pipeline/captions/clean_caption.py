@@ -106,6 +106,6 @@ def _in_wrong_measure(text: str, rules: "Captions") -> str:
 
 
 def han_share(caption: str) -> float:
-    """Of the letters and digits: punctuation has no language."""
+    """The share among letters and digits: punctuation has no language."""
     letters = sum(map(str.isalnum, caption))
     return len(han_of(caption)) / letters if letters else 0.0

@@ -2,8 +2,9 @@
 
     rows = read_kept_pairs(load_manifest("runs/emoji/corpus"), ["key", "caption", "source", "origin", "offset"])
 
-That is its own picture, unless the recipe's `duplicates.pairs` moved its caption to a better twin (`picture` in the
-decision table): then everything that is said of a picture is the twin's, and the row stands beside the twin's own.
+That is its own picture, unless the recipe's `duplicates.pairs` moved its caption to a better duplicate (`picture` in
+the decision table): then everything that is said of a picture is the duplicate's, and the row stands beside the
+duplicate's own.
 """
 
 from collections.abc import Iterator

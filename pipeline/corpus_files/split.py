@@ -1,4 +1,4 @@
-"""Which split a pair belongs to: a hash of its duplicate cluster, so that twins never straddle.
+"""Which split a pair belongs to: a hash of its duplicate cluster, so that duplicates never straddle.
 
     split_of(cluster, validation=0.02)      # "train" or "validation"
 

@@ -78,7 +78,7 @@ class HostPace:
 
 
 class Paces:
-    """Of every host, and of all together."""
+    """The pace of every host, and of all together."""
 
     def __init__(self, per_host_per_second: float, per_host_in_flight: int, in_flight: int) -> None:
         self._limits = per_host_per_second, per_host_in_flight

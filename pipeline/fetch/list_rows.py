@@ -38,7 +38,7 @@ def list_ending(path: Path) -> str | None:
 
 
 def column_names(path: Path) -> list[str]:
-    """Of Parquet its schema's, of CSV and TSV the first line's, of JSON the keys of the first hundred objects."""
+    """Names of columns: Parquet's schema, the first line of CSV and TSV, the keys of the first hundred JSON objects."""
     if list_ending(path) == ".parquet":
         with _opened_parquet(path) as file:
             return list(file.schema_arrow.names)

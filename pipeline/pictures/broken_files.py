@@ -36,7 +36,7 @@ def is_known(data: bytes) -> bool:
 
 
 def is_cut(data: bytes) -> bool:
-    """Of a file whose header could not be read: does it point behind its own end?"""
+    """Does a file whose header could not be read point behind its own end?"""
     if data[:4] == b"RIFF" and len(data) >= 8:
         size: int = struct.unpack("<I", data[4:8])[0]
         return size + 8 > len(data)

@@ -2,9 +2,9 @@
 
     signatures(picture)["phash64"], signatures(picture)["sharpness"]
 
-The perceptual hash sees luminance alone: it cannot tell France's flag from Guinea's. So it only proposes twins; the
-thumbnail and the 64x64 luminance decide (`twins/same_picture`). Quality is measured on 256x256 pixels, whatever the
-size: thresholds on sharpness or entropy mean nothing otherwise.
+The perceptual hash sees luminance alone: it cannot tell France's flag from Guinea's. So it only proposes duplicates;
+the thumbnail and the 64x64 luminance decide (`duplicates/same_picture`). Quality is measured on 256x256 pixels,
+whatever the size: thresholds on sharpness or entropy mean nothing otherwise.
 """
 
 import math
@@ -34,7 +34,7 @@ _LUMINANCE_TABLE = np.array([
 
 
 def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = None) -> dict[str, Any]:
-    """Of an upright RGB picture: the columns of `manifests.pair.MEASURES` that are made of its pixels."""
+    """The columns of `manifests.pair.MEASURES` that are made of the pixels of an upright RGB picture."""
     # The gap of 1 lets Pillow average whole blocks first. BILINEAR: with BOX a picture scaled by 0.35 has a thumbnail
     # that differs by 51 of 255 from its own. Of a large picture it is taken in two steps, in a fifth of the time; of
     # one that had to be enlarged for the first step it would be too soft, 14 from its own instead of 9.
@@ -84,7 +84,7 @@ def _low_frequencies(picture: Image.Image) -> NDArray[np.float64]:
 
 
 def _turned(low: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """Of the picture turned in the seven ways of `PIL.Image.Transpose`: a mirror negates the odd frequencies."""
+    """The picture's frequencies under the seven `PIL.Image.Transpose`: a mirror negates the odd ones."""
     sign = np.where(np.arange(8) % 2, -1.0, 1.0)
     across, down = low * sign[None, :], low * sign[:, None]
     yield across  # FLIP_LEFT_RIGHT
@@ -121,7 +121,7 @@ def _sharpness(grey: NDArray[np.int16]) -> float:
 
 
 def _moments(planes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of integers (channels, …): mean of each channel, and their covariance.
+    """Mean of each channel of integers (channels, …), and their covariance.
 
     Sums of integers below 2^53 are exact in float64 whatever their order, so every processor gives the same bits.
     """
@@ -146,7 +146,7 @@ def _border(planes: NDArray[np.uint8]) -> float:
 
 
 def _ranges(planes: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """Of each row or column, the range of the channel that varies most."""
+    """The range of the channel that varies most, for each row or column."""
     ranges: NDArray[np.uint8] = (planes.max(axis=axis) - planes.min(axis=axis)).max(axis=0)
     return ranges
 
@@ -159,7 +159,7 @@ def _flat_ends(ranges: NDArray[np.uint8]) -> tuple[int, int]:
 
 @cache
 def _table_sums() -> NDArray[np.int64]:
-    """Of qualities 1 … 100, as libjpeg's jpeg_quality_scaling makes them."""
+    """Tables of qualities 1 … 100, as libjpeg's jpeg_quality_scaling makes them."""
     quality = np.arange(1, 101)
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     tables = np.clip((_LUMINANCE_TABLE[None, :] * scale[:, None] + 50) // 100, 1, 255)

@@ -58,7 +58,7 @@ def _measured_columns(corpus: Manifest) -> dict[Path, list[str]]:
 
 
 def _present(corpus: Manifest) -> list[str]:
-    """Of COLUMNS those that this corpus has, as its manifest says."""
+    """Those of COLUMNS that this corpus has, as its manifest says."""
     known = corpus.document.get("schema") or COLUMNS
     return [column for column in COLUMNS if column in known]
 

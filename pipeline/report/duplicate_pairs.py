@@ -1,13 +1,13 @@
-"""The twins of a corpus, counted exactly and sampled worst first, part by part.
+"""The duplicates of a corpus, counted exactly and sampled worst first, part by part.
 
-    twins = DuplicatePairs()
+    duplicates = DuplicatePairs()
     for part in corpus_parts(corpus):
-        twins.add(part)
-    twins.of("difference")              # the near twins that differ most; of("rungs"): one of each step of the range
-    twins.counts["exact"]["same_bytes"]
+        duplicates.add(part)
+    duplicates.of("difference")              # those that differ most; of("rungs"): one of each step of the range
+    duplicates.counts["exact"]["same_bytes"]
 
-A twin is a pair that names another: its `keeper`, or of a kept pair the one whose picture it is shown with. The row
-gets `partner`, that key, and `kind`, its reason. Memory does not grow with the corpus: a few hundred rows are held.
+A duplicate is a pair that names another: its `keeper`, or of a kept pair the one whose picture it is shown with. The
+row gets `partner`, that key, and `kind`, its reason. Memory does not grow with the corpus: a few hundred rows are held.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ from .samples import ranked
 from .tally import Tally
 
 WORST_SHOWN = 48
-LISTED = 12  # of the evaluation's and of an earlier corpus' twins
+LISTED = 12  # of the evaluation's and of an earlier corpus' duplicates
 EXACT_SHOWN = 3  # of each kind
 RUNGS = 20  # equal steps of `difference` from 0 to 1; what lies above stands in one more
-MOST_BITS = 8  # distances above stand in one bar: twins that an embedding found
+MOST_BITS = 8  # distances above stand in one bar: duplicates that an embedding found
 REPLACED = "shown_with"  # the kind of a kept pair whose picture gave way
 
 _EXACT = pa.array(["same_bytes", "same_pixels", "same_caption", "near_caption"])
@@ -45,19 +45,19 @@ _ORDERS = {
 class DuplicatePairs:
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {family: Counter() for family in ("near", "exact", *_AWAY)}
-        self.ordered_by: Counter[str] = Counter()  # near twins by what tells how far apart they are
+        self.ordered_by: Counter[str] = Counter()  # near-duplicates by what tells how far apart they are
         self.differences = np.zeros(RUNGS + 1, np.int64)
         self.distances = np.zeros(MOST_BITS + 2, np.int64)
         self.cosines = Tally(digits=3)
         self._tables: dict[str, pa.Table] = {}
 
     def add(self, part: pa.Table) -> None:
-        twins = _twins(part)
-        if not len(twins):
+        duplicates = _duplicates(part)
+        if not len(duplicates):
             return
-        for row in twins.group_by(["family", "kind"]).aggregate([([], "count_all")]).to_pylist():
+        for row in duplicates.group_by(["family", "kind"]).aggregate([([], "count_all")]).to_pylist():
             self.counts[row["family"]][row["kind"]] += row["count_all"]
-        near = twins.filter(pc.equal(twins["family"], "near"))
+        near = duplicates.filter(pc.equal(duplicates["family"], "near"))
         self._count(near)
         self._keep("rungs", near.filter(pc.is_valid(near["difference"])), _one_a_rung)
         measured, looked_at = (pc.is_valid(near[name]) for name in ("difference", "cosine"))
@@ -68,12 +68,12 @@ class DuplicatePairs:
             self.ordered_by[name] += len(mine)
             self._keep(name, mine, partial(_worst, order=name, most=WORST_SHOWN))
         for name in _AWAY:
-            mine = twins.filter(pc.equal(twins["family"], name))
+            mine = duplicates.filter(pc.equal(duplicates["family"], name))
             self._keep(name, mine, partial(_worst, order="difference", most=LISTED))
-        self._keep("exact", twins.filter(pc.equal(twins["family"], "exact")), _few_of_each_kind)
+        self._keep("exact", duplicates.filter(pc.equal(duplicates["family"], "exact")), _few_of_each_kind)
 
     def of(self, name: str) -> list[Row]:
-        """ "difference", "cosine" or "distance": the worst near twins by it, of those that have none of those before;
+        """ "difference", "cosine" or "distance": the worst near-duplicates by it, of those without any before;
         "rungs"; "exact"; "evaluation" and "earlier"."""
         rows: list[Row] = self._tables[name].to_pylist() if name in self._tables else []
         return rows
@@ -97,10 +97,10 @@ def rung_of(differences: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.where(differences > 1, RUNGS, rungs)
 
 
-def _twins(part: pa.Table) -> pa.Table:
+def _duplicates(part: pa.Table) -> pa.Table:
     partner = pc.coalesce(part["keeper"], part["picture"])
-    is_twin = pc.or_(part["kept"], pc.is_in(part["stage"], _STAGES))
-    part = part.append_column("partner", partner).filter(pc.and_(pc.is_valid(partner), is_twin))
+    is_duplicate = pc.or_(part["kept"], pc.is_in(part["stage"], _STAGES))
+    part = part.append_column("partner", partner).filter(pc.and_(pc.is_valid(partner), is_duplicate))
     kind = pc.if_else(part["kept"], REPLACED, part["reason"])
     measured = pc.or_(pc.is_valid(part["difference"]), pc.is_valid(part["cosine"]))
     is_near = pc.and_not(pc.or_(measured, pc.equal(kind, "near_picture")), pc.is_in(kind, _EXACT))
@@ -117,7 +117,7 @@ def _worst(rows: pa.Table, order: str, most: int) -> pa.Table:
 
 
 def _one_a_rung(rows: pa.Table) -> pa.Table:
-    """Of each rung the pair with the smallest key: keys are hashes, so chance chooses."""
+    """The pair with the smallest key of each rung: keys are hashes, so chance chooses."""
     rows = rows.take(pc.sort_indices(rows, sort_keys=[("key", "ascending")]))
     return rows.take(np.unique(rung_of(_floats(rows["difference"])), return_index=True)[1])
 

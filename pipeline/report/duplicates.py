@@ -1,9 +1,9 @@
-"""The report's part on twins: who fell beside whom, worst first; how large the clusters are; what the evaluation met.
+"""The report's part on duplicates: which fell to which, worst first; the clusters; what the evaluation met.
 
-    duplicates_section(corpus, recipe, twins, shapes, pictures)      # what `duplicates.html` draws, or None
+    duplicates_section(corpus, recipe, duplicates, shapes, pictures)      # what `duplicates.html` draws, or None
 
-The other picture of a twin may be an evaluation picture, of which only the measures lie here, or stand in an earlier
-corpus: then its key is shown, and no picture.
+The other picture of a duplicate may be an evaluation picture, of which only the measures lie here, or stand in an
+earlier corpus: then its key is shown, and no picture.
 """
 
 from collections import Counter
@@ -30,28 +30,26 @@ _REPLACED_TITLE = "换图 · kept with the other's picture"
 
 
 def duplicates_section(
-    corpus: Manifest, recipe: Recipe, twins: DuplicatePairs, shapes: ClusterShapes, pictures: SmallPictures
+    corpus: Manifest, recipe: Recipe, duplicates: DuplicatePairs, shapes: ClusterShapes, pictures: SmallPictures
 ) -> dict[str, Any] | None:
-    if not shapes.clusters and not any(twins.counts.values()):
+    if not shapes.clusters and not any(duplicates.counts.values()):
         return None
-    shown = {name: twins.of(name) for name in (*_WORST, "rungs", "exact", "evaluation", "earlier")}
-    if twins.ordered_by["difference"] <= WORST_SHOWN:
+    shown = {name: duplicates.of(name) for name in (*_WORST, "rungs", "exact", "evaluation", "earlier")}
+    if duplicates.ordered_by["difference"] <= WORST_SHOWN:
         shown["rungs"] = []  # they are among the worst, all of them
     partners = _partners(corpus, [row for rows in shown.values() for row in rows])
     samples = rows_of(corpus, {key for cluster in shapes.largest for key in cluster.samples})
     pictures.add([*(row for rows in shown.values() for row in rows), *partners.values(), *samples.values()])
     cards = {name: [_card(row, partners, pictures) for row in rows] for name, rows in shown.items()}
     return {
-        "charts": _charts(twins, recipe),
-        "worst": [(name, words, twins.ordered_by[name], cards[name]) for name, words in _WORST.items() if cards[name]],
-        "rungs": _rungs(cards["rungs"], twins),
-        "exact": [
+        "charts": _charts(duplicates, recipe), "worst": [(name, words, duplicates.ordered_by[name], cards[name]) for
+        name, words in _WORST.items() if cards[name]], "rungs": _rungs(cards["rungs"], duplicates), "exact": [
             (_title(kind), count, [card for card in cards["exact"] if card["kind"] == kind])
-            for kind, count in sorted(twins.counts["exact"].items(), key=lambda entry: (-entry[1], entry[0]))
+            for kind, count in sorted(duplicates.counts["exact"].items(), key=lambda entry: (-entry[1], entry[0]))
         ],
-        "evaluation": _away(twins, cards, "evaluation"),
+        "evaluation": _away(duplicates, cards, "evaluation"),
         "contaminated": _contaminated(corpus),
-        "earlier": _away(twins, cards, "earlier"),
+        "earlier": _away(duplicates, cards, "earlier"),
         "clusters": _clusters(shapes, samples, pictures),
     }  # fmt: skip
 
@@ -65,7 +63,7 @@ def _partners(corpus: Manifest, rows: list[Row]) -> dict[tuple[str, str], Row]:
 
 
 def _card(row: Row, partners: dict[tuple[str, str], Row], pictures: SmallPictures) -> dict[str, Any]:
-    """A twin beside its partner, and how far apart they are."""
+    """A duplicate beside its partner, and how far apart they are."""
     away = row["stage"] if row["stage"] in ("evaluation", "earlier") else ""
     partner = partners.get((away, row["partner"]))
     return {
@@ -84,9 +82,9 @@ def _title(kind: str) -> str:
     return _REPLACED_TITLE if kind == REPLACED else title_of(kind)
 
 
-def _rungs(cards: list[dict[str, Any]], twins: DuplicatePairs) -> list[dict[str, Any]]:
+def _rungs(cards: list[dict[str, Any]], duplicates: DuplicatePairs) -> list[dict[str, Any]]:
     """From alike to unlike: each step's card, how many pairs it has, and how many lie above its lower end."""
-    counts = twins.differences.tolist()
+    counts = duplicates.differences.tolist()
     found = []
     for card in sorted(cards, key=lambda card: float(card["difference"])):
         place = int(rung_of(card["difference"]))
@@ -99,35 +97,35 @@ def _rung_name(place: int) -> str:
     return "above 1" if place == RUNGS else f"{place / RUNGS:.2f} – {(place + 1) / RUNGS:.2f}"
 
 
-def _charts(twins: DuplicatePairs, recipe: Recipe) -> list[Chart]:
-    """Exact counts over all near twins, as far as each was measured."""
+def _charts(duplicates: DuplicatePairs, recipe: Recipe) -> list[Chart]:
+    """Exact counts over all near-duplicates, as far as each was measured."""
     charts: list[Chart | None] = []
-    if twins.differences.any():
-        bars = RUNGS + bool(twins.differences[RUNGS])
+    if duplicates.differences.any():
+        bars = RUNGS + bool(duplicates.differences[RUNGS])
         across = [(100 * place / bars, f"{place / RUNGS:g}") for place in range(0, RUNGS + 1, 4)]
-        words = [f"of {int(twins.differences.sum()):,} near twins", "allowed: 1"]
+        words = [f"of {int(duplicates.differences.sum()):,} near-duplicates", "allowed: 1"]
         names = [_rung_name(place) for place in range(bars)]
-        charts.append(columns(twins.differences[:bars], names, "差 · difference of the two", words, across, ""))
-    if twins.distances.any():
-        bars = MOST_BITS + 1 + bool(twins.distances[MOST_BITS + 1])
+        charts.append(columns(duplicates.differences[:bars], names, "差 · difference of the two", words, across, ""))
+    if duplicates.distances.any():
+        bars = MOST_BITS + 1 + bool(duplicates.distances[MOST_BITS + 1])
         names = [f"{bits}+" if bits > MOST_BITS else str(bits) for bits in range(bars)]
         across = [
             (100 * (bits + 0.5) / bars, name) for bits, name in enumerate(names) if bits in (0, 2, 4, 6, bars - 1)
         ]
         words = [f"proposed up to {recipe.duplicates.radius}"]
         charts.append(
-            columns(twins.distances[:bars], names, "距 · distance of their hashes", words, across, "bits of 64")
+            columns(duplicates.distances[:bars], names, "距 · distance of their hashes", words, across, "bits of 64")
         )
     rules = []
     if recipe.duplicates.embedding.model:
         least = recipe.duplicates.embedding.min_cosine
         rules = [Rule(least, f"≥ {least:g}")]
-    charts.append(histogram(twins.cosines, "似 · cosine of their vectors", "", "linear", rules))
+    charts.append(histogram(duplicates.cosines, "似 · cosine of their vectors", "", "linear", rules))
     return [chart for chart in charts if chart]
 
 
-def _away(twins: DuplicatePairs, cards: dict[str, list[dict[str, Any]]], family: str) -> dict[str, Any] | None:
-    counts = twins.counts[family]
+def _away(duplicates: DuplicatePairs, cards: dict[str, list[dict[str, Any]]], family: str) -> dict[str, Any] | None:
+    counts = duplicates.counts[family]
     if not counts:
         return None
     reasons = [(_title(kind), count) for kind, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))]

@@ -40,9 +40,9 @@ def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> P
     """Write the page of `run`, with its shards and its training if they are there. The corpus may lie elsewhere."""
     corpus = load_manifest((corpus_folder or run.corpus).path, "corpus")
     recipe = recorded_recipe(corpus.document["lineage"]["recipe"])
-    numbers, samples, twins, clusters = Numbers(), Samples(), DuplicatePairs(), ClusterRows()
+    numbers, samples, duplicates, clusters = Numbers(), Samples(), DuplicatePairs(), ClusterRows()
     for part in corpus_parts(corpus):
-        for counted in (numbers, samples, twins, clusters):
+        for counted in (numbers, samples, duplicates, clusters):
             counted.add(part)
     pictures = SmallPictures(corpus)
     page = _template().render(
@@ -52,7 +52,7 @@ def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> P
         contact=recipe.export.contact,
         **_counted(corpus, recipe, numbers),
         **_shown(recipe, numbers, samples, pictures),
-        twins=duplicates_section(corpus, recipe, twins, clusters.shapes(), pictures),
+        duplicates=duplicates_section(corpus, recipe, duplicates, clusters.shapes(), pictures),
         shards=shards_section(run.shards),
         training=training_section(run.train),
         proofs=proofs(run, corpus),
@@ -109,7 +109,7 @@ def _shown(recipe: Recipe, numbers: Numbers, samples: Samples, pictures: SmallPi
 
 
 def _funnel(corpus: Manifest) -> list[dict[str, Any]]:
-    """Of every stage what went in and came out, as shares of all pairs, and what fell by reason."""
+    """What went into every stage and came out, as shares of all pairs, and what was dropped by reason."""
     pairs = corpus.document["totals"]["pairs"] or 1
     characters = {stage.name: stage.character for stage in FUNNEL}
     return [

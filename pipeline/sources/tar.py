@@ -115,7 +115,7 @@ class _Index:
     sizes: NDArray[np.int64]
 
     def samples(self) -> Iterator[dict[str, tuple[str, int, int]]]:
-        """Of each key, in the order of the tar, ending → name, offset, size."""
+        """Yield ending → (name, offset, size) of each key, in the order of the tar."""
         order = np.argsort(self.keys, kind="stable")
         edges = np.flatnonzero(np.diff(self.keys[order], prepend=-1, append=-1))
         names = self.names.combine_chunks()

@@ -253,7 +253,7 @@ def plan(seconds: float, num: int, goal: int = 10**9, nodes: int = 16, cpus: int
             "each, as by a median threshold",
             f"verification: {SIGNATURE_BYTES * 2:,} bytes a pair: {chance * SIGNATURE_BYTES * 2 / 1e9:.1f} to "
             f"{balanced * SIGNATURE_BYTES * 2 / 1e9:.1f} GB for those by chance; if a fifth of the pictures has one "
-            f"twin, {goal / 5 * SIGNATURE_BYTES * 2 / 1e12:.1f} TB for the true ones",
+            f"duplicate, {goal / 5 * SIGNATURE_BYTES * 2 / 1e12:.1f} TB for the true ones",
         ]
     )
 

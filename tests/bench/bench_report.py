@@ -71,13 +71,13 @@ def make_corpus(folder: Path, pairs: int) -> None:
 
 
 def _part(generator: np.random.Generator, number: int, size: int, kept_keys: list[str]) -> dict[str, Any]:
-    """Every column of VERDICTS and MEASURES; `kept_keys` grows by some that twins of later parts name."""
+    """Every column of VERDICTS and MEASURES; `kept_keys` grows by some that duplicates of later parts name."""
     keys = [generator.bytes(16).hex() for _ in range(size)]
     verdicts = [list(SHARES)[at] for at in generator.choice(len(SHARES), size, p=list(SHARES.values()))]
     stages, reasons = zip(*verdicts, strict=True)
     kept_keys.extend(key for key, reason in zip(keys[:20], reasons[:20], strict=True) if not reason)
     read = np.array([stage not in ("fetch", "read") for stage in stages])
-    twin = np.array([stage in ("exact", "near") for stage in stages])
+    duplicate = np.array([stage in ("exact", "near") for stage in stages])
     side = np.exp(generator.normal(6, 0.6, size)).astype(int) + 40
     captions = [f"第{at}号的图片{'，很好看' * (at % 5)}" for at in generator.zipf(1.3, size) % 10**9]
 
@@ -98,7 +98,7 @@ def _part(generator: np.random.Generator, number: int, size: int, kept_keys: lis
         "border": generator.uniform(0, 0.3, size),
         "jpeg_quality": generator.integers(40, 100, size),
     }
-    twins = {"keeper": generator.choice(kept_keys or keys, size), "distance": generator.integers(0, 5, size)}
+    duplicates = {"keeper": generator.choice(kept_keys or keys, size), "distance": generator.integers(0, 5, size)}
     columns: dict[str, Any] = {name: [None] * size for name in {*VERDICTS.names, *MEASURES.names}}
     return columns | {
         "key": keys,
@@ -115,7 +115,7 @@ def _part(generator: np.random.Generator, number: int, size: int, kept_keys: lis
         "reason": reasons,
         "cluster": keys,
         **{name: where(read, values) for name, values in measured.items()},
-        **{name: where(twin, values) for name, values in twins.items()},
+        **{name: where(duplicate, values) for name, values in duplicates.items()},
     }
 
 

@@ -102,7 +102,7 @@ def test_the_tars_are_the_same_for_any_number_of_workers_and_hold_no_more_than_a
     assert sum(file["rows"] >= 10 for file in made[0].document["files"]) >= 3
 
 
-def test_twins_are_in_one_split_and_splits_sum(corpus: Manifest, tmp_path: Path) -> None:
+def test_duplicates_are_in_one_split_and_splits_sum(corpus: Manifest, tmp_path: Path) -> None:
     made = exported(corpus, tmp_path / "out", "split.validation=0.4")
     clusters = {
         split: {

@@ -103,7 +103,7 @@ def run(operators: list[dict[str, Any]], pairs: Path, out: Path, processes: int)
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of those below it that have ended."""
+    """Seconds of this process and of those below it that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 

@@ -34,7 +34,7 @@ from ...stages import build_corpus
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
     "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "known_pictures", "match"),
-    "tuwen.pipeline.duplicates.match": ("keep_best", "_near_duplicates", "_with_twins"),
+    "tuwen.pipeline.duplicates.match": ("keep_best", "_near_duplicates", "_with_duplicates"),
     "tuwen.pipeline.duplicates.near_pictures": ("hamming_pairs", "_components", "_in_tasks"),
     "tuwen.pipeline.duplicates.keep_best": ("_ranks", "PictureDuplicates", "choose_pairs", "cluster_names"),
 }
@@ -92,7 +92,7 @@ def warm_up(folder: Path, workers: int) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of this process and all that now live below it: the workers and their decoders are there from the warm-up on."""
+    """CPU seconds of this process and all that live below it: workers and decoders are there from the warm-up on."""
     this = psutil.Process()
     spent = 0.0
     for process in [this, *this.children(recursive=True)]:

@@ -34,7 +34,7 @@ class Contender:
 
 
 def contest(phase: str, contenders: list[Contender], rounds: int, folder: Path) -> list[Row]:
-    """Of each contender the medians over the rounds, with the extremes of its rate and the load of the machine."""
+    """Each contender's medians over the rounds, with the extremes of its rate and the load of the machine."""
     found: dict[str, list[Row]] = {_title(contender): [] for contender in contenders}
     for number in range(rounds):
         for contender in contenders:
@@ -105,7 +105,7 @@ def _cpu_ms(row: Row) -> str:
 
 
 def rates_of(rows: list[Row], name: str) -> dict[int, float]:
-    """Of one contender, for each number of CPUs."""
+    """One contender's rate, for each number of CPUs."""
     return {row["cpus"]: row["rate"] for row in rows if row["name"] == name}
 
 

@@ -58,7 +58,7 @@ def _sizes(rows: list[Row]) -> str:
 
 
 def _exponents(rows: list[Row]) -> str:
-    """Of the seconds, which are what is aimed at, and of the CPU seconds, which others on the machine hardly change."""
+    """Exponents of the seconds, which is the aim, and of the CPU seconds, which others on the machine hardly change."""
     if len(rows) < 2:
         return "An exponent takes two sizes."
     said = []

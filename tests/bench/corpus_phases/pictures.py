@@ -16,13 +16,13 @@ BARE_SMALL = "the same, but the hash taken of the 256 px: another hash, and no s
 OURS = (
     "sha256 of the bytes, checks of JPEG's end, orientation and profile, upright RGB, hash of all pixels, the same DCT "
     "hash, 32 px thumbnail; at 256 px: deviation, entropy, sharpness, colour, border; JPEG's quality; decoded in a "
-    "process apart that may crash; Parquet, caption rules (wukong), exact and near twins with colour check, verdicts, "
-    "manifest"
+    "process apart that may crash; Parquet, caption rules (wukong), exact and near-duplicates with colour check, "
+    "verdicts, manifest"
 )
 THEIRS = (
     "image_size, image_aspect_ratio, image_shape (both decode), chinese_convert, whitespace_normalization, "
     "text_length, image_deduplicator (decodes again; 64-bit hash equal or not); no sha256, no other "
-    "statistics, no near twins"
+    "statistics, no near-duplicates"
 )
 
 

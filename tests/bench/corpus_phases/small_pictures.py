@@ -1,11 +1,11 @@
-"""Many small pictures with captions and planted twins, made as fast as they can be measured; the same for any count.
+"""Many small pictures with captions and planted duplicates, made as fast as they are measured; the same for any count.
 
     python small_pictures.py OUT --pairs 100000 --captions 5      # OUT/00000.tar …
 
 A picture is 96 px of smooth colour fields with grain, JPEG of quality 85: nothing to look at, but no two have hashes
 near each other. Of a hundred, one is an exact copy of an earlier one under another name, and one an earlier one at
-quality 60: a near-twin. Captions are two names of emoji and a place; one in ten is said again and again. Five captions
-a picture, as in COCO-CN, unless told otherwise.
+quality 60: a near-duplicate. Captions are two names of emoji and a place; one in ten is said again and again. Five
+captions a picture, as in COCO-CN, unless told otherwise.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PLACES = ("桌上", "山前", "街角", "海边", "窗外", "屋里", "树下", 
 
 
 def picture(number: int) -> bytes:
-    """Every hundredth is a copy, and the one behind it a near-twin, of one of the hundred before."""
+    """Every hundredth is a copy, and the one behind it a near-duplicate, of one of the hundred before."""
     if number >= 100 and number % 100 == 0:
         return picture(number - 1 - number // 100 % 50)
     if number >= 100 and number % 100 == 1:

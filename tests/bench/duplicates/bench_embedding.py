@@ -47,7 +47,7 @@ def vectors_and_thumbnails(name: str, paths: list[Path], model: Any) -> tuple[An
 
 
 def wilson(found: int, count: int) -> str:
-    """Of `found` of `count`, in percent."""
+    """The interval for `found` of `count`, in percent."""
     share, z = found / count, 1.96
     middle, spread = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
     low, high = (abs(100 * bound / (1 + z * z / count)) for bound in (middle - spread, middle + spread))

@@ -1,4 +1,4 @@
-"""What is merged that must not be: hard pairs by the thousand, frames of a video, and planted twins among distractors.
+"""What is merged that must not be: thousands of hard pairs, frames of a video, duplicates among distractors.
 
     .venv/bin/python tests/bench/duplicates/bench_false_merges.py --artwork FOLDER
 
@@ -79,13 +79,13 @@ def hard(artwork: Path) -> None:
 
 
 def _levels_apart(a, b) -> tuple[int, int]:
-    """Of the colours, and of all."""
+    """Levels by which the colours differ at most, and all values."""
     apart = np.abs(a.astype(np.int16) - b)
     return int(apart[:THUMBNAIL_BYTES].max()), int(apart.max())
 
 
 def planted() -> None:
-    """A hundred twins by five transforms among ten thousand distinct pictures: what is found, and what else."""
+    """A hundred duplicates by five transforms among ten thousand distinct pictures: what is found, and what else."""
     folders = [HOME / "photographs/original", *(_HARD / name for name in ("stamps", "icons", "emoji-all", "flags"))]
     parts = _distinct([(folder, measured(folder)) for folder in folders])
     chosen = [name for name in measured(HOME / "photographs/original").names if half(name) == "test"][:100]
@@ -131,7 +131,7 @@ def _file(folder: Path, stem: str) -> Path:
 
 
 def frames(folder: Path) -> None:
-    """PNG frames in the order of their names: at which distance are they no twins any more?"""
+    """PNG frames in the order of their names: at which distance are they no duplicates any more?"""
     for video in sorted(path for path in folder.iterdir() if path.is_dir()):
         found = measured(video)
         for step in (1, 2, 5, 10, 25, 50):
@@ -139,7 +139,7 @@ def frames(folder: Path) -> None:
             bits = np.bitwise_count(found.codes[a] ^ found.codes[b])
             same = difference(found.signatures[a], found.signatures[b]) <= 1
             shares = " / ".join(f"{(same & (bits <= radius)).mean():.0%}" for radius in (4, 6, 8))
-            print(f"{video.name}: {step} frames apart, twins at 4 / 6 / 8 bits {shares} of {len(a)}")
+            print(f"{video.name}: {step} frames apart, duplicates at 4 / 6 / 8 bits {shares} of {len(a)}")
 
 
 def contact_sheet(pairs: list[tuple[Path, Path]], there: Path, side_px: int = 96, columns: int = 6) -> None:

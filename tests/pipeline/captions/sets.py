@@ -7,7 +7,7 @@ FOLDER = Path(__file__).parent
 
 
 def classes(name: str) -> dict[str, list[str]]:
-    """Of a file in which a line `[class]` stands above the captions of the class, one a line."""
+    """Captions by class, from a file in which a line `[class]` stands above the captions of the class."""
     found: dict[str, list[str]] = {}
     for line in (FOLDER / name).read_text(encoding="utf-8").splitlines():
         if heading := re.fullmatch(r"\[(\w+)\]", line):

@@ -55,9 +55,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, str]:
     for number in range(40):
         captions[f"{number}.png"] = f"第{number % 12}张图" if number < 36 else "千篇一律"
         (pictures / f"{number}.png").write_bytes(saved(picture(100 + number, 64 + 4 * number, 128), "PNG"))
-    (pictures / "twin.jpg").write_bytes(encoded(picture(130, 64 + 4 * 30, 128), "JPEG", quality=90))
+    (pictures / "duplicate.jpg").write_bytes(encoded(picture(130, 64 + 4 * 30, 128), "JPEG", quality=90))
     (pictures / "cut.jpg").write_bytes(saved(picture(50), "JPEG")[:-400])
-    more = {"twin.jpg": "双生", "cut.jpg": "断了", "gone.jpg": "没有图", "0.png": f"联系{PHONE_NUMBER}"}
+    more = {"duplicate.jpg": "双生", "cut.jpg": "断了", "gone.jpg": "没有图", "0.png": f"联系{PHONE_NUMBER}"}
     lines = [{"file": name, "caption": caption} for name, caption in [*captions.items(), *more.items()]]
     (pictures / "captions.jsonl").write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
     source = "{name: odd, kind: folder, path: pictures, license: '<b>CC0</b>', attribution: 'a \"b\" <i>c</i>'}"

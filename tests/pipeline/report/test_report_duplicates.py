@@ -1,4 +1,4 @@
-"""The report's part on twins: worst first, beside the one that stays, with clusters and what the evaluation met."""
+"""The report's part on duplicates: worst first, beside the one that stays; clusters; what the evaluation met."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ def texts(browser: Browser, path: Path, selector: str, width: int = 1280) -> lis
     return found
 
 
-def twin(number: int, **more: Any) -> dict[str, Any]:
+def duplicate(number: int, **more: Any) -> dict[str, Any]:
     return {
         "key": f"{number:032x}", "kept": False, "stage": "near", "reason": "near_picture", "keeper": f"{0:032x}",
         "distance": 2, "caption": f"第{number}张", "image_sha256": f"{number:064x}", **more,
@@ -60,7 +60,7 @@ def twin(number: int, **more: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve pictures, each with a smaller copy that is marked or compressed, and two in the evaluation set."""
-    folder = tmp_path_factory.mktemp("twins-page")
+    folder = tmp_path_factory.mktemp("duplicates-page")
     for name in ("pictures", "test-set"):
         (folder / name).mkdir()
     for number in range(12):
@@ -79,11 +79,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_twin_stands_beside_the_one_that_stays_the_most_different_first(built: Path, browser: Browser) -> None:
+def test_every_duplicate_stands_beside_the_one_that_stays_the_most_different_first(
+    built: Path, browser: Browser
+) -> None:
     rows = read_verdicts_of(built)
     near = [row for row in rows if row["stage"] == "near"]
     assert len(near) == 10
-    cards = texts(browser, built / "report.html", "[id^=twins-] .twin")
+    cards = texts(browser, built / "report.html", "[id^=duplicates-] .duplicate")
     assert len(cards) == len(near)
     near.sort(key=lambda row: (-row["difference"], -row["distance"], row["key"]))
     by_key = {row["key"]: row for row in rows}
@@ -96,7 +98,9 @@ def test_every_twin_stands_beside_the_one_that_stays_the_most_different_first(bu
 
 
 def test_both_pictures_of_a_card_are_seen(built: Path) -> None:
-    page = (built / "report.html").read_text(encoding="utf-8").partition('id="twins-1"')[2].partition("<details")[0]
+    page = (
+        (built / "report.html").read_text(encoding="utf-8").partition('id="duplicates-1"')[2].partition("<details")[0]
+    )
     first, second = re.findall(r"data:image/webp;base64,([^\"]+)", page)[:2]
     kept, dropped = (Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in (first, second))
     assert kept.size == dropped.size == (144, 108)
@@ -127,7 +131,7 @@ def read_verdicts_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_keeper_that_is_not_at_hand_is_named_and_no_picture_is_broken(tmp_path: Path, browser: Browser) -> None:
-    rows = [{"key": f"{0:032x}"}, twin(1, keeper="ab" * 16), twin(2, stage="earlier", keeper="cd" * 16)]
+    rows = [{"key": f"{0:032x}"}, duplicate(1, keeper="ab" * 16), duplicate(2, stage="earlier", keeper="cd" * 16)]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
     assert texts(browser, path, ".absent", 390) == ["not at hand\nabababab…"]
@@ -135,45 +139,45 @@ def test_a_keeper_that_is_not_at_hand_is_named_and_no_picture_is_broken(tmp_path
     assert "cd" * 16 in row
 
 
-def test_a_corpus_without_the_new_columns_shows_its_twins_by_hash(tmp_path: Path, browser: Browser) -> None:
-    rows = [{"key": f"{0:032x}"}, *(twin(number, distance=number) for number in (1, 3, 2))]
+def test_a_corpus_without_the_new_columns_shows_its_duplicates_by_hash(tmp_path: Path, browser: Browser) -> None:
+    rows = [{"key": f"{0:032x}"}, *(duplicate(number, distance=number) for number in (1, 3, 2))]
     corpus_of_rows(tmp_path / "corpus", rows, without=NEW)
-    cards = texts(browser, write_report(tmp_path), "[id^=twins-] .twin")
+    cards = texts(browser, write_report(tmp_path), "[id^=duplicates-] .duplicate")
     assert [re.findall(r"hash (\d)", card) for card in cards] == [["3"], ["2"], ["1"]]
     assert not any("difference" in card for card in cards)
 
 
-def test_twins_that_vectors_alone_found_have_a_list_of_their_own(tmp_path: Path, browser: Browser) -> None:
-    measured = [twin(number, difference=0.1 * number, cosine=0.9) for number in range(1, 4)]
-    by_vectors = [twin(10 + number, distance=30, cosine=0.75 + 0.01 * number) for number in range(3)]
+def test_duplicates_that_vectors_alone_found_have_a_list_of_their_own(tmp_path: Path, browser: Browser) -> None:
+    measured = [duplicate(number, difference=0.1 * number, cosine=0.9) for number in range(1, 4)]
+    by_vectors = [duplicate(10 + number, distance=30, cosine=0.75 + 0.01 * number) for number in range(3)]
     corpus_of_rows(tmp_path / "corpus", [{"key": f"{0:032x}"}, *by_vectors, *measured])
     path = write_report(tmp_path)
-    assert [card.split("\n")[0][:4] for card in texts(browser, path, "#twins-1 .twin")] == ["kept"] * 3
-    assert [re.findall(r"cosine (\S+)", card) for card in texts(browser, path, "#twins-2 .twin")] == [
+    assert [card.split("\n")[0][:4] for card in texts(browser, path, "#duplicates-1 .duplicate")] == ["kept"] * 3
+    assert [re.findall(r"cosine (\S+)", card) for card in texts(browser, path, "#duplicates-2 .duplicate")] == [
         ["0.750"], ["0.760"], ["0.770"],
     ]  # fmt: skip
 
 
-def test_copies_are_counted_and_what_the_choice_of_captions_dropped_is_no_twin(
+def test_copies_are_counted_and_what_the_choice_of_captions_dropped_is_no_duplicate(
     tmp_path: Path, browser: Browser
 ) -> None:
-    rows = [{"key": f"{0:032x}"}, twin(90, stage="choice", reason="more_captions")]
-    rows += [twin(number, stage="exact", reason="same_bytes") for number in range(1, 8)]
-    rows += [twin(20, reason="near_caption", distance=31)]
+    rows = [{"key": f"{0:032x}"}, duplicate(90, stage="choice", reason="more_captions")]
+    rows += [duplicate(number, stage="exact", reason="same_bytes") for number in range(1, 8)]
+    rows += [duplicate(20, reason="near_caption", distance=31)]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
-    summaries = " ".join(texts(browser, path, "#twins summary")).split("\n")
+    summaries = " ".join(texts(browser, path, "#duplicates summary")).split("\n")
     assert "the same bytes" in summaries[0] and "nearly the same caption" in " ".join(summaries)
-    assert len(texts(browser, path, "#twins .twin")) == 3 + 1
-    assert "better captions" not in " ".join(texts(browser, path, "#twins"))
+    assert len(texts(browser, path, "#duplicates .duplicate")) == 3 + 1
+    assert "better captions" not in " ".join(texts(browser, path, "#duplicates"))
 
 
 def test_above_a_contact_sheet_one_pair_of_every_step_is_shown_as_well(tmp_path: Path, browser: Browser) -> None:
     count = 3 * WORST_SHOWN
-    rows = [{"key": f"{0:032x}"}, *(twin(number, difference=number / count) for number in range(1, count + 1))]
+    rows = [{"key": f"{0:032x}"}, *(duplicate(number, difference=number / count) for number in range(1, count + 1))]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
-    assert len(texts(browser, path, "#twins-1 .twin")) == WORST_SHOWN
+    assert len(texts(browser, path, "#duplicates-1 .duplicate")) == WORST_SHOWN
     rungs = texts(browser, path, "#range .rung")
     assert len(rungs) == RUNGS
     assert f"{count} from here on" in rungs[0]
@@ -186,18 +190,18 @@ def test_large_clusters_are_warned_of_on_the_page(tmp_path: Path, browser: Brows
     rows = [{"cluster": f"{0:032x}", "pixels_hash": f"{number:032x}", "phash64": number % 4} for number in range(1001)]
     corpus_of_rows(tmp_path / "corpus", [*rows, {"cluster": f"{5000:032x}"}])
     path = write_report(tmp_path)
-    (said,) = texts(browser, path, "#twins .warning")
+    (said,) = texts(browser, path, "#duplicates .warning")
     assert "1,001" in said and "duplicates.radius" in said
     assert any(
         words.split()[:3] == ["1,001", "1,001", "2"] for words in texts(browser, path, "#clusters .listed tr", 390)
     )
     corpus_of_rows(tmp_path / "small" / "corpus", rows[:1000])
-    assert texts(browser, write_report(tmp_path / "small"), "#twins .warning") == []
+    assert texts(browser, write_report(tmp_path / "small"), "#duplicates .warning") == []
 
 
-def test_a_corpus_without_twins_has_no_such_section(tmp_path: Path) -> None:
+def test_a_corpus_without_duplicates_has_no_such_section(tmp_path: Path) -> None:
     corpus_of_rows(tmp_path / "corpus", [{}, {}])
-    assert "twins" not in write_report(tmp_path).read_text(encoding="utf-8").partition("</style>")[2]
+    assert "duplicates" not in write_report(tmp_path).read_text(encoding="utf-8").partition("</style>")[2]
 
 
 differences = st.one_of(st.none(), st.sampled_from([0.0, 0.05, 0.5, 0.949, 0.95, 1.0, 1.5]))
@@ -207,26 +211,26 @@ differences = st.one_of(st.none(), st.sampled_from([0.0, 0.05, 0.5, 0.949, 0.95,
 @settings(max_examples=60, deadline=None)
 def test_the_worst_are_the_same_however_the_corpus_is_cut(rows: list[tuple[Any, int, int]], places: list[int]) -> None:
     pairs = [
-        twin(number * 7919 % 1009, difference=difference, distance=distance, image_sha256=f"{look:064x}")
+        duplicate(number * 7919 % 1009, difference=difference, distance=distance, image_sha256=f"{look:064x}")
         for number, (difference, distance, look) in enumerate(rows)
     ]
     table = pa.Table.from_pylist(pairs, schema=VERDICTS).select(COLUMNS)
-    twins = DuplicatePairs()
+    duplicates = DuplicatePairs()
     for part in in_parts(table, places):
-        twins.add(part)
+        duplicates.add(part)
     measured = sorted(
         (row for row in table.to_pylist() if row["difference"] is not None),
         key=lambda row: (-row["difference"], -row["distance"], row["key"]),
     )
     once = {row["image_sha256"]: row["key"] for row in reversed(measured)}
-    assert [row["key"] for row in twins.of("difference")] == [
+    assert [row["key"] for row in duplicates.of("difference")] == [
         row["key"] for row in measured if once[row["image_sha256"]] == row["key"]
     ]
-    assert twins.differences.sum() == len(measured) == twins.ordered_by["difference"]
-    assert twins.differences[RUNGS] == sum(row["difference"] > 1 for row in measured)
-    assert twins.distances.sum() == len(rows) == twins.counts["near"].total()
+    assert duplicates.differences.sum() == len(measured) == duplicates.ordered_by["difference"]
+    assert duplicates.differences[RUNGS] == sum(row["difference"] > 1 for row in measured)
+    assert duplicates.distances.sum() == len(rows) == duplicates.counts["near"].total()
     smallest: dict[int, str] = {}
     for row in measured:
         rung = int(rung_of(np.float64(row["difference"])))
         smallest[rung] = min(smallest.get(rung, row["key"]), row["key"])
-    assert {int(rung_of(np.float64(row["difference"]))): row["key"] for row in twins.of("rungs")} == smallest
+    assert {int(rung_of(np.float64(row["difference"]))): row["key"] for row in duplicates.of("rungs")} == smallest
