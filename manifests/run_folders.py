@@ -15,15 +15,33 @@ IMAGE_TOKENIZER = "image_tokenizer"
 TOKENIZER_FILES = ("weights.safetensors", "config.json")  # what the folder of an image tokenizer must hold
 
 
-@dataclass(frozen=True)
-class CorpusFolder:
-    """`tuwen corpus`: measures → verdicts, and what was gathered or computed on the way."""
-
+class _WithManifest:
     path: Path
 
     @property
     def manifest(self) -> Path:
         return self.path / MANIFEST
+
+
+class _WithTokenizers:
+    """What is tokenized takes its tokenizers along, so that it can be read wherever it is copied."""
+
+    path: Path
+
+    @property
+    def text_model(self) -> Path:
+        return self.path / TEXT_MODEL
+
+    @property
+    def image_tokenizer(self) -> Path:
+        return self.path / IMAGE_TOKENIZER
+
+
+@dataclass(frozen=True)
+class CorpusFolder(_WithManifest):
+    """`tuwen corpus`: measures → verdicts, and what was gathered or computed on the way."""
+
+    path: Path
 
     @property
     def verdicts(self) -> Path:
@@ -107,7 +125,7 @@ class TokenizerFolder:
 
 
 @dataclass(frozen=True)
-class ImageTokenizerFolder:
+class ImageTokenizerFolder(_WithManifest):
     """An image tokenizer: weights and config, and what is known of how it was trained."""
 
     path: Path
@@ -128,28 +146,12 @@ class ImageTokenizerFolder:
     def recipe(self) -> Path:
         return self.path / "recipe.yaml"
 
-    @property
-    def manifest(self) -> Path:
-        return self.path / MANIFEST
-
 
 @dataclass(frozen=True)
-class ShardsFolder:
+class ShardsFolder(_WithManifest, _WithTokenizers):
     """`tuwen tokenize`: the shards, the tokenizers that read them back, and what the codes keep of a picture."""
 
     path: Path
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / MANIFEST
-
-    @property
-    def text_model(self) -> Path:
-        return self.path / TEXT_MODEL
-
-    @property
-    def image_tokenizer(self) -> Path:
-        return self.path / IMAGE_TOKENIZER
 
     @property
     def reconstruction(self) -> Path:
@@ -194,14 +196,10 @@ class ExportFolder:
 
 
 @dataclass(frozen=True)
-class TrainFolder:
+class TrainFolder(_WithManifest, _WithTokenizers):
     """`tuwen train`: what the run is, what it has learned, and what was made with it."""
 
     path: Path
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / MANIFEST
 
     @property
     def document(self) -> Path:
@@ -216,14 +214,6 @@ class TrainFolder:
     @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.safetensors"
-
-    @property
-    def text_model(self) -> Path:
-        return self.path / TEXT_MODEL
-
-    @property
-    def image_tokenizer(self) -> Path:
-        return self.path / IMAGE_TOKENIZER
 
     @property
     def samples(self) -> Path:
