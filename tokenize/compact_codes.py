@@ -1,30 +1,31 @@
-"""The folder of a compact VQ ↔ the contract of `image_codes`.
+"""The compact VQ as an image tokenizer by the contract of `image_codes`, and its two files.
 
-    save_compact_vq(folder, model)                 # weights.safetensors, config.json
-    image_codes = open_compact_vq(folder)
+    save_compact_vq(model, weights, config)        # paths of weights.safetensors and config.json
+    image_codes = open_compact_vq(weights, config)
 
-Weights are stored as float16, which the trainer has rounded them to, and used as float32: on any machine, since
-codes go into data sets. The thread count is the caller's; one thread and two may differ in the last bit, so
-stages set one.
+Weights are stored as float16, to which the trainer has rounded them, and used as float32 on every machine, since codes
+go into data sets. The caller sets the number of threads: one thread and two may differ in the last bit.
 """
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, sha256_of
 from ..manifests.errors import BadInput
-from ..manifests.run_folders import ImageTokenizerFolder
 from .compact_vq import PATCH_PX, CompactVQ, CompactVQConfig
 from .image_codes import Codes, ImageTokenizerIdentity, Pictures
 
-SIDE_PX = 64
+SIDE_PX: Literal[64] = 64
+GRID = (SIDE_PX // PATCH_PX, SIDE_PX // PATCH_PX)
 
 
 class CompactCodes:
@@ -40,38 +41,51 @@ class CompactCodes:
         return (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def save_compact_vq(folder: Path, model: CompactVQ) -> None:
+class _Config(BaseModel):
+    """config.json."""
+
+    name: str
+    side_px: Literal[64]
+    model: CompactVQConfig
+
+
+def save_compact_vq(model: CompactVQ, weights: Path, config: Path) -> None:
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in model.state_dict().items()}
-    with whole_file(ImageTokenizerFolder(folder).weights) as temporary:
+    with whole_file(weights) as temporary:
         temporary.write_bytes(save(tensors))
-    with whole_file(ImageTokenizerFolder(folder).config) as temporary:
-        temporary.write_bytes(canonical_json(_config_document(model.config)) + b"\n")
+    document = _Config(name=f"compact-{SIDE_PX}", side_px=SIDE_PX, model=model.config)
+    with whole_file(config) as temporary:
+        temporary.write_bytes(canonical_json(document.model_dump()) + b"\n")
 
 
-def open_compact_vq(folder: Path) -> CompactCodes:
-    """Raises BadInput when the folder does not hold what `save_compact_vq` writes."""
+def open_compact_vq(weights: Path, config: Path) -> CompactCodes:
+    """Return the tokenizer that `save_compact_vq` wrote. Raises BadInput when the files are not what it writes."""
     try:
-        document = json.loads((ImageTokenizerFolder(folder).config).read_bytes())
-        weights = (ImageTokenizerFolder(folder).weights).read_bytes()
-        config = CompactVQConfig.model_validate(document["model"])
-        model = CompactVQ(config)
-        model.load_state_dict(load(weights))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        problem = str(error).splitlines()[0]
+        document = json.loads(config.read_bytes())
+        parsed = _Config.model_validate(document)
+        data = weights.read_bytes()
+        model = CompactVQ(parsed.model)
+        model.load_state_dict(load(data))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BadInput(
-            f"{folder}: not a compact tokenizer ({problem})", cure="name a folder that `tuwen tokenizer` left"
+            f"{weights.parent}: not a compact tokenizer ({_problem(error)})",
+            cure="name a folder that `tuwen tokenizer` left",
         ) from None
     identity = ImageTokenizerIdentity(
-        name=document["name"],
-        sha256="sha256:" + hashlib.sha256(weights).hexdigest(),
+        name=parsed.name,
+        sha256="sha256:" + hashlib.sha256(data).hexdigest(),
         config_sha256=sha256_of(document),
-        codebook=config.codebook_size,
-        grid=(SIDE_PX // PATCH_PX, SIDE_PX // PATCH_PX),
+        codebook=parsed.model.codebook_size,
+        grid=GRID,
         side_px=SIDE_PX,
         compute_dtype="float32",
     )
     return CompactCodes(model, identity)
 
 
-def _config_document(config: CompactVQConfig) -> dict[str, object]:
-    return {"name": f"compact-{SIDE_PX}", "side_px": SIDE_PX, "model": config.model_dump()}
+def _problem(error: Exception) -> str:
+    """One line. Pydantic's first line gives the number of errors alone."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"config.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error).splitlines()[0]

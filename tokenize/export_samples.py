@@ -2,27 +2,27 @@
 
     manifest = export_samples(load_manifest("runs/emoji/shards"), Path("runs/emoji/export"), StageRun())
 
-Of each pair `KEY.codes.npy` (h, w), `KEY.json` (what is known of it, with its caption ids) and `KEY.txt` (its caption).
-Beside the tars lie what other tools ask for: `index.SPLIT.json` (wids), `croissant.json`, a README.md whose head tells
-Hugging Face `datasets` which tars are which split, and `.nv-meta/dataset.yaml` for Megatron-Energon. A tar is a part:
-one Ray task each, resumable, the same bytes for any number of workers.
+A pair becomes `KEY.codes.npy` (h, w), `KEY.json` (what is known of it, with its caption ids) and `KEY.txt` (its
+caption). Other tools find their files next to the tars: `index.SPLIT.json` (wids), `croissant.json`, a README.md whose
+head tells Hugging Face `datasets` which tars are which split, and `.nv-meta/dataset.yaml` for Megatron-Energon. A tar
+is a part: one Ray task each, resumable, the same bytes for any number of workers.
 """
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.catalogues.card_head import card_head
 from ..manifests.catalogues.croissant import Member, Tar, croissant
 from ..manifests.catalogues.wids_index import IndexedTar, wids_index
-from ..manifests.documents import ShardEntry
+from ..manifests.documents import Json, ShardEntry
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.run_folders import ExportFolder
 from ..manifests.shards.shard_locations import copy_files, refuse_own_folder
 from ..pipeline.executor.part import Part
 from ..pipeline.executor.stage import Stage, StageRun, run_stage
 from .export_shard import ExportShardConfig, export_shard
+from .shard_header import shard_header
 
 _MEMBERS = {
     "codes": Member("codes.npy", "application/octet-stream", "VQ codes (h, w), a .npy file: read it with numpy.load."),
@@ -38,50 +38,51 @@ field_map:
   caption: json[caption]
 """
 
+# What an export has in common with the shards, of the manifest and of its lineage.
+_SAME_FIELDS = ("schema", "splits", "split_rule", "leakage", "licenses", "mixture", "tombstones")
+_SAME_LINEAGE = ("recipe", "steps", "image_tokenizer", "text_tokenizer")
 
 EXPORT_SAMPLES = Stage("export", export_shard, libraries=("numpy",), unhashed=("base", "urls"))
 
 
 def export_samples(manifest: Manifest, out: Path, run: StageRun) -> Manifest:
-    """Raises CheckFailed when a shard that is read is corrupt."""
+    """Return the manifest of the tars. Raises CheckFailed when a shard is corrupt."""
     refuse_own_folder(out, [manifest])
     with sole_writer(out):
         drop_manifest(out)
-        document = manifest.document
-        parts = [Part(Path(shard.name).stem, shard.model_dump()) for shard in manifest.shards]
-        config = ExportShardConfig(
-            schema=document["schema"],
-            image_tokenizer=document["lineage"]["image_tokenizer"],
-            text_tokenizer=document["lineage"]["text_tokenizer"]["sha256"],
-            base=manifest.base,
-            urls=document["urls"],
-        )
-        results = run_stage(EXPORT_SAMPLES, parts, config, out, run)
-        shards = [ShardEntry.model_validate(result.summary) for result in results]
-        carried = ("schema", "splits", "split_rule", "leakage", "licenses", "mixture")
-        kept = ("recipe", "steps", "image_tokenizer", "text_tokenizer")
+        document, lineage = manifest.document, manifest.document["lineage"]
+        shards = _export_shards(manifest, out, run)
         _write_indices(manifest, shards, out)
-        made = new_manifest(
+        export = new_manifest(
             "shards",
             shards=shards,
             files=copy_files(manifest, out),
             totals={"samples": sum(s.samples for s in shards), "bytes": sum(s.bytes for s in shards)},
-            tombstones=document["tombstones"],
-            lineage={
-                **{name: document["lineage"][name] for name in kept if name in document["lineage"]},
-                "parents": [manifest.id],
-            },
-            **{name: document[name] for name in carried if name in document},
+            lineage=_subset(lineage, _SAME_LINEAGE) | {"parents": [manifest.id]},
+            **_subset(document, _SAME_FIELDS),
         )
-        return save_manifest(out, made)
+        return save_manifest(out, export)
+
+
+def _subset(document: Json, names: tuple[str, ...]) -> Json:
+    return {name: document[name] for name in names if name in document}
+
+
+def _export_shards(manifest: Manifest, out: Path, run: StageRun) -> list[ShardEntry]:
+    document, lineage = manifest.document, manifest.document["lineage"]
+    config = ExportShardConfig(
+        header=shard_header(document["schema"], lineage["image_tokenizer"], lineage["text_tokenizer"]["sha256"]),
+        base=manifest.base,
+        urls=document["urls"],
+    )
+    parts = [Part(Path(shard.name).stem, shard.model_dump()) for shard in manifest.shards]
+    return [ShardEntry.model_validate(result.summary) for result in run_stage(EXPORT_SAMPLES, parts, config, out, run)]
 
 
 def _write_indices(manifest: Manifest, shards: list[ShardEntry], out: Path) -> None:
-    """What other tools look for beside the tars. Not listed in the manifest: a date in them would be in its id."""
+    """Write what other tools look for next to the tars. No manifest lists it: a date in it would be in the id."""
     by_name = {shard.name: shard for shard in shards}
-    splits = {
-        name: [by_name[shard] for shard in split["shards"]] for name, split in manifest.document["splits"].items()
-    }
+    splits = {name: [by_name[shard] for shard in split.shards] for name, split in manifest.splits.items()}
     folder = ExportFolder(out)
     texts = {folder.wids_index(split): wids_index(split, _listed(tars)) for split, tars in splits.items() if tars}
     texts[folder.croissant] = json.dumps(_croissant(manifest, splits), indent=1, ensure_ascii=False) + "\n"
@@ -92,15 +93,15 @@ def _write_indices(manifest: Manifest, shards: list[ShardEntry], out: Path) -> N
             temporary.write_text(text, encoding="utf-8")
 
 
-def _croissant(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> dict[str, Any]:
-    licenses = manifest.document["licenses"]
+def _croissant(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> Json:
+    licenses = manifest.licenses
     tars = [Tar(shard.name, shard.sha256, shard.bytes, split) for split, listed in splits.items() for shard in listed]
-    grid = "×".join(str(side) for side in manifest.document["schema"]["codes"]["shape"])
+    grid = "×".join(str(side) for side in manifest.arrays.codes.shape)
     return croissant(
-        str(manifest.document["lineage"].get("recipe", {}).get("name", "shards")),
+        str((manifest.lineage.recipe or {}).get("name", "shards")),
         description=f"Captions with pictures as {grid} VQ codes; made from {manifest.id}.",
-        licenses=sorted({entry["license"] for entry in licenses}) or ["unknown"],
-        attribution="; ".join(dict.fromkeys(entry["attribution"] for entry in licenses if entry["attribution"])),
+        licenses=sorted({entry.license for entry in licenses}) or ["unknown"],
+        attribution="; ".join(dict.fromkeys(entry.attribution for entry in licenses if entry.attribution)),
         version="1.0.0",
         date=manifest.document["created"][:10],
         tars=tars,
@@ -114,8 +115,8 @@ def _listed(shards: list[ShardEntry]) -> list[IndexedTar]:
 
 def _card(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> str:
     sources = [
-        f"* {entry['license']}: {entry['samples']} samples of {entry['source']}. {entry['attribution']}"
-        for entry in manifest.document["licenses"]
+        f"* {entry.license}: {entry.samples} samples of {entry.source}. {entry.attribution}"
+        for entry in manifest.licenses
     ]
     body = [
         "",

@@ -9,51 +9,55 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..manifests.canonical import canonical_json
-from ..manifests.documents import ShardEntry
+from ..manifests.documents import Json, ShardEntry
 from ..manifests.manifest import Manifest
 from ..manifests.shards.block_shard import HEADER, entry_of
 from ..manifests.shards.split_reader import SplitReader
 from ..manifests.shards.tar_member import add_member
 from ..pipeline.executor.part import Part
+from .shard_header import ShardHeader
 
 
 class ExportShardConfig(TypedDict):
-    schema: dict[str, Any]
-    image_tokenizer: dict[str, Any]
-    text_tokenizer: str  # sha256
-    base: str  # that the shards are named relative to
-    urls: list[str]
+    header: ShardHeader
+    base: str  # folder or URL that the shards are named relative to
+    urls: list[str]  # that are tried for a shard, relative to `base`
 
 
-def export_shard(part: Part[dict[str, Any]], config: ExportShardConfig, folder: Path) -> dict[str, Any]:
-    """Returns the JSON of the tar's entry in the manifest. Raises CheckFailed when the shard is corrupt."""
+def export_shard(part: Part[Json], config: ExportShardConfig, folder: Path) -> Json:
+    """Write the tar of a shard, whose entry is the spec of the part, and return the tar's own entry as JSON.
+
+    Raises CheckFailed when the shard is corrupt.
+    """
     shard = ShardEntry.model_validate(part.spec)
-    reader = SplitReader(_alone(shard, config["base"], config["urls"]), "all", verify="always")
+    reader = SplitReader(_manifest_of_one(shard, config["base"], config["urls"]), "all", verify="always")
+    codes = config["header"]["schema"]["codes"]
     path = folder / Path(shard.name).name
-    starts: list[int] = []
-    codes_starts: list[int] = []
+    block_offsets: list[int] = []
     with path.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for first in range(0, shard.samples, shard.block_rows):
-            starts.append(tar.offset)
-            codes_starts.append(tar.offset + tarfile.BLOCKSIZE)
+            block_offsets.append(tar.offset)
             rows = np.arange(first, min(first + shard.block_rows, shard.samples))
-            for name, data in _members(reader, rows, config["schema"]["codes"]["shape"]):
+            for name, data in _members(reader, rows, codes["shape"]):
                 add_member(tar, name, data)
-        starts.append(tar.offset)
-        codes = {"dtype": config["schema"]["codes"]["dtype"], "stride": 0, "offset": codes_starts[0]}
-        facts = {"samples": shard.samples, "layout": "sample", "block_rows": shard.block_rows,
-                 "arrays": {"codes": {**codes, "blocks": codes_starts}}}  # fmt: skip
-        lineage = {"schema": config["schema"], "image_tokenizer": config["image_tokenizer"],
-                   "text_tokenizer": config["text_tokenizer"]}  # fmt: skip
-        header = {"format": "tuwen/shard", "version": 1, **lineage, **facts, "block_offsets": starts}
-        add_member(tar, HEADER, canonical_json(header))
-    return entry_of(shard.name, path, facts, starts, shard.keys_sha256, shard.stats).model_dump()
+        # The first member of a block is codes, which begin behind the member's header. Samples have no fixed stride.
+        starts = [offset + tarfile.BLOCKSIZE for offset in block_offsets]
+        block_offsets.append(tar.offset)
+        place = {"dtype": codes["dtype"], "stride": 0, "offset": starts[0], "blocks": starts}
+        facts = {
+            "samples": shard.samples,
+            "layout": "sample",
+            "block_rows": shard.block_rows,
+            "arrays": {"codes": place},
+        }
+        add_member(tar, HEADER, canonical_json({**config["header"], **facts, "block_offsets": block_offsets}))
+    return entry_of(shard.name, path, facts, block_offsets, shard.keys_sha256, shard.stats).model_dump()
 
 
 def _members(reader: SplitReader, rows: NDArray[np.int64], grid: list[int]) -> Iterator[tuple[str, bytes]]:
@@ -66,8 +70,8 @@ def _members(reader: SplitReader, rows: NDArray[np.int64], grid: list[int]) -> I
         yield f"{meta['key']}.txt", meta["caption"].encode()
 
 
-def _alone(shard: ShardEntry, base: str, urls: list[str]) -> Manifest:
-    """A manifest of that shard, as a split `all`: a task need not load one that lists them all."""
+def _manifest_of_one(shard: ShardEntry, base: str, urls: list[str]) -> Manifest:
+    """Return a manifest of that shard as the split `all`: a task need not load one that lists all shards."""
     splits = {"all": {"samples": shard.samples, "shards": [shard.name]}}
     document = {"id": shard.sha256, "urls": urls, "shards": [shard.model_dump()], "splits": splits}
     return Manifest(Path(), document, base)

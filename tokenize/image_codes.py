@@ -4,18 +4,30 @@
     codes = image_codes.encode(pictures)                    # uint8 (B, side, side, 3) → int64 (B, h, w)
     pictures = image_codes.decode(codes)                    # and back
 
-Encoding is fp32 in fixed batches: the codes of a row must not depend on who else is encoded, nor on
-which worker does it. Codes carry no offset; where they stand in a vocabulary is `sequence`'s business.
+Encoding is float32 in fixed batches. The codes of a picture depend neither on the other pictures of its batch nor on
+the worker that encodes it. Codes carry no vocabulary offset; `sequence` adds it.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pictures = NDArray[np.uint8]  # (B, side, side, 3)
+Pictures = NDArray[np.uint8]  # (B, side, side, 3) RGB
 Codes = NDArray[np.int64]  # (B, h, w)
+
+
+class ImageTokenizerDocument(TypedDict):
+    """An `ImageTokenizerIdentity` as JSON."""
+
+    name: str
+    sha256: str
+    config_sha256: str
+    codebook: int
+    grid: list[int]
+    side_px: int
+    compute_dtype: str
 
 
 @dataclass(frozen=True)
@@ -30,13 +42,25 @@ class ImageTokenizerIdentity:
     side_px: int
     compute_dtype: str
 
-    def document(self) -> dict[str, Any]:
-        return {**self.__dict__, "grid": list(self.grid)}
+    def document(self) -> ImageTokenizerDocument:
+        return ImageTokenizerDocument(
+            name=self.name,
+            sha256=self.sha256,
+            config_sha256=self.config_sha256,
+            codebook=self.codebook,
+            grid=list(self.grid),
+            side_px=self.side_px,
+            compute_dtype=self.compute_dtype,
+        )
 
 
 class ImageCodes(Protocol):
     identity: ImageTokenizerIdentity
 
-    def encode(self, pictures: Pictures) -> Codes: ...
+    def encode(self, pictures: Pictures) -> Codes:
+        """uint8 (B, side, side, 3) → int64 (B, h, w)."""
+        ...
 
-    def decode(self, codes: Codes) -> Pictures: ...
+    def decode(self, codes: Codes) -> Pictures:
+        """int64 (B, h, w) → uint8 (B, side, side, 3)."""
+        ...

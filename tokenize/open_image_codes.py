@@ -4,25 +4,25 @@ folder = find_image_tokenizer("compact-64", base=recipe.base)     # a shipped na
 image_codes = open_image_codes(folder)                            # an `ImageCodes`
 """
 
-from functools import cache
 from pathlib import Path
 
 from ..manifests.errors import BadInput
 from ..manifests.run_folders import ImageTokenizerFolder
-from .compact_codes import open_compact_vq
 from .image_codes import ImageCodes
+from .read_image_codes import read_image_codes
 
 SHIPPED = Path(__file__).parent
 
 
-@cache
 def open_image_codes(folder: Path) -> ImageCodes:
-    """Raises BadInput when `folder` holds no tokenizer."""
-    return open_compact_vq(folder)
+    """Return the tokenizer in `folder`. Raises BadInput when there is none."""
+    files = ImageTokenizerFolder(folder)
+    return read_image_codes(files.weights, files.config)
 
 
 def find_image_tokenizer(name: str, base: Path) -> Path:
-    """The folder of a shipped tokenizer, or of one by path: relative to the recipe, or to the current directory."""
+    """Return the absolute folder of a shipped tokenizer, or of one by path: relative to `base`, or to the current
+    directory. Raises BadInput when neither exists."""
     for folder in (SHIPPED / name, base / name, Path(name)):
         if ImageTokenizerFolder(folder).weights.is_file():
             return folder.resolve()

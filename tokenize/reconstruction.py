@@ -2,15 +2,14 @@
 
     measure_reconstruction(recipe, corpus, shards)     # writes reconstruction.json and reconstruction.png beside them
 
-PSNR is of uint8 RGB at the tokenizer's side. It is of the validation split, which no training has
-seen, or of the train split where there is no other; `split` says which.
+The pictures are those of the validation split, which no training has seen, or of the train split if there is no other;
+`split` says which. PSNR is of uint8 RGB at the tokenizer's side.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..manifests.atomic import whole_file
@@ -22,25 +21,42 @@ from ..manifests.shards.split_reader import SplitReader
 from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
 from ..pipeline.executor.progress import progress
 from ..pipeline.open_source import picture_roots
-from .crops import PLAN_COLUMNS, cropped
-from .image_codes import Codes, ImageCodes, Pictures
+from .crops import cropped
+from .image_codes import ImageCodes, Pictures
 from .open_image_codes import open_image_codes
-from .quality import psnr
+from .plan_parts import PLAN_COLUMNS
+from .quality import Psnr, decode_in_batches, psnr
 
-_MOST_PICTURES = 1000  # judged; a validation split may hold millions
+_MAX_PICTURES = 1000  # measured; a validation split may hold millions
+_COUNTED_ROWS = 4096  # whose codes are in memory at a time
 _SHEET_COLUMNS = 16
 
 
-def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -> dict[str, Any]:
+class CodebookUse(TypedDict):
+    """Of the codes of a whole corpus."""
+
+    codebook_used: float  # share of the codes that occur, 0 … 1
+    perplexity: float  # exp of the entropy of the codes; at most the size of the codebook
+
+
+class Reconstruction(Psnr, CodebookUse):
+    """reconstruction.json, where floats are decimal strings."""
+
+    split: str
+    pictures: int  # that the PSNR is of
+
+
+def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -> Reconstruction:
+    """Decode the stored codes, compare them with the pictures of the corpus, and write both files."""
     folder = ShardsFolder(shards.folder)
-    image_codes = open_image_codes(folder.image_tokenizer.resolve())
-    split = "validation" if shards.document["splits"]["validation"]["samples"] else "train"
+    image_codes = open_image_codes(folder.image_tokenizer)
+    split = "validation" if shards.splits["validation"].samples else "train"
     reader = SplitReader(shards, split)
-    rows = np.linspace(0, len(reader) - 1, min(len(reader), _MOST_PICTURES)).astype(np.int64)
-    original = _originals(recipe, corpus, [reader.meta(row)["key"] for row in rows.tolist()], image_codes)
+    rows = np.linspace(0, len(reader) - 1, min(len(reader), _MAX_PICTURES)).astype(np.int64)
+    original = _originals(recipe, corpus, [meta["key"] for meta in reader.metas(rows)], image_codes)
     codes = reader.rows(rows)[0].reshape(-1, *image_codes.identity.grid)
     restored = decode_in_batches(image_codes, codes)
-    measured = {
+    measured: Reconstruction = {
         "split": split,
         "pictures": len(rows),
         **psnr(original, restored),
@@ -52,29 +68,25 @@ def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -
     return measured
 
 
-def codebook_use(shards: Manifest, codebook: int) -> dict[str, Any]:
-    """Which share of the codebook the whole corpus uses, and the perplexity of its codes."""
+def codebook_use(shards: Manifest, codebook: int) -> CodebookUse:
+    """Count the codes of all splits. `codebook` is the number of codes that there are."""
     counts = np.zeros(codebook, np.int64)
-    for split in shards.document["splits"]:
+    for split in shards.splits:
         reader = SplitReader(shards, split)
-        for start in range(0, len(reader), 4096):
-            codes = reader.rows(np.arange(start, min(start + 4096, len(reader))))[0]
+        for start in range(0, len(reader), _COUNTED_ROWS):
+            codes = reader.rows(np.arange(start, min(start + _COUNTED_ROWS, len(reader))))[0]
             counts += np.bincount(codes.reshape(-1), minlength=codebook)
     share = counts[counts > 0] / counts.sum()
-    return {
-        "codebook_used": round(float((counts > 0).mean()), 4),
-        "perplexity": round(float(np.exp(-(share * np.log(share)).sum())), 1),
-    }
-
-
-def decode_in_batches(image_codes: ImageCodes, codes: Codes, batch: int = 64) -> Pictures:
-    return np.concatenate([image_codes.decode(codes[start : start + batch]) for start in range(0, len(codes), batch)])
+    return CodebookUse(
+        codebook_used=round(float((counts > 0).mean()), 4),
+        perplexity=round(float(np.exp(-(share * np.log(share)).sum())), 1),
+    )
 
 
 def _originals(recipe: Recipe, corpus: Manifest, keys: list[str], image_codes: ImageCodes) -> Pictures:
     kept = read_kept_pairs(corpus, PLAN_COLUMNS)
-    place = {key: number for number, key in enumerate(kept["key"].to_pylist())}
-    rows = kept.take([place[key] for key in keys]).to_pylist()
+    row_of_key = {key: row for row, key in enumerate(kept["key"].to_pylist())}
+    rows = kept.take([row_of_key[key] for key in keys])
     roots = picture_roots(recipe, CorpusFolder(corpus.folder))
     pictures = []
     with progress("reconstruct", len(rows), "picture") as advance:
@@ -84,8 +96,8 @@ def _originals(recipe: Recipe, corpus: Manifest, keys: list[str], image_codes: I
     return np.stack(pictures)
 
 
-def _save_sheet(path: Path, original: NDArray[np.uint8], restored: NDArray[np.uint8]) -> None:
-    """Three double rows of originals above what came back of them."""
+def _save_sheet(path: Path, original: Pictures, restored: Pictures) -> None:
+    """Write three double rows: originals, and below them what came back."""
     chosen = np.linspace(0, len(original) - 1, min(len(original), 3 * _SHEET_COLUMNS)).astype(int)
     rows = []
     for start in range(0, len(chosen), _SHEET_COLUMNS):

@@ -3,13 +3,13 @@
     layout = compact_layout(codebook=1024, num_codes=64, text_vocab=2000, text_max=24)
     ids, positions = layout.sequences(codes, text, lengths)          # (n, layout.length) each
 
-One vocabulary: codes from 0, then text pieces, then commands. Text is trimmed to fit, codes never are (CogView's
-loader cuts the last two codes when a caption has 62 to 64 tokens). In `compact`, code j always stands at the same
-position, however long its caption, so a place in the picture has one position embedding; padding comes last, where
-causal attention cannot see it, so no mask is needed.
+There is one vocabulary: codes from 0, then text pieces, then commands. Text is trimmed to fit, codes never are
+(CogView's loader cuts the last two codes when a caption has 62 to 64 tokens). In `compact`, code j has the same
+position whatever the caption's length, so each patch of the picture has one position embedding. Padding comes last,
+where causal attention cannot see it, so no mask is needed.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -53,7 +53,7 @@ class SequenceLayout:
 
     @property
     def length(self) -> int:
-        """Of a whole sequence with the longest caption: 4 commands, text, codes."""
+        """The length of a sequence with the longest caption: 4 commands, text, codes."""
         return self.text_max + self.num_codes + 4
 
     @property
@@ -64,11 +64,8 @@ class SequenceLayout:
     def pad(self) -> int:
         return self.command_ids["[PAD]"]
 
-    def document(self) -> dict[str, Any]:
-        return {**asdict(self), "commands": list(self.commands)}
-
     def prompt(self, text: list[int]) -> tuple[Ids, Ids]:
-        """ids and positions of `[ROI1] text [BASE] [BOI1]`: what stands before the first code."""
+        """Return ids and positions of `[ROI1] text [BASE] [BOI1]`, which precede the first code."""
         text = text[: self.text_max]
         ids = [
             self.command_ids["[ROI1]"],
@@ -79,14 +76,13 @@ class SequenceLayout:
         return np.array(ids, dtype=np.int64), self._prompt_positions(len(text))
 
     def sequences(self, codes: NDArray[Any], text: NDArray[Any], lengths: Ids) -> tuple[Ids, Ids]:
-        """Of codes (n, num_codes), pieces (n, ≥ longest) and caption lengths (n,): ids and positions (n, length)."""
+        """Lay out codes (n, num_codes) and text (n, ≥ longest) of caption lengths (n,): ids, positions (n, length)."""
         rows = len(codes)
         ids = np.full((rows, self.length), self.pad, dtype=np.int64)
         positions = np.full((rows, self.length), self.length - 1, dtype=np.int64)
-        for length in np.unique(
-            np.minimum(lengths, self.text_max)
-        ).tolist():  # rows of one length are laid out together
-            chosen = np.minimum(lengths, self.text_max) == length
+        lengths = np.minimum(lengths, self.text_max)
+        for length in np.unique(lengths).tolist():  # rows of one length are laid out together
+            chosen = lengths == length
             end = length + 3
             ids[chosen, 0] = self.command_ids["[ROI1]"]
             ids[chosen, 1 : length + 1] = self.text_offset + text[chosen, :length].astype(np.int64)

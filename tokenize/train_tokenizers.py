@@ -2,8 +2,8 @@
 
     manifest = train_tokenizers(recipe, corpus, TokenizerFolder(…), StageRun(), kinds=("image", "text"))
 
-Leaves `text.model` (SentencePiece) and `image/`, a folder that is a tokenizer on its own: weights, config,
-the recipe, and `quality.json` with what it makes of pictures that it never saw.
+Writes `text.model` (SentencePiece) and `image/`, a folder that is a tokenizer on its own: weights, config, the recipe,
+and `quality.json` with its PSNR on pictures that it has not seen.
 """
 
 import json
@@ -18,15 +18,8 @@ import yaml
 
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.canonical import canonical_json, exact
-from ..manifests.errors import BadInput
-from ..manifests.manifest import (
-    Manifest,
-    drop_manifest,
-    file_entry,
-    load_manifest,
-    new_manifest,
-    save_manifest,
-)
+from ..manifests.errors import BadInput, TuwenError
+from ..manifests.manifest import Manifest, drop_manifest, file_entry, load_manifest, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import CorpusFolder, ImageTokenizerFolder, TokenizerFolder
 from ..manifests.verify import verify_manifest
@@ -38,9 +31,10 @@ from ..pipeline.open_source import picture_roots
 from .caption_ids import train_sentencepiece
 from .compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
 from .compact_vq import CompactVQConfig
-from .crops import PLAN_COLUMNS, CropConfig, crop, load_crops, plan_parts
-from .image_codes import ImageCodes, Pictures
-from .quality import psnr
+from .crops import CropConfig, crop
+from .image_codes import Pictures
+from .plan_parts import PLAN_COLUMNS, plan_parts
+from .quality import measure_quality
 from .train_compact_vq import train_compact_vq
 
 Kind = Literal["image", "text"]
@@ -57,7 +51,7 @@ def train_tokenizers(
     run: StageRun,
     kinds: tuple[Kind, ...] = ("image", "text"),
 ) -> Manifest:
-    """Raises BadInput when no caption, or no held-out picture, is there."""
+    """Return the manifest of the tokenizers. Raises BadInput when there is no caption, or no held-out picture."""
     with sole_writer(folder.path):
         splits = split_rows(read_kept_pairs(corpus, PLAN_COLUMNS), recipe.split.validation)
         if "image" in kinds and not len(splits["validation"]):
@@ -66,45 +60,41 @@ def train_tokenizers(
             )
         drop_manifest(folder.path)
         if "text" in kinds:
-            with progress("SentencePiece", 1, "model") as advance:
-                model = train_sentencepiece(splits["train"]["caption"].to_pylist(), recipe.tokenize.text.vocab)
-                advance()
-            with whole_file(folder.text_model) as temporary:
-                temporary.write_bytes(model)
+            _train_text(recipe, splits["train"], folder)
         image = ImageTokenizerFolder(folder.image)
-        if "image" in kinds and not _finished(recipe, corpus, image):
+        if "image" in kinds and not _is_trained(recipe, corpus, image):
             run = replace(run, roots=picture_roots(recipe, CorpusFolder(corpus.folder)))
-            pictures = {name: _crops(rows, folder, name, run) for name, rows in splits.items()}
+            pictures = {split: _crops(rows, folder, split, run) for split, rows in splits.items()}
             _train_image(recipe, corpus, pictures, image)
-        paths = [folder.text_model, *_files(image), image.manifest]
-        names = [path.relative_to(folder.path).as_posix() for path in paths if path.is_file()]
-        document = new_manifest(
-            "tokenizer",
-            files=[file_entry(folder.path, name) for name in names],
-            lineage={"recipe": recipe.document(), "parents": [corpus.id]},
-        )
-        return save_manifest(folder.path, document)
+        files = [path for path in (folder.text_model, *_listed(image), image.manifest) if path.is_file()]
+        return _save(folder.path, files, recipe, corpus)
 
 
-def _files(image: ImageTokenizerFolder) -> list[Path]:
-    """What the manifest of an image tokenizer lists."""
-    return [image.weights, image.config, image.quality, image.recipe]
+def _train_text(recipe: Recipe, rows: pa.Table, folder: TokenizerFolder) -> None:
+    with progress("SentencePiece", 1, "model") as advance:
+        model = train_sentencepiece(rows["caption"].to_pylist(), recipe.tokenize.text.vocab)
+        advance()
+    with whole_file(folder.text_model) as temporary:
+        temporary.write_bytes(model)
 
 
-def _finished(recipe: Recipe, corpus: Manifest, image: ImageTokenizerFolder) -> bool:
-    """Whether the tokenizer there is of this corpus and this training: a quarter of an hour is not spent twice."""
-    if not image.manifest.is_file():
+def _is_trained(recipe: Recipe, corpus: Manifest, image: ImageTokenizerFolder) -> bool:
+    """Whether the tokenizer there is of this corpus, split and training: a quarter of an hour is not spent twice."""
+    try:
+        manifest = load_manifest(image.path)
+    except TuwenError:  # there is none, or it was altered
         return False
-    manifest = load_manifest(image.path)
-    lineage = manifest.document["lineage"]
-    same = lineage["parents"] == [corpus.id] and lineage["recipe"]["tokenize"] == recipe.document()["tokenize"]
-    return same and not list(verify_manifest(manifest))
+    before, now = manifest.document["lineage"]["recipe"], recipe.document()
+    training = before["tokenize"]["image"]["training"]
+    is_same = before["split"] == now["split"] and training == now["tokenize"]["image"]["training"]
+    return is_same and manifest.lineage.parents == [corpus.id] and not list(verify_manifest(manifest))
 
 
 def _crops(rows: pa.Table, folder: TokenizerFolder, split: str, run: StageRun) -> Pictures:
     parts = plan_parts(rows, run.roots, folder.plan, split, _PART_PICTURES)
     out = folder.crops(split)
-    return load_crops(run_stage(CROP, parts, CropConfig(side_px=SIDE_PX), out, run, label=f"crop {split}"), out)
+    results = run_stage(CROP, parts, CropConfig(side_px=SIDE_PX), out, run, label=f"crop {split}")
+    return np.concatenate([np.load(result.file(out).path) for result in results])
 
 
 def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures], image: ImageTokenizerFolder) -> None:
@@ -117,13 +107,13 @@ def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures]
             training,
             on_step=lambda step, steps, loss: advance(1, note=f"rms error {loss:.4f}"),
         )
-    save_compact_vq(image.path, model)
-    image_codes = open_compact_vq(image.path)
-    quality = {name: _quality(image_codes, pictures[name]) for name in SPLITS}
-    quality["corpus"] = _quality(image_codes, np.concatenate([pictures[name] for name in SPLITS]))
+    save_compact_vq(model, image.weights, image.config)
+    image_codes = open_compact_vq(image.weights, image.config)
+    quality = {split: measure_quality(image_codes, pictures[split]) for split in SPLITS}
+    quality["corpus"] = measure_quality(image_codes, np.concatenate([pictures[split] for split in SPLITS]))
     document = {
-        "pictures": {name: len(pictures[name]) for name in SPLITS},
-        "quality": quality,  # in dB; codebook_used is a share
+        "pictures": {split: len(pictures[split]) for split in SPLITS},
+        "quality": quality,
         "loss": [round(float(np.mean(history[start : start + 100])), 5) for start in range(0, len(history), 100)],
         "threads": torch.get_num_threads(),
     }
@@ -133,15 +123,18 @@ def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures]
         temporary.write_text(
             yaml.safe_dump(json.loads(recipe.model_dump_json()), allow_unicode=True, sort_keys=False), encoding="utf-8"
         )
-    lineage = {"recipe": recipe.document(), "parents": [corpus.id]}
-    files = [file_entry(image.path, path.name) for path in _files(image)]
-    save_manifest(image.path, new_manifest("tokenizer", files=files, lineage=lineage))
+    _save(image.path, _listed(image), recipe, corpus)
 
 
-def _quality(image_codes: ImageCodes, pictures: Pictures) -> dict[str, float]:
-    """PSNR in dB, and the share of the codebook that these pictures use."""
-    chunks = [pictures[start : start + 64] for start in range(0, len(pictures), 64)]
-    codes = [image_codes.encode(chunk) for chunk in chunks]
-    restored = np.concatenate([image_codes.decode(chunk) for chunk in codes])
-    used = len(np.unique(np.concatenate(codes))) / image_codes.identity.codebook
-    return {**psnr(pictures, restored), "codebook_used": round(used, 4)}
+def _listed(image: ImageTokenizerFolder) -> list[Path]:
+    """The files that the manifest of an image tokenizer lists."""
+    return [image.weights, image.config, image.quality, image.recipe]
+
+
+def _save(folder: Path, files: list[Path], recipe: Recipe, corpus: Manifest) -> Manifest:
+    document = new_manifest(
+        "tokenizer",
+        files=[file_entry(folder, path.relative_to(folder).as_posix()) for path in files],
+        lineage={"recipe": recipe.document(), "parents": [corpus.id]},
+    )
+    return save_manifest(folder, document)

@@ -18,7 +18,7 @@ from ..manifests.errors import BadInput
 from ..pipeline.captions.text import normalise
 from ..pipeline.executor.progress import progress
 from ..tokenize.image_codes import Pictures
-from ..tokenize.reconstruction import decode_in_batches
+from ..tokenize.quality import decode_in_batches
 from .run import Run
 from .sampling import SamplingConfig, sample_codes
 

@@ -1,4 +1,4 @@
-"""Which pairs of twins stay: by the recipe's `duplicates.pairs`, and by captions that are the same or nearly."""
+"""Which pairs of duplicates are kept: by the recipe's `duplicates.pairs`, and by equal or near captions."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 from tuwen.pipeline.corpus_files.kept_pairs import read_kept_pairs
 from tuwen.pipeline.duplicates.pair_policy import PairRows, choose_pairs
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.tokenize.crops import PLAN_COLUMNS
+from tuwen.tokenize.plan_parts import PLAN_COLUMNS
 
 from ...conftest import draw, png
 from ...stages import export
@@ -45,13 +45,13 @@ def kept(rows: Rows) -> set[str]:
     return {name for name, row in rows.items() if row["kept"]}
 
 
-def test_by_default_the_best_picture_stays_with_its_own_captions(planted: Path) -> None:
+def test_by_default_the_best_picture_is_kept_with_its_own_captions(planted: Path) -> None:
     rows = decided(planted, "pairs: own_captions")
     assert kept(rows) == {"large.png#红圆", "large.png#图上有一个红色的圆", "triangle.png"}
     assert rows["small.png"]["reason"] == "near_picture"
 
 
-def test_a_pair_falls_only_to_a_twin_of_the_same_caption(planted: Path) -> None:
+def test_a_pair_is_dropped_only_for_a_duplicate_with_the_same_caption(planted: Path) -> None:
     rows = decided(planted, "pairs: pair")
     assert set(rows) - kept(rows) == {"middle.png#红圆"}
     assert rows["middle.png#红圆"]["keeper"] == rows["large.png#红圆"]["key"]
@@ -64,16 +64,16 @@ def test_one_pair_a_picture_is_the_best_picture_with_the_best_caption(planted: P
     assert rows["large.png#红圆"]["stage"] == "choice"
 
 
-def test_the_best_few_captions_stay_and_are_shown_with_the_best_picture(planted: Path) -> None:
+def test_the_best_few_captions_are_kept_and_are_shown_with_the_best_picture(planted: Path) -> None:
     rows = decided(planted, "pairs: image_topk, top_k: 2")
     assert kept(rows) == {"large.png#图上有一个红色的圆", "small.png", "triangle.png"}
     assert rows["small.png"]["picture"] in (rows["large.png#红圆"]["key"], rows["large.png#图上有一个红色的圆"]["key"])
 
 
-def test_all_captions_stay_once_each(planted: Path) -> None:
+def test_all_captions_are_kept_once_each(planted: Path) -> None:
     rows = decided(planted, "pairs: keep_all_captions")
-    fallen = set(rows) - kept(rows)
-    assert fallen == {"middle.png#红圆"}
+    dropped = set(rows) - kept(rows)
+    assert dropped == {"middle.png#红圆"}
     assert {name for name, row in rows.items() if row["picture"]} == {"small.png", "middle.png#圆形"}
 
 
@@ -84,8 +84,8 @@ def test_what_is_exported_and_cropped_is_the_best_picture_with_every_caption(pla
     assert {row["caption"] for row in rows if row["origin"] == LARGE} == {
         "红圆", "图上有一个红色的圆", "圆形", "红色的圆形"
     }  # fmt: skip
-    places = [row["origin"] for row in rows]
-    assert places == sorted(places, key=places.index), "the captions of a picture stand together"
+    origins = [row["origin"] for row in rows]
+    assert origins == sorted(origins, key=origins.index), "the captions of a picture stand together"
     exported = export(corpus, load_recipe(str(planted / "shapes.yaml")), tmp_path / "export")
     assert exported.document["totals"]["pictures"] == 2
     assert exported.document["totals"]["pairs"] == 5
@@ -100,22 +100,22 @@ def test_of_copies_with_the_same_captions_every_caption_stays_once(tmp_path: Pat
     files = {"a.png": picture, "b.png": picture, "c.png": other, "d.png": other}
     plant(tmp_path / "pictures", files, [(name, caption) for name in files for caption in said])
     rows = rows_of(build(tmp_path, duplicates=f"{{images: near, pairs: {policy}, top_k: 6}}")).values()
-    stay = [(row["pixels_hash"], row["caption"]) for row in rows if row["kept"]]
-    assert len(stay) == len(set(stay)) == 12
+    shown = [(row["pixels_hash"], row["caption"]) for row in rows if row["kept"]]
+    assert len(shown) == len(set(shown)) == 12
     assert all(row["reason"] for row in rows if not row["kept"])
 
 
-def test_twins_of_a_pair_that_falls_for_its_caption_fall_for_the_same_reason(tmp_path: Path) -> None:
+def test_duplicates_of_a_pair_that_is_dropped_for_its_caption_are_dropped_for_the_same_reason(tmp_path: Path) -> None:
     large = draw("蓝", "三角", 60).resize((300, 300))
-    files = {"large.png": png(large), "twin.png": png(CIRCLE.resize((200, 200))), "small.png": png(CIRCLE)}
-    plant(tmp_path / "pictures", files, [("large.png", "甲"), ("twin.png", "甲"), ("small.png", "乙")])
+    files = {"large.png": png(large), "duplicate.png": png(CIRCLE.resize((200, 200))), "small.png": png(CIRCLE)}
+    plant(tmp_path / "pictures", files, [("large.png", "甲"), ("duplicate.png", "甲"), ("small.png", "乙")])
     rows = rows_of(build(tmp_path, duplicates="{images: near, captions: exact}"))
     assert rows["large.png"]["kept"]
-    assert rows["small.png"]["reason"] == rows["twin.png"]["reason"] == "same_caption"
+    assert rows["small.png"]["reason"] == rows["duplicate.png"]["reason"] == "same_caption"
     assert rows["small.png"]["difference"] is None
 
 
-def test_of_near_captions_the_best_pair_stays(tmp_path: Path) -> None:
+def test_of_near_captions_the_best_pair_is_kept(tmp_path: Path) -> None:
     files = {f"{n}.png": png(draw(c, "圆", 30 + 9 * n)) for n, c in enumerate("红蓝绿黄")}
     said = "一只橘色的猫趴在窗台上晒太阳看着外面的小鸟"
     captions = [("0.png", said), ("1.png", said), ("2.png", f"{said}。"), ("3.png", "一只黑色的狗在草地上奔跑")]
@@ -130,25 +130,25 @@ def test_of_near_captions_the_best_pair_stays(tmp_path: Path) -> None:
     assert rows["3.png"]["kept"]
 
 
-def test_whatever_the_policy_a_pair_that_falls_names_one_that_stays(generator: np.random.Generator) -> None:
-    """A law: keepers stay, a moved caption is shown with its group's leader, and no group loses all of its pairs."""
+def test_whatever_the_policy_a_dropped_pair_names_a_kept_one(generator: np.random.Generator) -> None:
+    """A law: keepers are kept, moved captions are shown with the group's leader, no group loses all of its pairs."""
     for trial in range(200):
         count = int(generator.integers(1, 30))
         picture = np.sort(generator.integers(0, count, count))
         rank = generator.permutation(count)
         first = {p: min(np.flatnonzero(picture == p), key=lambda row: rank[row]) for p in picture}
         picture = np.array([first[p] for p in picture])
-        group = generator.integers(0, 5, count)[picture]  # pictures fall into groups; the best picture leads
+        group = generator.integers(0, 5, count)[picture]  # the best picture of a group leads
         leader = np.array([min(picture[group == group[row]], key=lambda p: rank[p]) for row in range(count)])
         rows = PairRows(picture, leader, rank, generator.integers(0, 6, count), generator.permutation(count))
         for policy in ("own_captions", "pair", "image", "image_topk", "keep_all_captions"):
             choice = choose_pairs(rows, policy, top_k=2)
-            stays = choice.keeper == np.arange(count)
-            assert stays[choice.keeper].all(), (trial, policy)
+            is_kept = choice.keeper == np.arange(count)
+            assert is_kept[choice.keeper].all(), (trial, policy)
             assert (leader[choice.keeper] == leader).all()
-            assert set(leader[stays]) == set(leader)
+            assert set(leader[is_kept]) == set(leader)
             assert ((choice.picture == np.arange(count)) | (choice.picture == leader)).all()
             if policy in ("image", "image_topk"):
-                assert np.bincount(leader[stays]).max() <= {"image": 1, "image_topk": 2}[policy]
+                assert np.bincount(leader[is_kept]).max() <= {"image": 1, "image_topk": 2}[policy]
             if policy == "keep_all_captions":
-                assert len(set(zip(leader, rows.caption, strict=True))) == stays.sum()
+                assert len(set(zip(leader, rows.caption, strict=True))) == is_kept.sum()

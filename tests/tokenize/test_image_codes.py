@@ -1,0 +1,125 @@
+"""An image tokenizer by its contract: codes of a picture alone, the same codes from a saved tokenizer, its quality."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tuwen.manifests.errors import BadInput
+from tuwen.manifests.manifest import load_manifest
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.run_folders import ImageTokenizerFolder
+from tuwen.tokenize.compact_codes import CompactCodes, save_compact_vq
+from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
+from tuwen.tokenize.crops import fit_square
+from tuwen.tokenize.open_image_codes import SHIPPED, find_image_tokenizer, open_image_codes
+from tuwen.tokenize.quality import measure_quality, psnr
+from tuwen.tokenize.reconstruction import measure_reconstruction
+
+from .small_pictures import some_pictures
+
+
+def test_the_shipped_tokenizer_keeps_its_word() -> None:
+    folder = SHIPPED / "compact-64"
+    image_codes = open_image_codes(find_image_tokenizer("compact-64", Path()))
+    assert (image_codes.identity.codebook, image_codes.identity.grid, image_codes.identity.side_px) == (
+        1024,
+        (8, 8),
+        64,
+    )
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 10_000_000
+    manifest = load_manifest(folder, "tokenizer")
+    assert manifest.document["lineage"]["recipe"]["name"] == "emoji"
+    listed = {entry["name"]: entry["sha256"] for entry in manifest.document["files"]}
+    assert listed["weights.safetensors"] == image_codes.identity.sha256
+
+
+def test_the_shipped_tokenizer_rebuilds_pictures_that_it_never_saw() -> None:
+    image_codes = open_image_codes(SHIPPED / "compact-64")
+    pictures = some_pictures()
+    codes = image_codes.encode(pictures)
+    assert codes.shape == (len(pictures), 8, 8)
+    assert 0 <= codes.min() <= codes.max() < 1024
+    assert psnr(pictures, image_codes.decode(codes))["psnr_mean_db"] > 18
+
+
+def test_the_codes_of_a_picture_do_not_depend_on_its_neighbours() -> None:
+    image_codes = open_image_codes(SHIPPED / "compact-64")
+    pictures = some_pictures()
+    together = image_codes.encode(pictures)
+    alone = np.concatenate([image_codes.encode(pictures[row : row + 1]) for row in range(len(pictures))])
+    shuffled = image_codes.encode(pictures[::-1].copy())[::-1]
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, shuffled)
+
+
+def test_a_tokenizer_comes_back_as_it_was_saved_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    model = CompactVQ(CompactVQConfig(width=16, fine_width=8, codebook_size=32)).half().float()
+    files = ImageTokenizerFolder(tmp_path)
+    save_compact_vq(model, files.weights, files.config)
+    opened = open_image_codes(tmp_path)
+    pictures = some_pictures()
+    assert np.array_equal(opened.encode(pictures), CompactCodes(model, opened.identity).encode(pictures))
+    files.weights.write_bytes(b"half")
+    with pytest.raises(BadInput, match="not a compact tokenizer"):
+        open_image_codes(tmp_path)
+    with pytest.raises(BadInput, match="compact-64"):
+        find_image_tokenizer("no-such-tokenizer", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": None}, "config.json: name: "),
+        ({"side_px": 256}, "config.json: side_px: Input should be 64"),
+        ({"model": {"codebook_size": 1}}, "config.json: model.codebook_size: "),
+    ],
+)
+def test_a_config_that_is_not_of_this_tokenizer_is_refused_with_the_key(
+    tmp_path: Path, change: dict[str, object], problem: str
+) -> None:
+    shipped, files = ImageTokenizerFolder(SHIPPED / "compact-64"), ImageTokenizerFolder(tmp_path)
+    files.weights.write_bytes(shipped.weights.read_bytes())
+    files.config.write_text(json.dumps(json.loads(shipped.config.read_bytes()) | change), encoding="utf-8")
+    with pytest.raises(BadInput, match=re.escape(f"not a compact tokenizer ({problem}")):
+        open_image_codes(tmp_path)
+
+
+def test_a_perfect_picture_has_59_db_and_a_mean_over_pictures_is_not_that_of_their_errors() -> None:
+    black = np.zeros((2, 64, 64, 3), np.uint8)
+    assert psnr(black, black) == {"psnr_mean_db": 58.923, "psnr_of_mean_db": 58.923}
+    spoilt = black.copy()
+    spoilt[0] = 16  # mean squared error 256: 24.05 dB; with the other picture's 1/12: 27.06 dB
+    assert psnr(black, spoilt) == {"psnr_mean_db": 41.486, "psnr_of_mean_db": 27.057}
+
+
+def test_the_quality_of_a_tokenizer_does_not_depend_on_how_many_pictures_are_in_memory() -> None:
+    image_codes = open_image_codes(SHIPPED / "compact-64")
+    pictures = np.concatenate([some_pictures()] * 4)[:70]  # more than one batch
+    quality = measure_quality(image_codes, pictures)
+    codes = image_codes.encode(pictures)
+    assert quality == {
+        **psnr(pictures, image_codes.decode(codes)),
+        "codebook_used": round(len(np.unique(codes)) / 1024, 4),
+    }
+
+
+def test_a_wide_picture_is_cropped_in_the_middle_and_the_box_is_told() -> None:
+    picture = Image.new("RGB", (300, 100), "white")
+    picture.paste("red", (100, 0, 200, 100))
+    square, box = fit_square(picture, 64)
+    assert box == [100, 0, 200, 100]
+    assert square.shape == (64, 64, 3)
+    assert (square == [255, 0, 0]).all()
+
+
+def test_reconstruction_is_measured_on_pictures_of_the_validation_split(shapes: tuple[Recipe, Path]) -> None:
+    recipe, run = shapes
+    measured = measure_reconstruction(recipe, load_manifest(run / "corpus"), load_manifest(run / "shards"))
+    assert measured["split"] == "validation"
+    assert measured["pictures"] == load_manifest(run / "shards").document["splits"]["validation"]["samples"]
+    assert measured["psnr_mean_db"] > 15
+    assert (run / "shards" / "reconstruction.png").is_file()

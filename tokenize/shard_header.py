@@ -1,0 +1,82 @@
+"""What every shard says of itself in its last member, `__shard__`, and what it says of each row.
+
+    schema = sample_schema(image_codes.identity, caption_ids.vocab, text_width=None)
+    schema["codes"]                     # {"dtype": "<u2", "shape": [8, 8], "codebook": 1024}
+    header = shard_header(schema, image_codes.identity.document(), caption_ids.sha256)
+
+The schema stands in the manifest too. Nothing here depends on the rows.
+"""
+
+from typing import NotRequired, TypedDict
+
+from ..manifests.shards.block_shard import code_dtype
+from .image_codes import ImageTokenizerDocument, ImageTokenizerIdentity
+
+
+class CodesSchema(TypedDict):
+    dtype: str  # "<u2" or "<u4"
+    shape: list[int]  # (h, w)
+    codebook: int
+
+
+class TextSchema(TypedDict):
+    dtype: str
+    ragged: bool
+    vocab: int
+    width: NotRequired[int]  # ids of a padded caption
+
+
+class MetaSchema(TypedDict):
+    encoding: str
+    fields: list[str]
+
+
+class SampleSchema(TypedDict):
+    """What a sample has."""
+
+    codes: CodesSchema
+    text: TextSchema
+    meta: MetaSchema
+
+
+class ShardHeader(TypedDict):
+    format: str
+    version: int
+    schema: SampleSchema
+    image_tokenizer: ImageTokenizerDocument
+    text_tokenizer: str  # sha256
+
+
+class RowMeta(TypedDict):
+    """What is known of a row, as a line of JSON."""
+
+    key: str
+    caption: str
+    source: str
+    license: str
+    crop: list[int]  # left, top, right, bottom in pixels of the original
+    pixels: str  # hash of the upright RGB pixels
+
+
+def sample_schema(image_tokenizer: ImageTokenizerIdentity, vocab: int, text_width: int | None) -> SampleSchema:
+    """Captions are padded to `text_width` ids, or ragged if it is None."""
+    text = TextSchema(dtype=code_dtype(vocab), ragged=text_width is None, vocab=vocab)
+    if text_width is not None:
+        text["width"] = text_width
+    codebook = image_tokenizer.codebook
+    return SampleSchema(
+        codes=CodesSchema(dtype=code_dtype(codebook), shape=list(image_tokenizer.grid), codebook=codebook),
+        text=text,
+        meta=MetaSchema(encoding="jsonl", fields=list(RowMeta.__annotations__)),
+    )
+
+
+def shard_header(schema: SampleSchema, image_tokenizer: ImageTokenizerDocument, text_tokenizer: str) -> ShardHeader:
+    """`text_tokenizer` is its sha256."""
+    return ShardHeader(
+        format="tuwen/shard",
+        version=1,
+        schema=schema,
+        image_tokenizer=image_tokenizer,
+        text_tokenizer=text_tokenizer,
+    )
