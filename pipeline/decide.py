@@ -1,4 +1,4 @@
-"""From what was measured to a verdict for every pair: scores → judge → caption counts → match → decision table.
+"""A verdict for every measured pair: scores → judge → caption counts → match → decision table.
 
     decisions = decide(recipe, measured, measured_evaluation, corpus, run)      # .table: one row a pair
     files = write_verdicts(decisions.table, measured, corpus)
@@ -8,7 +8,7 @@ The few columns that decisions are made of lie in memory, about 1.4 KB a pair at
 pairs than for 100,000); the decision table itself is written part by part.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import CorpusFolder
-from .duplicates.embedding_tier import embedding_tier
+from .duplicates.embedding_tier import VectorsRecord, embedding_tier
 from .duplicates.known_pictures import KnownPictures, known_pictures, measured_columns
 from .duplicates.match import match
 from .executor.part import InputFile, Part, PartResult
@@ -34,7 +34,7 @@ from .executor.stage import Stage, StageRun, run_stage
 from .judge import JudgeConfig, judge
 from .pictures.measure import MeasureSummary
 from .reasons import STAGES, fetch_reasons
-from .scores.scores import SCORES, asked_scores, run_score
+from .scores.scores import Score, asked_scores, run_score
 
 DECIDED = (
     "kept", "stage", "reason", "keeper", "keeper_from", "picture", "distance", "difference", "cosine", "cluster"
@@ -49,8 +49,8 @@ class Decisions:
     table: pa.Table  # the columns DECIDED of every pair, with `key` and `source`, in the order of the parts
     contaminated: pa.Table | None  # duplicates of evaluation pictures; None where there are no such pictures
     parents: list[str]  # ids of the corpora that were matched against
-    vectors: dict[str, Any] = field(default_factory=dict)  # how near embeddings were sought; empty without a model
-    scored: list[PartResult[Any]] = field(default_factory=list)  # of scores: some may be kept from another version
+    vectors: VectorsRecord | None  # how near embeddings were sought; None without a model
+    scored: list[PartResult[Any]]  # of scores: some may be kept from another version
 
 
 def decide(
@@ -58,33 +58,26 @@ def decide(
 ) -> Decisions:
     """`run.roots` are those of all sources, evaluation sources included."""
     parts = [_part(result, corpus.measures, run) for result in measured]
-    scored: list[PartResult[Any]] = []
-    early = [score for score in asked_scores(recipe) if not score.is_after_rules]
-    for score in early:
-        results = run_score(score, recipe, parts, corpus.score(score.name), run)
-        parts = _with(parts, score.name, results, corpus.score(score.name))
-        scored += results
-    judged = run_stage(JUDGE, _with_words(parts, recipe), _judge_config(recipe), corpus.judged, run)
-    parts = _with([_part(result, corpus.measures, run) for result in measured], "judged", judged, corpus.judged)
+    early = _run_scores(recipe, parts, corpus, run, is_after_rules=False)
+    to_judge = _with_words(parts, recipe)
+    for score, results in early:
+        to_judge = _with(to_judge, score.name, results, corpus.score(score.name))
+    judged = run_stage(JUDGE, to_judge, _judge_config(recipe), corpus.judged, run)
+    parts = _with(parts, "judged", judged, corpus.judged)
     pairs = _deciding_columns(corpus, measured, judged, recipe)
-    for score in asked_scores(recipe):
-        if score.is_after_rules and score.column is not None:
-            results = run_score(score, recipe, parts, corpus.score(score.name), run)
-            scored += results
-            if score.name == "similarity":
-                pairs = _drop_unlike(pairs, _column("similarity", results, corpus), recipe)
+    late = _run_scores(recipe, parts, corpus, run, is_after_rules=True)
+    for score, results in (*early, *late):
+        pairs = _apply_score(pairs, score, results, corpus, recipe)
     pairs = _drop_frequent_captions(pairs, recipe)
     known = known_pictures(recipe, measured_evaluation, corpus)
-    vectors, search = None, dict[str, Any]()
-    if SCORES["embedding"].is_asked(recipe):
-        evaluation_parts = [_part(result, corpus.evaluation_measures, run) for result in measured_evaluation]
-        tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)
-        vectors, search = tier.vectors, tier.document
-        scored += tier.results
-    table = match(pairs, known.table, vectors, recipe.duplicates, corpus.near)
+    evaluation_parts = [_part(result, corpus.evaluation_measures, run) for result in measured_evaluation]
+    tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)
+    table = match(pairs, known.table, tier.vectors, recipe.duplicates, corpus.near)
     table = table.append_column("keeper_from", _keepers_from(table, known))
     contaminated = _contaminated(pairs, table, known) if recipe.evaluation else None
-    return Decisions(table.drop_columns(["keeper_row"]), contaminated, known.parents, search, scored)
+    scored = [result for _, results in (*early, *late) for result in results]
+    table = table.drop_columns(["keeper_row"])
+    return Decisions(table, contaminated, known.parents, tier.record, [*scored, *tier.results])
 
 
 def write_verdicts(decisions: pa.Table, measured: list[Measured], corpus: CorpusFolder) -> list[FileEntry]:
@@ -133,6 +126,17 @@ def write_contaminated(decisions: Decisions, corpus: CorpusFolder) -> FileEntry 
     return file_entry(corpus.path, corpus.contaminated_name, rows=len(decisions.contaminated))
 
 
+def _run_scores(
+    recipe: Recipe, parts: list[Part[None]], corpus: CorpusFolder, run: StageRun, *, is_after_rules: bool
+) -> list[tuple[Score, list[PartResult[Any]]]]:
+    """The scores that are one number a pair, each with its results by part. Embeddings have a tier of their own."""
+    return [
+        (score, run_score(score, recipe, parts, corpus.score(score.name), run))
+        for score in asked_scores(recipe)
+        if score.column is not None and score.is_after_rules == is_after_rules
+    ]
+
+
 def _part(result: Measured, folder: Path, run: StageRun) -> Part[None]:
     """What was measured of a part, as the input of a stage that follows."""
     source = result.summary["source"]
@@ -158,12 +162,6 @@ def _judge_config(recipe: Recipe) -> JudgeConfig:
     )
 
 
-def _column(name: str, results: list[PartResult[Any]], corpus: CorpusFolder) -> pa.ChunkedArray:
-    """One score of every pair, null where it was not given."""
-    tables = [pq.read_table(result.file(corpus.score(name)).path) for result in results]
-    return pa.concat_tables(tables)[name]
-
-
 def _deciding_columns(
     corpus: CorpusFolder, measured: list[Measured], judged: list[PartResult[Any]], recipe: Recipe
 ) -> pa.Table:
@@ -181,15 +179,23 @@ def _deciding_columns(
     return pairs
 
 
-def _drop_unlike(pairs: pa.Table, cosines: pa.ChunkedArray, recipe: Recipe) -> pa.Table:
-    """Drop pairs whose picture and caption say different things, or, above the maximum, the same letters."""
-    pairs = pairs.set_column(pairs.schema.get_field_index("similarity"), "similarity", cosines)
-    rules = recipe.similarity.resolved()
-    cosine = cosines.to_numpy()  # not a number compares as false, both ways
-    if rules.min is not None:
-        pairs = _set(pairs, cosine < rules.min, stage="pair", reason="unlike_caption")
-    if rules.max is not None:
-        pairs = _set(pairs, cosine > rules.max, stage="pair", reason="too_like_caption")
+def _apply_score(
+    pairs: pa.Table, score: Score, results: list[PartResult[Any]], corpus: CorpusFolder, recipe: Recipe
+) -> pa.Table:
+    """`pairs` with the score in its column, if they have one of that name, and with the verdicts that it gives."""
+    if score.reasons is None and score.name not in pairs.column_names:
+        return pairs
+    scores = pa.concat_tables(pq.read_table(result.file(corpus.score(score.name)).path) for result in results)
+    column = scores[score.name]
+    if score.name in pairs.column_names:  # `similarity`: of duplicates the best caption is chosen by it
+        pairs = pairs.set_column(pairs.schema.get_field_index(score.name), score.name, column)
+    least, most = score.limits(recipe)
+    below, above = score.reasons or ("", "")
+    alive, values = pc.equal(pairs["reason"], "").to_numpy(), column.to_numpy()  # null: NaN, which passes both limits
+    if below and least is not None:
+        pairs = _set(pairs, alive & (values < least), stage="pair", reason=below)
+    if above and most is not None:
+        pairs = _set(pairs, alive & (values > most), stage="pair", reason=above)
     return pairs
 
 
@@ -212,7 +218,7 @@ def _keepers_from(table: pa.Table, known: KnownPictures) -> pa.Array:
 
 
 def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures) -> pa.Table:
-    """Every pair that falls to a picture of an evaluation set, and that picture."""
+    """Every pair that a picture of an evaluation set drops, and that picture."""
     rows = pc.indices_nonzero(pc.equal(table["stage"], "evaluation"))
     dropped = table.take(rows)
     keeper = known.table.take(pc.subtract(dropped["keeper_row"], len(pairs)))

@@ -1,9 +1,9 @@
-"""How clusters are called: by the smallest key in them, or as an earlier corpus called them.
+"""The name of each cluster: the smallest key in it, or the name that an earlier corpus gave it.
 
 names = cluster_names(keys, earlier, ties)       # (n,) 32 bytes each
 
-A cluster is all that hangs together by ties between pictures, in any number of steps, whether it stays or falls. The
-split goes by its name, so a name that an earlier corpus gave holds old and new twins in one split.
+A cluster is a component of the ties between pictures, whether they were kept or dropped. The split goes by its name, so
+a name that an earlier corpus gave holds old and new duplicates in one split.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ Keys = NDArray[np.bytes_]
 
 
 def cluster_names(keys: Keys, earlier: NDArray[np.bool_], ties: Ints) -> Keys:
-    """`keys` are of the rows, and of `earlier` ones the names of the clusters that they were in."""
+    """The name of each row's cluster. `keys` are the rows' keys, and for `earlier` rows the names of their clusters."""
     label = components(len(keys), ties)
     tied = np.flatnonzero(np.bincount(label, minlength=len(keys))[label] > 1)
     order = tied[np.lexsort((keys[tied], ~earlier[tied], label[tied]))]

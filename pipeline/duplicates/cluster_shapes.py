@@ -1,4 +1,4 @@
-"""How large and how wide the clusters of twins are: where a loose radius or a placeholder picture shows.
+"""The sizes and diameters of clusters of duplicates. They show a radius that is too loose, or a placeholder picture.
 
     shapes = cluster_shapes(table)      # its columns key, cluster, phash64, pixels_hash, as in the decision table
     shapes.largest[0].pictures, shapes.largest[0].diameter
@@ -54,26 +54,29 @@ class ClusterShapes:
 
 
 def cluster_shapes(table: pa.Table) -> ClusterShapes:
+    """The shapes of a table that is in memory."""
     rows = ClusterRows()
     rows.add(table)
     return rows.shapes()
 
 
 def warning(shapes: ClusterShapes) -> str | None:
-    """What to say of clusters above 1,000 pictures, with the cure."""
+    """One line about clusters above 1,000 pictures, with the cure; None if there are none."""
     count = shapes.sizes[-1].clusters
     if not count:
         return None
     worst = shapes.largest[0]
-    said = "1 cluster of twins has" if count == 1 else f"{count:,} clusters of twins have"
+    those = "1 cluster of duplicates has" if count == 1 else f"{count:,} clusters of duplicates have"
     return (
-        f"{said} more than {LARGE:,} pictures (the largest {worst.pictures:,}, {worst.diameter} of 64 bits wide, with "
-        f"pair {worst.samples[0]}): look at the twins page of the report, then lower `duplicates.radius` or drop that "
-        "placeholder picture"
+        f"{those} more than {LARGE:,} pictures (the largest {worst.pictures:,}, {worst.diameter} of 64 bits wide, with "
+        f"pair {worst.samples[0]}): look at the duplicates in the report, then lower `duplicates.radius` or drop "
+        "that placeholder picture"
     )
 
 
 class ClusterRows:
+    """The decision table's rows, 48 bytes each, gathered part by part."""
+
     def __init__(self) -> None:
         self._parts: list[tuple[U64, U64, U64, U64]] = []
 
@@ -95,12 +98,12 @@ class ClusterRows:
         order = np.lexsort((cluster[:, 1], cluster[:, 0]))
         begins = _begins(cluster[order])
         size = np.diff(begins, append=len(order))
-        several = np.repeat(size > 1, size)  # most pairs are nobody's twin
+        several = np.repeat(size > 1, size)  # most pairs have no duplicate
         return _shapes(*(column[order][several] for column in (cluster, key, picture, code)))
 
 
 def _shapes(cluster: U64, key: U64, picture: U64, code: U64) -> ClusterShapes:
-    """Of rows that stand cluster by cluster."""
+    """The shapes, for rows that stand cluster by cluster."""
     begins = _begins(cluster)
     pairs = np.diff(begins, append=len(cluster))
     group = np.repeat(np.arange(len(begins), dtype=np.uint64), pairs)  # unsigned beside codes: else both become floats
@@ -111,24 +114,24 @@ def _shapes(cluster: U64, key: U64, picture: U64, code: U64) -> ClusterShapes:
     diameter, num_codes = _diameters(group, code, len(begins))
     ranked = counted[np.lexsort((counted, -pictures[counted]))]  # groups stand in the order of their keys
 
-    def cluster_of(place: int) -> Cluster:
-        mine = first[np.searchsorted(group[first], place) : np.searchsorted(group[first], place, side="right")]
+    def cluster_of(number: int) -> Cluster:
+        mine = first[np.searchsorted(group[first], number) : np.searchsorted(group[first], number, side="right")]
         mine = mine[np.lexsort((key[mine, 1], key[mine, 0]))[:_SAMPLES]]
-        is_exact = bool(num_codes[place] <= CODES_COMPARED)
-        numbers = int(pictures[place]), int(pairs[place]), int(diameter[place])
-        return Cluster(_hex(cluster[begins[place]]), *numbers, is_exact, tuple(_hex(key[row]) for row in mine))
+        is_exact = bool(num_codes[number] <= CODES_COMPARED)
+        numbers = int(pictures[number]), int(pairs[number]), int(diameter[number])
+        return Cluster(_hex(cluster[begins[number]]), *numbers, is_exact, tuple(_hex(key[row]) for row in mine))
 
-    largest = tuple(cluster_of(place) for place in ranked[:_LARGEST].tolist())
+    largest = tuple(cluster_of(number) for number in ranked[:_LARGEST].tolist())
     return ClusterShapes(len(counted), _size_classes(pictures[counted], pairs[counted], diameter[counted]), largest)
 
 
 def _size_classes(pictures: Ints, pairs: Ints, diameter: Ints) -> tuple[SizeClass, ...]:
     classes = []
     which = np.searchsorted(_SIZES, pictures, side="right") - 1
-    for place, low in enumerate(_SIZES):
-        mine = which == place
-        last = place == len(_SIZES) - 1
-        high = low if last else _SIZES[place + 1] - 1
+    for index, low in enumerate(_SIZES):
+        mine = which == index
+        last = index == len(_SIZES) - 1
+        high = low if last else _SIZES[index + 1] - 1
         name = f"> {low - 1:,}" if last else f"{low:,}" if low == high else f"{low:,}–{high:,}"
         sums = int(mine.sum()), int(pictures[mine].sum()), int(pairs[mine].sum())
         classes.append(SizeClass(name, *sums, int(diameter[mine].max(initial=0))))
@@ -159,13 +162,13 @@ def _counts(group: U64, num_groups: int) -> Ints:
 
 
 def _begins(rows: U64) -> Ints:
-    """Where in (n, 2) sorted rows another value begins."""
+    """The indices in sorted rows (n, 2) at which another value begins."""
     changes = (rows[1:] != rows[:-1]).any(axis=1)
     return np.flatnonzero(np.concatenate([np.ones(min(len(rows), 1), bool), changes]))
 
 
 def _halves(column: pa.ChunkedArray) -> U64:
-    """Of 32 hex digits each, (n, 2): in the order of the strings."""
+    """Keys of 32 hex digits as numbers (n, 2), in the order of the strings."""
     digits = column.cast(pa.string()).combine_chunks().cast(pa.binary()).cast(pa.binary(32))
     data = (
         memoryview(digits.buffers()[1])[32 * digits.offset : 32 * (digits.offset + len(digits))] if len(digits) else b""

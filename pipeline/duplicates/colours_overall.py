@@ -1,10 +1,10 @@
-"""Are the colours of two pictures those of one, wherever they lie? For pictures that were cut, framed, turned.
+"""Whether two pictures have the same colours, wherever they are: for crops, borders and rotations.
 
     same_colours_overall(thumbnails_a, thumbnails_b)       # (n, 3072) twice → (n,)
 
-A model that was taught to know a picture through such changes was taught to look away from its colours, too. So each
-must have every colour of the other that is more than a mixture at an edge, and of the mixtures the hue, which white and
-grey leave as it is. How much of it and where is left open. Other levels of brightness are other colours.
+A model that was trained to recognise a picture through such changes was trained to ignore its colours, too. So each
+picture must have every colour of the other that is not a mixture at an edge; of mixtures it must have the hue, which
+white and grey do not change. The area and the position do not count. Another brightness is another colour.
 """
 
 import numpy as np
@@ -16,12 +16,12 @@ _LEVELS, _STEP = 32, 8  # of each channel: a bit of a word each
 _NEAR_LEVELS = 3  # so colours that differ by 24 of 255 are alike, and those that differ by 32 are not
 _PLAIN = 24  # a cell that differs by more from one beside it is a mixture, and changes with every cut
 _FRAME_CELLS = 4  # the outermost rows and columns, if of one colour, may have been added: a border of 10% takes 3
-_FEWEST_CELLS = 32  # that must be plain for them alone to speak
+_FEWEST_CELLS = 32  # if fewer are plain, all cells count
 _MIN_SHARE = 0.95
 _HUES = 36  # of 10°, by Smith's hexagon (1978)
 _NEAR_HUES = 2  # so hues that differ by 20° are alike, and those that differ by 30° are not
-_COLOURFUL = 24  # of 255 between the channels: a cell that must be met by its hue
-_HARDLY_GREY = 14  # a cell that meets one
+_COLOURFUL = 24  # of 255 between the channels: a cell whose hue the other picture must have
+_HARDLY_GREY = 14  # a cell whose hue counts as one that a picture has
 _MIN_HUE_SHARE, _FEW_CELLS = 0.9, 4
 _STRIP_PAIRS = 256
 
@@ -30,6 +30,7 @@ Mask = NDArray[np.bool_]
 
 
 def same_colours_overall(a: Bytes, b: Bytes) -> Mask:
+    """(n,) for n pairs of thumbnails; symmetric in a and b."""
     found = [np.empty(0, np.bool_)]
     for start in range(0, len(a), _STRIP_PAIRS):
         ours, theirs = (_planes(thumbnails[start : start + _STRIP_PAIRS]) for thumbnails in (a, b))
@@ -64,15 +65,15 @@ def _has_hues_of(partner: Bytes, cells: Bytes) -> Mask:
     bits = np.bitwise_or.reduce(np.where(counts, np.uint64(1) << partners_hue, np.uint64(0)), axis=(1, 2))
     near = bits.copy()
     for shift in range(1, _NEAR_HUES + 1):
-        for turn in (shift, _HUES - shift):
-            near |= (bits << np.uint64(turn)) | (bits >> np.uint64(_HUES - turn))
+        for steps in (shift, _HUES - shift):
+            near |= (bits << np.uint64(steps)) | (bits >> np.uint64(_HUES - steps))
     missing = (colourful & ((near[:, None, None] >> hue) & np.uint64(1) == 0)).sum(axis=(1, 2))
     found: Mask = missing <= np.maximum(_FEW_CELLS, (1 - _MIN_HUE_SHARE) * colourful.sum(axis=(1, 2)))
     return found
 
 
 def _hues(cells: Bytes, least: int) -> tuple[NDArray[np.uint64], Mask]:
-    """(n, 32, 32) twice: 0 … 35 around the circle, and which cells have so much of it that it says something."""
+    """(n, 32, 32) twice: 0 … 35 around the circle, and which cells have enough chroma for it to count."""
     red, green, blue = cells.astype(np.int32)
     most = np.maximum(np.maximum(red, green), blue)
     chroma = most - np.minimum(np.minimum(red, green), blue)
@@ -117,7 +118,7 @@ def _frame(cells: Bytes) -> Mask:
 
 
 def _ends(lines: Mask) -> Mask:
-    """Those that follow from either end without a gap, a few at most."""
+    """The lines that follow from either end without a gap, `_FRAME_CELLS` at most."""
     ends = np.zeros_like(lines)
     ends[:, :_FRAME_CELLS] = np.logical_and.accumulate(lines[:, :_FRAME_CELLS], axis=1)
     ends[:, -_FRAME_CELLS:] = np.logical_and.accumulate(lines[:, : -_FRAME_CELLS - 1 : -1], axis=1)[:, ::-1]

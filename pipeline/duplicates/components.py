@@ -1,9 +1,9 @@
-"""Which nodes hang together, by the ties between them.
+"""Connected components: which nodes are connected by ties.
 
     labels = components(5, np.array([[3, 1], [4, 3]]))     # [0, 1, 2, 1, 1]
 
-Every root that has a smaller neighbour hangs itself under the smallest; then all trees are flattened and the ties join
-roots. Of two tied roots at least one is gone after two rounds, so a chain of n takes about log n of them.
+Every root that has a smaller neighbour becomes a child of the smallest one; then all trees are flattened, and the ties
+join roots. Of two tied roots at least one is gone after two rounds, so a chain of n takes about log n rounds.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 
 def components(num: int, ties: Ints) -> Ints:
-    """(num,) of the smallest member of each node's component; `ties` is (n, 2) of nodes, in any order, with repeats."""
+    """(num,): the smallest member of each node's component; `ties` is (n, 2) of nodes, in any order, with repeats."""
     above = np.arange(num)
     low, high = np.minimum(ties[:, 0], ties[:, 1]), np.maximum(ties[:, 0], ties[:, 1])
     while low.size:
@@ -27,7 +27,7 @@ def components(num: int, ties: Ints) -> Ints:
 
 
 def _flatten(above: Ints, nodes: Ints) -> None:
-    """Each node straight under the root of its tree, in log(depth) steps: every step halves all depths at once."""
+    """Make each node a child of the root of its tree, in log(depth) steps: each step halves all depths at once."""
     parent = above[nodes]
     while nodes.size:
         higher = above[parent]

@@ -1,16 +1,16 @@
-"""Which vectors are near: all pairs with a cosine ≥ a threshold, exactly up to a million vectors, by an index above.
+"""All pairs of vectors with a cosine ≥ a threshold: exactly up to a million vectors, by an index above that.
 
-    pairs, cosines, how = cosine_join(vectors, 0.75)       # [[3, 8], …], [0.91, …], {"index": "exact"}
+    pairs, cosines, record = cosine_join(vectors, 0.75)    # [[3, 8], …], [0.91, …], {"index": "exact"}
 
 An index (lists by k-means, of which a query looks into a few) misses pairs. How many is measured against the exact
-search for a sample of the vectors, said on standard error and in `how`; more lists are looked into until it is at most
-1 in 100. What was found in float32 is decided in float64, dimension after dimension: neither the number of threads nor
-a processor's way of summing moves a pair across the threshold.
+search for a sample of the vectors, and reported on standard error and in `record`; more lists are searched until it is
+at most 1 in 100. Candidates are found in float32 and decided in float64, dimension after dimension: neither the number
+of threads nor a processor's way of summing moves a pair across the threshold.
 """
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import faiss
 import numpy as np
@@ -33,29 +33,40 @@ Ints = NDArray[np.int64]
 Pairs = NDArray[np.int64]  # (n, 2)
 
 
+class SearchRecord(TypedDict, total=False):
+    """How near vectors were searched, for the manifest. An exact search has no key but `index`."""
+
+    index: Required[str]  # exact, or ivf: lists by k-means
+    nlist: int  # lists of the index
+    nprobe: int  # lists that a query looks into
+    recall: float  # share of the sample's near pairs that the index finds
+    sample: int  # vectors that were also searched exactly
+    pairs: int  # near pairs of the sample
+
+
 def cosine_join(
     vectors: Floats, min_cosine: float, *, exact_up_to: int = EXACT_UP_TO, max_pairs: int = MAX_PAIRS
-) -> tuple[Pairs, Floats, dict[str, Any]]:
-    """(n, 2) rows a < b in sorted order, their cosines, and how they were sought; `vectors` (N, d) have length 1.
+) -> tuple[Pairs, Floats, SearchRecord]:
+    """(n, 2) rows a < b in sorted order, their cosines, and how they were searched; `vectors` (N, d) have length 1.
 
     Raises BadInput when more than `max_pairs` are near: such a model means something else by its cosines.
     """
     found = _Found(vectors, min_cosine, max_pairs)
     if len(vectors) > exact_up_to:
-        how = _by_lists(vectors, found)
+        record = _by_lists(vectors, found)
     else:
-        how = {"index": "exact"}
+        record = SearchRecord(index="exact")
         with progress("vectors", len(vectors), "vector") as advance:
             for start in range(0, len(vectors), _QUERIES):
                 rows = np.arange(start, min(start + _QUERIES, len(vectors)))
                 found.add(_among_all(vectors, rows, found.proposed_from, later=True))
                 advance(len(rows))
     pairs, cosines = found.sorted()
-    return pairs, cosines, how
+    return pairs, cosines, record
 
 
 class _Found:
-    """The pairs that are near: whatever is proposed is decided exactly, and kept once."""
+    """The pairs that are near: every candidate is decided exactly, and kept once."""
 
     def __init__(self, vectors: Floats, min_cosine: float, max_pairs: int) -> None:
         self.proposed_from = min_cosine - vectors.shape[1] * 2.0**-23  # twice what sums in float32 may be wrong by
@@ -111,7 +122,7 @@ def exact_cosines(vectors: Floats, pairs: Pairs) -> NDArray[np.float64]:
 
 
 def _among_all(vectors: Floats, rows: Ints, least: float, later: bool = False) -> Iterator[Pairs]:
-    """(row, other) of all others whose product is at least `least`, or of those after `rows`; tile by tile."""
+    """(row, other) of all pairs whose product is at least `least`, tile by tile; with `later` each pair once."""
     queries = np.ascontiguousarray(vectors[rows])
     for start in range(int(rows[0]) if later else 0, len(vectors), _OTHERS):
         row, other = np.nonzero(queries @ vectors[start : start + _OTHERS].T >= least)
@@ -119,8 +130,8 @@ def _among_all(vectors: Floats, rows: Ints, least: float, later: bool = False) -
         yield pairs[pairs[:, 0] < pairs[:, 1]] if later else pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def _by_lists(vectors: Floats, found: _Found) -> dict[str, Any]:
-    """Fills `found` with what an index finds. Returns how many lists it has, how many it looks into, and the recall."""
+def _by_lists(vectors: Floats, found: _Found) -> SearchRecord:
+    """Fills `found` with the pairs that an index finds."""
     index = _index_of(vectors)
     sample = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
     true = found.none_yet()
@@ -132,10 +143,8 @@ def _by_lists(vectors: Floats, found: _Found) -> dict[str, Any]:
     index.nprobe = _FIRST_PROBES
     while (recall := _recall(vectors, index, true_pairs, found)) < MIN_RECALL and index.nprobe < index.nlist:
         index.nprobe = min(2 * index.nprobe, index.nlist)
-    how = {"index": "ivf", "nlist": index.nlist, "nprobe": index.nprobe, "recall": round(recall, 4)}
-    how |= {"sample": len(sample), "pairs": len(true_pairs)}
     print(
-        f"vectors: {index.nprobe} of {index.nlist} lists looked into find {recall:.4f} of the {len(true_pairs):,}"
+        f"vectors: {index.nprobe} of {index.nlist} lists searched find {recall:.4f} of the {len(true_pairs):,}"
         f" near pairs of {len(sample):,} vectors",
         file=sys.stderr,
         flush=True,
@@ -145,7 +154,14 @@ def _by_lists(vectors: Floats, found: _Found) -> dict[str, Any]:
             rows = np.arange(start, min(start + _QUERIES, len(vectors)))
             found.add(_in_lists(vectors, index, rows, found.proposed_from))
             advance(len(rows))
-    return how
+    return SearchRecord(
+        index="ivf",
+        nlist=index.nlist,
+        nprobe=index.nprobe,
+        recall=round(recall, 4),
+        sample=len(sample),
+        pairs=len(true_pairs),
+    )
 
 
 def _recall(vectors: Floats, index: Any, true: Pairs, found: _Found) -> float:
@@ -178,6 +194,6 @@ def _in_lists(vectors: Floats, index: faiss.IndexIVFFlat, rows: Ints, least: flo
 
 
 def _keys(pairs: Pairs, num_vectors: int) -> Ints:
-    """One number a pair, whichever of the two comes first; in the order of the pairs."""
+    """One number a pair, in the order of the pairs; the same for (a, b) and (b, a)."""
     keys: Ints = pairs.min(axis=1) * num_vectors + pairs.max(axis=1)
     return keys

@@ -1,17 +1,17 @@
 """The embedding tier: which pictures a model calls the same, over the corpus and what is known elsewhere.
 
-    tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)      # .vectors: for `match`
+    tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)
+    tier.vectors                      # for `match`; None where the recipe names no model
 
 Every readable picture that no rule has dropped goes through the model once (`scores/embedding`); vectors of an earlier
-corpus are taken from it if the same model made them. Pairs above the cosine are then compared in colour, since no such
+corpus are read from it if the same model made them. Pairs above the cosine are then compared in colour, since no such
 model was taught that a blue cup is not a red one (`colours_overall`).
 """
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from ..executor.stage import StageRun
 from ..scores.embedding import config_of, model_of, read_vectors
 from ..scores.scores import SCORES, run_score
 from .colours_overall import same_colours_overall
-from .cosine_join import cosine_join
+from .cosine_join import SearchRecord, cosine_join
 from .known_pictures import KnownPictures
 from .match import Vectors
 from .signature_file import map_signatures, signature_file
@@ -40,10 +40,26 @@ Ints = NDArray[np.int64]
 _STRIP_PAIRS = 4_000
 
 
+class VectorsOrigin(TypedDict):
+    """What made vectors: those that agree in it can be compared."""
+
+    model: str  # sha256
+    size: int  # these four as in EmbeddingConfig
+    shape: str
+    mean: list[float]
+    std: list[float]
+
+
+class VectorsRecord(VectorsOrigin, SearchRecord):
+    """The manifest's `lineage.vectors`."""
+
+    sha256: Required[dict[str, str]]  # by file of vectors
+
+
 @dataclass(frozen=True)
 class EmbeddingTier:
-    vectors: Vectors
-    document: dict[str, Any]  # what the manifest says: the model, the files of vectors, how neighbours were sought
+    vectors: Vectors | None  # None without a model
+    record: VectorsRecord | None
     results: list[PartResult[Any]]
 
 
@@ -56,8 +72,11 @@ def embedding_tier(
     corpus: CorpusFolder,
     run: StageRun,
 ) -> EmbeddingTier:
-    """`pairs` have the column `reason`, empty where alive."""
-    score, made_by = SCORES["embedding"], _made_by(recipe)
+    """The embeddings of living pairs and known pictures. `pairs` have the column `reason`, empty where alive."""
+    score = SCORES["embedding"]
+    if not score.is_asked(recipe):
+        return EmbeddingTier(None, None, [])
+    origin = _origin(recipe)
     folder, evaluation_folder = corpus.score(score.name), corpus.evaluation_score(score.name)
     results = run_score(score, recipe, parts, folder, run)
     files = [Path(result.file(folder).path) for result in results]
@@ -68,7 +87,7 @@ def embedding_tier(
             measures = corpus.evaluation_measures / part.input_path("measures").name  # as `known_pictures` names it
             beside[str(measures)] = Path(result.file(evaluation_folder).path)
     for earlier in known.corpora:
-        beside |= _earlier(earlier, made_by)
+        beside |= _earlier(earlier, origin)
     row, number = _rows_in_files(pairs, known.table, beside)
     corpus.near.mkdir(parents=True, exist_ok=True)
     values, with_vector = read_vectors([*files, *beside.values()], row, corpus.near / "vectors")
@@ -76,21 +95,20 @@ def embedding_tier(
     rows = number[np.searchsorted(row, with_vector)]
     near, _, search = cosine_join(values, recipe.duplicates.embedding.min_cosine)
     alike = _alike_in_colour(rows[near], pairs, known.table, corpus.near)
-    document = {**made_by, "sha256": {file.name: sha256_of_file(file) for file in files}, **search}
-    return EmbeddingTier(Vectors(rows, values, alike), document, results)
+    record = VectorsRecord(**origin, **search, sha256={file.name: sha256_of_file(file) for file in files})
+    return EmbeddingTier(Vectors(rows, values, alike), record, results)
 
 
-def _made_by(recipe: Recipe) -> dict[str, Any]:
-    """Vectors that agree in this can be compared."""
-    return {"model": model_of(recipe).sha256, **config_of(recipe)}
+def _origin(recipe: Recipe) -> VectorsOrigin:
+    return VectorsOrigin(model=model_of(recipe).sha256, **config_of(recipe))
 
 
-def _earlier(corpus: Manifest, made_by: Mapping[str, Any]) -> dict[str, Path]:
+def _earlier(corpus: Manifest, origin: VectorsOrigin) -> dict[str, Path]:
     """The files of measures of an earlier corpus, each with its vectors; none if another model made them."""
     vectors = corpus.document["lineage"].get("vectors", {})
     folder = CorpusFolder(corpus.folder)
     names = [Path(entry["name"]).name for entry in corpus.document["files"]]
-    if {name: vectors.get(name) for name in made_by} != exact(dict(made_by)):
+    if {name: vectors.get(name) for name in origin} != exact(origin):
         print(f"{corpus.folder}: has no vectors of this model; its pictures are compared by hashes", file=sys.stderr)
         return {}
     for name in names:
@@ -101,7 +119,7 @@ def _earlier(corpus: Manifest, made_by: Mapping[str, Any]) -> dict[str, Path]:
 
 
 def _rows_in_files(pairs: pa.Table, known: pa.Table, beside: dict[str, Path]) -> tuple[Ints, Ints]:
-    """Of living pairs and known pictures: the row, counted through all files of vectors, and their own number."""
+    """Rows of living pairs and known pictures, counted through all files of vectors, and their own numbers."""
     alive = np.flatnonzero(pc.equal(pairs["reason"], "").to_numpy())
     starts, start = {}, len(pairs)
     for measures in beside:
@@ -112,23 +130,23 @@ def _rows_in_files(pairs: pa.Table, known: pa.Table, beside: dict[str, Path]) ->
     begins = first[file.indices.to_numpy()] if len(known) else np.empty(0, np.int64)
     has = np.flatnonzero(begins >= 0)
     row = np.concatenate([alive, begins[has] + known["row"].to_numpy()[has]])
-    place = np.concatenate([alive, len(pairs) + has])
+    number = np.concatenate([alive, len(pairs) + has])
     row, first = np.unique(row, return_index=True)  # a corpus may be both an evaluation set and an earlier one
-    return row, place[first]
+    return row, number[first]
 
 
 def _alike_in_colour(near: Ints, pairs: pa.Table, known: pa.Table, folder: Path) -> Ints:
-    """Those of the rows' pairs whose colours allow that they are one picture."""
+    """The pairs of `near` whose colours allow that they are one picture."""
     if not len(near):
         return near
-    rows, places = np.unique(near, return_inverse=True)
-    places = places.reshape(near.shape)
-    where = pa.concat_tables([table.select(["measures", "row"]) for table in (pairs, known)]).unify_dictionaries()
-    where = where.take(pa.array(rows)).combine_chunks()
+    rows, positions = np.unique(near, return_inverse=True)
+    positions = positions.reshape(near.shape)
+    measured = pa.concat_tables([table.select(["measures", "row"]) for table in (pairs, known)]).unify_dictionaries()
+    measured = measured.take(pa.array(rows)).combine_chunks()
     kept = [np.empty((0, 2), np.int64)]
-    with signature_file(where["measures"].combine_chunks(), where["row"].to_numpy(), folder) as path:
+    with signature_file(measured["measures"].combine_chunks(), measured["row"].to_numpy(), folder) as path:
         thumbnails = map_signatures(path)[:, :THUMBNAIL_BYTES]
         for start in range(0, len(near), _STRIP_PAIRS):
-            a, b = places[start : start + _STRIP_PAIRS].T
+            a, b = positions[start : start + _STRIP_PAIRS].T
             kept.append(near[start : start + _STRIP_PAIRS][same_colours_overall(thumbnails[a], thumbnails[b])])
     return np.concatenate(kept)

@@ -54,8 +54,8 @@ def hamming_pairs(codes: U64, radius: int) -> Pairs:
         found = [_found_in(ordered, plan, *job) for job in plan.jobs()]
     else:
         found = _by_ray(ordered, plan)
-    places = np.sort(np.concatenate(found))
-    pairs = np.column_stack(np.divmod(places, len(codes)))
+    numbers = np.sort(np.concatenate(found))  # a * len(codes) + b
+    pairs = np.column_stack(np.divmod(numbers, len(codes)))
     if order is None:
         return pairs
     pairs = np.sort(order[pairs], axis=1)
@@ -129,7 +129,7 @@ def _group_sizes(num_blocks: int, num_groups: int) -> list[int]:
 
 
 def _masks(entropy: NDArray[np.float64], radius: int, k: int, g: int) -> tuple[int, ...]:
-    """Every k blocks of a group as one mask. Each bit is in one block, and blocks have about the same entropy."""
+    """The union of every k blocks of a group. Each bit is in one block, and blocks have about the same entropy."""
     num_blocks = radius + (k - 1) * g + 1
     middle = np.cumsum(entropy) - entropy / 2
     block = np.minimum(middle * (num_blocks / entropy.sum()), num_blocks - 1).astype(int).tolist()
@@ -160,8 +160,8 @@ def _found_in(ordered: U64, plan: Plan, number: int, part: int) -> Ints:
     rows = np.empty(len(pairs), np.int64)
     rows[order] = np.searchsorted(ordered, pairs[order])  # in order: at random each is a walk through cold memory
     a, b = rows.reshape(2, -1)
-    places: Ints = np.minimum(a, b) * len(ordered) + np.maximum(a, b)
-    return places
+    numbers: Ints = np.minimum(a, b) * len(ordered) + np.maximum(a, b)
+    return numbers
 
 
 def _pairs_of_table(codes: U64, plan: Plan, number: int, part: int) -> tuple[U64, U64]:
@@ -183,7 +183,7 @@ Moves = list[tuple[int, int, int]]  # from bit, to bit, number of bits
 
 
 def _moves_to_the_top(mask: int) -> Moves:
-    """Stretches of bits: those of the mask go to the top, the others below, in the order that they have."""
+    """Moves of runs of bits: those of the mask go to the top, the others below, in their order."""
     moves: Moves = []
     to = 64
     for wanted in (1, 0):
@@ -209,7 +209,7 @@ def _moved(codes: U64, moves: Moves) -> U64:
 
 
 def _slice_of_table(codes: U64, moves: Moves, slices: int, part: int) -> U64:
-    """Those codes, moved, whose first bits are `part`. In strips: only the result takes memory."""
+    """The moved codes whose first bits are `part`. In strips: only the result takes memory."""
     if slices == 1:
         keyed = np.empty_like(codes)
         for start in range(0, len(codes), _STRIP):

@@ -1,9 +1,9 @@
-"""Which captions are nearly the same: all pairs whose sets of character 2-grams have a Jaccard similarity ≥ t.
+"""All pairs of captions whose sets of character 2-grams have a Jaccard similarity ≥ a threshold t.
 
     pairs, jaccard = jaccard_join(["一只猫在睡觉", "一只猫在睡觉。"], 0.8)      # [[0, 1]], [0.833]
 
 Exact, without MinHash. Order each set from the 2-gram that is rarest in the corpus to the most frequent one. Two sets
-as alike as asked share at least a = ⌈t·|x|⌉ of x, so their k-th common one is among the first |x| − a + k of x, and of
+that reach t share at least a = ⌈t·|x|⌉ of x, so their k-th common one is among the first |x| − a + k of x, and of
 y (prefix filtering: Chaudhuri, Ganti and Kaushik 2006). So sets that share a rare 2-gram are candidates; in a crowd,
 those that share two, then three. A 256-bit sketch dismisses most of them, the sets themselves decide.
 """
@@ -46,14 +46,14 @@ class _Sets:
 
 @dataclass(frozen=True)
 class _Members:
-    """Of groups of sets that share grams: the group, the row, and the place in its set of the last gram shared."""
+    """Members of groups of sets that share grams: group, row, and position in the set of the last gram shared."""
 
     group: Ints
     row: Ints
-    place: Ints
+    position: Ints
 
     def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "_Members":
-        return _Members(self.group[chosen], self.row[chosen], self.place[chosen])
+        return _Members(self.group[chosen], self.row[chosen], self.position[chosen])
 
 
 def jaccard_join(
@@ -74,7 +74,7 @@ def jaccard_join(
 
 
 def _compared(member: _Members, shared: int, sets: _Sets, least: Ints, found: "_Found") -> Iterator[int]:
-    """Compares those that share `shared` grams, or in crowds still more. Yields how many of `member` are done."""
+    """Compare the sets that share `shared` grams, in crowds more. Yields how many of `member` are done."""
     num_members = len(member.row)
     member, crowd = _grouped(member, sets)
     crowded = (crowd > _CROWD) & (shared < _MAX_SHARED)
@@ -82,7 +82,7 @@ def _compared(member: _Members, shared: int, sets: _Sets, least: Ints, found: "_
     found.compare(member[~crowded])
     yield num_members - int(crowded.sum())
     for some in _pieces(member[crowded]):
-        # Two that need not share one more might share no more, and be in no smaller crowd together.
+        # Two sets that need not share another gram might share none, and so meet in no smaller crowd.
         found.compare(some[least[some.row] <= shared])
         for _ in _compared(_members_sharing(shared + 1, sets, least, some), shared + 1, sets, least, found):
             pass
@@ -90,7 +90,7 @@ def _compared(member: _Members, shared: int, sets: _Sets, least: Ints, found: "_
 
 
 def _pieces(member: _Members) -> Iterator[_Members]:
-    """Whole groups, as many as memory should hold; of each member many may come."""
+    """Whole groups, as many as memory should hold: each member may become many."""
     starts = np.append(np.flatnonzero(np.diff(member.group, prepend=-1)), len(member.row))
     wanted = np.append(np.arange(0, len(member.row), _MEMBERS_AT_ONCE), len(member.row))
     edges = np.unique(starts[np.searchsorted(starts, wanted)])
@@ -113,28 +113,28 @@ def _alone(sets: _Sets) -> _Members:
 
 
 def _members_sharing(shared: int, sets: _Sets, least: Ints, member: _Members) -> _Members:
-    """Of each member one for every gram that may be the next that it shares."""
+    """One member for every gram that may be the next that a member shares."""
     ends = sets.sizes[member.row] - np.maximum(least[member.row] - shared, 0)
-    counts = np.maximum(ends - member.place - 1, 0)
+    counts = np.maximum(ends - member.position - 1, 0)
     which = np.repeat(np.arange(len(counts)), counts)
     nth = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-    row, place = member.row[which], member.place[which] + 1 + nth
+    row, position = member.row[which], member.position[which] + 1 + nth
     num_grams = int(sets.grams.max(initial=0)) + 1
-    return _Members(member.group[which] * num_grams + sets.grams[sets.starts[row] + place], row, place)
+    return _Members(member.group[which] * num_grams + sets.grams[sets.starts[row] + position], row, position)
 
 
 def _grouped(member: _Members, sets: _Sets) -> tuple[_Members, Ints]:
-    """In the order of groups, the smallest set first, none that is alone; and how many are in each one's group."""
+    """Members by group, the smallest set first, without groups of one; and the size of each member's group."""
     member = member[np.lexsort((sets.sizes[member.row], member.group))]
     new = np.diff(member.group, prepend=-1) != 0
     number = np.cumsum(new) - 1
     crowd = np.bincount(number)[number] if len(number) else number
     several = crowd > 1
-    return _Members(number, member.row, member.place)[several], crowd[several]
+    return _Members(number, member.row, member.position)[several], crowd[several]
 
 
 class _Found:
-    """The pairs that are near: sketches dismiss most candidates at once, the sets decide the others in large lots."""
+    """The pairs that are near: sketches dismiss most candidates, the sets decide the others in large batches."""
 
     def __init__(self, sets: _Sets, min_jaccard: float, max_pairs: int) -> None:
         self._sets, self._min_jaccard, self._max_pairs = sets, min_jaccard, max_pairs
@@ -152,11 +152,11 @@ class _Found:
         return alike[member.group]
 
     def compare(self, member: _Members) -> None:
-        """Each with all that follow it in its group."""
+        """Compare each set with all that follow it in its group."""
         for start in range(0, len(member.row), _CHUNK):
             first = np.arange(start, min(start + _CHUNK, len(member.row)))
             step = 1
-            while len(first := self._still(first, member, step)):
+            while len(first := self._in_reach(first, member, step)):
                 a, b = member.row[first], member.row[first + step]
                 near = self._sketches_allow(a, b)
                 self._propose(np.minimum(a, b)[near], np.maximum(a, b)[near])
@@ -166,13 +166,13 @@ class _Found:
         self._decide()
         return np.column_stack(np.divmod(self._keys, max(1, len(self._sets.sizes)))), self._jaccard
 
-    def _still(self, first: Ints, member: _Members, step: int) -> Ints:
-        """Those whose group has one `step` later that is not too large for them; if it is, so are all that follow."""
+    def _in_reach(self, first: Ints, member: _Members, step: int) -> Ints:
+        """The members whose group has a set `step` later that is not too large; if it is, so are all that follow."""
         first = first[first + step < len(member.row)]
         first = first[member.group[first] == member.group[first + step]]
-        small, large = (self._sets.sizes[member.row[place]] for place in (first, first + step))
-        still: Ints = first[small / large >= self._min_jaccard]
-        return still
+        small, large = (self._sets.sizes[member.row[index]] for index in (first, first + step))
+        in_reach: Ints = first[small / large >= self._min_jaccard]
+        return in_reach
 
     def _sketches_allow(self, a: Ints, b: Ints) -> NDArray[np.bool_]:
         """Each bit that differs is of a gram, at least, that one of the two has alone; 1e-9 is for the division."""
@@ -207,7 +207,7 @@ class _Found:
 
 
 def _jaccard(sets: _Sets, keys: Ints) -> Floats:
-    """Of the rows a and b of each key a·N + b: what both have by what either has."""
+    """The Jaccard similarity of the rows a and b of each key a·N + b."""
     rows = np.column_stack(np.divmod(keys, max(1, len(sets.sizes))))
     totals = sets.sizes[rows].sum(axis=1)
     shared = np.empty(len(keys), np.int64)
@@ -220,12 +220,12 @@ def _jaccard(sets: _Sets, keys: Ints) -> Floats:
 
 
 def _num_shared(sets: _Sets, rows: Pairs) -> Ints:
-    """Of each pair of rows, by sorting the grams of both together: those that both have lie side by side."""
+    """Grams shared by each pair of rows, by sorting the grams of both together: shared ones lie side by side."""
     sizes = sets.sizes[rows.reshape(-1)]
-    place = np.arange(sizes.sum()) + np.repeat(sets.starts[rows.reshape(-1)] - (np.cumsum(sizes) - sizes), sizes)
+    index = np.arange(sizes.sum()) + np.repeat(sets.starts[rows.reshape(-1)] - (np.cumsum(sizes) - sizes), sizes)
     pair = np.repeat(np.arange(len(rows)), sizes.reshape(-1, 2).sum(axis=1))
     num_grams = int(sets.grams.max(initial=0)) + 1
-    both = np.sort(pair * num_grams + sets.grams[place])
+    both = np.sort(pair * num_grams + sets.grams[index])
     twice = both[1:][both[1:] == both[:-1]]
     return np.bincount(twice // num_grams, minlength=len(rows))
 

@@ -1,11 +1,12 @@
-"""Of twins, keep the best by the recipe's policy, then by key, whatever the order of the input.
+"""Keep the best pair of each group of duplicates: by the recipe's policy, then by key, for any order of the input.
 
-    twins = keep_best(rows, rules, standing, near_of)     # rows: pairs that no rule dropped, and known pictures
+    verdicts = keep_best(rows, rules, roles, near_of)     # rows: pairs that no rule dropped, and known pictures
 
-Equal bytes, then equal pixels, then near twins by a leader pass, best first: a picture falls only to one that stays
-itself, so a chain a–b–c cannot swallow a set whose ends are unlike. Evaluation pictures and those of earlier corpora
-come first: what is a twin of them goes, never they. Then `pair_policy`; equal and near captions last, among the rest.
-Clusters are the components of all ties between pictures, dropped or not: the split goes by them.
+Equal bytes come first, then equal pixels, then near-duplicates by a leader pass, best first. A picture is dropped only
+for one that is kept, so a chain a–b–c does not merge pictures whose ends are unlike. Evaluation pictures and those of
+earlier corpora are never dropped; their duplicates are. Then comes `pair_policy`; equal and near captions come last,
+among the pairs that are left. Clusters are the components of all ties between pictures, dropped or not: the split goes
+by them.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,8 @@ from .jaccard_join import jaccard_join
 from .key_bytes import key_bytes
 from .leader_pass import Neighbours, leader_pass
 from .pair_policy import Choice, PairRows, choose_pairs
-from .picture_duplicates import EXACT, NEAR, NearOf, PictureDuplicates, best_of_equal, equal_codes, to_the_end
-
-EVALUATION, EARLIER, HERE, EARLIER_DROPPED = range(4)  # how a row stands; the last only holds clusters together
+from .picture_duplicates import EXACT, NEAR, NearOf, PictureDuplicates, best_of_equal, equal_codes, last_keeper
+from .role import NAME_OF_PROTECTED, Role
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -31,71 +31,70 @@ Words = NDArray[np.object_]
 
 _OF_PICTURES = [*EXACT.values(), NEAR]
 _STAGES = {"near_picture": "near", "near_caption": "near", "more_captions": "choice"}  # the others: exact
-_PROTECTORS = {EVALUATION: "evaluation", EARLIER: "earlier"}
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Of every row."""
+class DuplicateVerdicts:
+    """One value a row."""
 
     keeper: Ints  # the row kept instead; itself when kept
     stage: Words
     reason: Words
-    difference: Floats  # of a near twin and its keeper, or the picture it is shown with; else not a number
+    difference: Floats  # of a near-duplicate and its keeper, or the picture it is shown with; else not a number
     picture: Ints  # the row whose picture it is shown with
-    cluster: NDArray[np.bytes_]  # the smallest key in its cluster, or the cluster that an earlier corpus gave it
+    cluster: NDArray[np.bytes_]  # the smallest key of its cluster, or the cluster that an earlier corpus gave it
 
 
-def keep_best(rows: pa.Table, rules: Duplicates, standing: NDArray[np.int8], near_of: NearOf) -> Twins:
+def keep_best(rows: pa.Table, rules: Duplicates, roles: NDArray[np.int8], near_of: NearOf) -> DuplicateVerdicts:
     """`rows` has the columns of `match.deciding` with `corpus` (a number) and `earlier_cluster`."""
-    rank = _ranks(rows, rules.keep, standing)
-    protected = np.isin(standing, list(_PROTECTORS))
+    rank = _ranks(rows, rules.keep, roles)
+    protected = np.isin(roles, list(NAME_OF_PROTECTED))
     pictures = PictureDuplicates(rows, rank, protected)
     pictures.compare(near_of)
-    verdicts = _Verdicts(pictures, standing)
+    verdicts = _Verdicts(pictures, roles)
     alive = verdicts.decide_pictures(rows, rules)
     if rules.captions != "none":
         verdicts.decide_captions(rows["caption"], alive, rank, rules)
-    names, earlier = key_bytes(rows["key"]), np.isin(standing, (EARLIER, EARLIER_DROPPED))
+    names, earlier = key_bytes(rows["key"]), np.isin(roles, (Role.EARLIER, Role.EARLIER_DROPPED))
     names[earlier] = key_bytes(rows["earlier_cluster"].filter(pa.array(earlier)))
-    return verdicts.twins(cluster_names(names, earlier, pictures.ties()))
+    return verdicts.finished(cluster_names(names, earlier, pictures.ties()))
 
 
 class _Verdicts:
-    """Which row stays for which, and why."""
+    """The verdicts as they are made: for each row the row kept instead, and why."""
 
-    def __init__(self, pictures: PictureDuplicates, standing: NDArray[np.int8]) -> None:
-        self._pictures, self._standing = pictures, standing
-        self._keeper = np.arange(len(standing))
+    def __init__(self, pictures: PictureDuplicates, roles: NDArray[np.int8]) -> None:
+        self._pictures, self._roles = pictures, roles
+        self._keeper = np.arange(len(roles))
         self._picture = self._keeper.copy()
-        self._reason: Words = np.full(len(standing), "", dtype=object)
+        self._reason: Words = np.full(len(roles), "", dtype=object)
 
     def decide_pictures(self, rows: pa.Table, rules: Duplicates) -> Ints:
-        """By evaluation sets and earlier corpora first, whatever the policy. Returns the rows that stay."""
-        pictures, here = self._pictures, self._standing == HERE
+        """Drop duplicates of known pictures first, then go by the policy. Returns the rows that are kept."""
+        pictures, here = self._pictures, self._roles == Role.HERE
         end = pictures.best(set(_OF_PICTURES))
         taken = here & pictures.protected[end]
         self._drop(np.flatnonzero(taken), end[taken], pictures.reason[pictures.of_row[taken]])
-        asked = np.flatnonzero(here & ~taken)
+        undecided = np.flatnonzero(here & ~taken)
         counted = {"none": set[str](), "exact": set(EXACT.values()), "near": set(_OF_PICTURES)}[rules.images]
         leader = pictures.best(counted)
-        choice = choose_pairs(_pair_rows(rows, asked, pictures, leader), rules.pairs, rules.top_k)
-        self._choose(asked, choice)
-        stay: Ints = asked[choice.keeper == np.arange(len(asked))]
-        return stay
+        choice = choose_pairs(_pair_rows(rows, undecided, pictures, leader), rules.pairs, rules.top_k)
+        self._choose(undecided, choice)
+        kept: Ints = undecided[choice.keeper == np.arange(len(undecided))]
+        return kept
 
-    def _choose(self, asked: Ints, choice: Choice) -> None:
-        """Rows of `choice` are places among `asked`."""
-        falls = choice.keeper != np.arange(len(asked))
-        row, keeper = asked[falls], asked[choice.keeper[falls]]
+    def _choose(self, undecided: Ints, choice: Choice) -> None:
+        """Drop what the policy drops. `choice` counts in positions of `undecided`."""
+        dropped = choice.keeper != np.arange(len(undecided))
+        row, keeper = undecided[dropped], undecided[choice.keeper[dropped]]
         of_row = self._pictures.of_row
         reason = np.where(of_row[row] == of_row[keeper], "same_caption", self._pictures.reason[of_row[row]])
-        self._drop(row, keeper, np.where(choice.surplus[falls], "more_captions", reason))
-        self._picture[asked] = asked[choice.picture]
+        self._drop(row, keeper, np.where(choice.surplus[dropped], "more_captions", reason))
+        self._picture[undecided] = undecided[choice.picture]
 
     def decide_captions(self, captions: pa.ChunkedArray, alive: Ints, rank: Ints, rules: Duplicates) -> None:
-        """Of equal captions the best pair stays, of near ones the best caption."""
-        codes, before = equal_codes(captions), to_the_end(self._keeper).copy()
+        """Keep the best pair of equal captions, and the best caption of near ones."""
+        codes, before = equal_codes(captions), last_keeper(self._keeper).copy()
         same = best_of_equal(codes, alive, rank)
         self._drop(same[:, 0], same[:, 1], np.full(len(same), "same_caption", dtype=object))
         if rules.captions == "near":
@@ -103,65 +102,65 @@ class _Verdicts:
             best = best[np.argsort(rank[best])]
             pairs, _ = jaccard_join(captions.take(best).to_pylist(), rules.min_jaccard)
             lone = Neighbours(np.arange(len(best))[:, None], np.empty((0, 2), np.int64), pairs)
-            places = np.arange(len(best))
-            leader = leader_pass(lone, places, np.zeros(len(best), np.bool_), _never_asked).leader
-            falls = leader != places
-            self._drop(best[falls], best[leader[falls]], np.full(falls.sum(), "near_caption", dtype=object))
-        followed = np.flatnonzero(self._reason[before] != "")  # twins of what fell now go on to another picture
+            itself = np.arange(len(best))
+            leader = leader_pass(lone, itself, np.zeros(len(best), np.bool_), _never_compared).leader
+            dropped = leader != itself
+            self._drop(best[dropped], best[leader[dropped]], np.full(dropped.sum(), "near_caption", dtype=object))
+        followed = np.flatnonzero(self._reason[before] != "")  # duplicates of pairs that were dropped for their caption
         self._reason[followed] = self._reason[before[followed]]
 
     def _drop(self, row: Ints, keeper: Ints, reason: Words) -> None:
         self._keeper[row], self._reason[row] = keeper, reason
 
-    def twins(self, cluster: NDArray[np.bytes_]) -> Twins:
-        keeper = to_the_end(self._keeper)
+    def finished(self, cluster: NDArray[np.bytes_]) -> DuplicateVerdicts:
+        keeper = last_keeper(self._keeper)
         stage: Words = np.array(
             [_STAGES.get(reason, "exact" if reason else "") for reason in self._reason], dtype=object
         )
-        for standing, name in _PROTECTORS.items():
-            stage[(self._reason != "") & (self._standing[keeper] == standing)] = name
+        for role, name in NAME_OF_PROTECTED.items():
+            stage[(self._reason != "") & (self._roles[keeper] == role)] = name
         moved = self._picture != np.arange(len(keeper))
-        twin = np.where(moved, self._picture, self._picture[keeper])
-        difference = self._pictures.difference_of(moved | np.isin(self._reason, _OF_PICTURES), twin)
-        return Twins(keeper, stage, self._reason, difference, self._picture, cluster)
+        duplicate = np.where(moved, self._picture, self._picture[keeper])
+        difference = self._pictures.difference_of(moved | np.isin(self._reason, _OF_PICTURES), duplicate)
+        return DuplicateVerdicts(keeper, stage, self._reason, difference, self._picture, cluster)
 
 
-def _pair_rows(rows: pa.Table, asked: Ints, pictures: PictureDuplicates, leader: Ints) -> PairRows:
-    """As places among `asked`: every leader is one of them."""
-    place = np.full(len(rows), -1, np.int64)
-    place[asked] = np.arange(len(asked))
-    picture = pictures.of_row[asked]
+def _pair_rows(rows: pa.Table, undecided: Ints, pictures: PictureDuplicates, leader: Ints) -> PairRows:
+    """The undecided rows by their position among them; every leader is one of them."""
+    position = np.full(len(rows), -1, np.int64)
+    position[undecided] = np.arange(len(undecided))
+    picture = pictures.of_row[undecided]
     # By picture first: keys of two copies lie in any order, and the leader's own pairs must come before all others.
-    rank = np.argsort(np.lexsort((pictures.rank[asked], pictures.rank[picture])))
+    rank = np.argsort(np.lexsort((pictures.rank[undecided], pictures.rank[picture])))
     return PairRows(
-        picture=place[picture],
-        leader=place[leader[asked]],
+        picture=position[picture],
+        leader=position[leader[undecided]],
         rank=rank,
-        caption=equal_codes(rows["caption"])[asked],
-        caption_rank=_caption_ranks(rows, asked, rank),
+        caption=equal_codes(rows["caption"])[undecided],
+        caption_rank=_caption_ranks(rows, undecided, rank),
     )
 
 
-def _caption_ranks(rows: pa.Table, asked: Ints, rank: Ints) -> Ints:
-    """The best caption says most of its picture: by the cosine where that was measured, else in Han characters."""
-    han = pc.fill_null(pc.count_substring_regex(rows["caption"], r"\p{Han}"), 0).to_numpy()[asked]
-    cosine = np.nan_to_num(rows["similarity"].to_numpy()[asked].astype(np.float64), nan=-1.0)
-    ranks = np.empty(len(asked), np.int64)
-    ranks[np.lexsort((rank, -han, -cosine))] = np.arange(len(asked))
+def _caption_ranks(rows: pa.Table, undecided: Ints, rank: Ints) -> Ints:
+    """0 for the best caption: the one with the highest cosine where that was measured, else with the most Han."""
+    han = pc.fill_null(pc.count_substring_regex(rows["caption"], r"\p{Han}"), 0).to_numpy()[undecided]
+    cosine = np.nan_to_num(rows["similarity"].to_numpy()[undecided].astype(np.float64), nan=-1.0)
+    ranks = np.empty(len(undecided), np.int64)
+    ranks[np.lexsort((rank, -han, -cosine))] = np.arange(len(undecided))
     return ranks
 
 
-def _ranks(rows: pa.Table, keep: str, standing: NDArray[np.int8]) -> Ints:
-    """0 for the best row; those that stand elsewhere and may not fall come first."""
+def _ranks(rows: pa.Table, keep: str, roles: NDArray[np.int8]) -> Ints:
+    """0 for the best row; rows that may not be dropped come first."""
     if keep == "first":
-        order = np.lexsort((np.arange(len(rows)), standing))  # as the recipe lists its sources
+        order = np.lexsort((np.arange(len(rows)), roles))  # as the recipe lists its sources
     else:
         area = rows["width"].to_numpy().astype(np.int64) * rows["height"].to_numpy()
-        order = np.lexsort((key_bytes(rows["key"]), -rows["bytes"].to_numpy(), -area, standing))
+        order = np.lexsort((key_bytes(rows["key"]), -rows["bytes"].to_numpy(), -area, roles))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
     return ranks
 
 
-def _never_asked(a: Ints, b: Ints, turn: Ints) -> Floats:
+def _never_compared(a: Ints, b: Ints, transpose: Ints) -> Floats:
     return np.full(len(a), np.inf, np.float32)

@@ -1,10 +1,10 @@
-"""Pictures that are known elsewhere: of evaluation sets, and of corpora that were built before.
+"""The pictures that are known elsewhere: those of evaluation sets, and of corpora that were built before.
 
     known = known_pictures(recipe, measured_evaluation, corpus)      # .table: by `match.known_schema`
 
-An evaluation source is measured with the corpus; of a corpus its measures are read, which its manifest vouches for, and
-no picture is decoded again. Of an earlier corpus what is kept makes others fall; its own twins, which fell, only hold
-clusters together, so that a cluster keeps its name, and its split, from corpus to corpus.
+An evaluation source is measured with the corpus. A corpus is read from its measures, by the hashes in its manifest, and
+no picture is decoded again. Pairs that an earlier corpus kept drop their duplicates here. Duplicates that it dropped
+only hold clusters together, so that a cluster keeps its name, and its split, from corpus to corpus.
 """
 
 from collections.abc import Iterator
@@ -27,47 +27,41 @@ from ...manifests.recipe.sources import CorpusSource
 from ...manifests.run_folders import CorpusFolder
 from ..corpus_files.verdicts import verdict_parts
 from ..executor.part import PartResult
-from .keep_best import EARLIER, EARLIER_DROPPED, EVALUATION
 from .match import deciding, known_schema
+from .role import Role
 
-_OF_TWINS = (
-    "evaluation",
-    "earlier",
-    "exact",
-    "near",
-    "choice",
-)  # stages at which a pair falls to a twin, not to a rule
+_DUPLICATE_STAGES = ("evaluation", "earlier", "exact", "near", "choice")  # a pair is dropped for a duplicate there
 
 
 @dataclass(frozen=True)
 class KnownPictures:
     table: pa.Table
     parents: list[str]  # ids of the corpora's manifests
-    names: list[str]  # of what `corpus` counts: 0 is this corpus, 1 its evaluation sources, then corpora
+    names: list[str]  # by the number in `corpus`: 0 is this corpus, 1 its evaluation sources, then corpora
     corpora: list[Manifest]  # in the order of `corpus`, from 2 on
 
 
 def known_pictures(recipe: Recipe, measured_evaluation: list[PartResult[Any]], corpus: CorpusFolder) -> KnownPictures:
-    """Raises BadInput on a corpus whose measures cannot be compared with these, or were altered."""
+    """The known pictures of a recipe. Raises BadInput on measures that were altered, or cannot be compared."""
     rules = recipe.duplicates
     evaluations = [source for source in recipe.evaluation if isinstance(source, CorpusSource)]
-    paths = [(source.name, source.path, EVALUATION) for source in evaluations]
-    paths += [(path, path, EARLIER) for path in recipe.earlier]
+    paths = [(source.name, source.path, Role.EVALUATION) for source in evaluations]
+    paths += [(path, path, Role.EARLIER) for path in recipe.earlier]
     names = [part.files[0].name for part in measured_evaluation]
     measured = measured_columns(corpus.evaluation_measures, names, rules)
-    tables, corpora = [_known(measured, 1, EVALUATION, rules)], []
-    for number, (_, path, standing) in enumerate(paths, start=2):
+    tables, corpora = [_known(measured, 1, Role.EVALUATION, rules)], []
+    for number, (_, path, role) in enumerate(paths, start=2):
         corpora.append(open_known_corpus(recipe.base / path))
-        tables += [_known(table, number, standing, rules) for table in _pictures_of(corpora[-1], standing, rules)]
+        tables += [_known(table, number, role, rules) for table in _pictures_of(corpora[-1], role, rules)]
     sets = ["", "", *(name for name, _, _ in paths)]
     return KnownPictures(pa.concat_tables(tables), [known.id for known in corpora], sets, corpora)
 
 
 def measured_columns(folder: Path, names: list[str], rules: Duplicates) -> pa.Table:
-    """What decisions are made of, of every pair of these files, as it was measured; with its `problem`."""
+    """The columns `deciding` of every pair of these files, as it was measured, and its `problem`."""
     schema = deciding(rules)
-    said = {"measures", "row", "caption", "similarity"}
-    columns = [name for name in schema.names if name not in said]
+    unmeasured = {"measures", "row", "caption", "similarity"}
+    columns = [name for name in schema.names if name not in unmeasured]
     tables = [pa.table({**{name: pa.array([], schema.field(name).type) for name in schema.names},
                         "problem": pa.array([], pa.string())})]  # fmt: skip
     for name in names:
@@ -76,17 +70,17 @@ def measured_columns(folder: Path, names: list[str], rules: Duplicates) -> pa.Ta
         read = ["phash64_turned" if renamed and column == "phash64_flips" else column for column in columns]
         table = pq.read_table(path, columns=[*read, "caption_raw", "problem"])
         table = table.rename_columns([*columns, "caption", "problem"])
-        place = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
-        table = table.append_column("measures", place)
+        measures = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
+        table = table.append_column("measures", measures)
         table = table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64)))
         table = table.append_column("similarity", pa.nulls(len(table), pa.float32()))
         tables.append(table.select(tables[0].column_names).cast(tables[0].schema))
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _known(measured: pa.Table, number: int, standing: int, rules: Duplicates) -> pa.Table:
-    """What could be read of `measured`, with how it stands, where that is not said row by row."""
-    more = {"standing": standing, "corpus": number, "earlier_cluster": None}
+def _known(measured: pa.Table, number: int, role: Role, rules: Duplicates) -> pa.Table:
+    """The readable rows of `measured` by `known_schema`; a column of it that is there already is kept."""
+    more = {"role": role, "corpus": number, "earlier_cluster": None}
     schema = known_schema(rules)
     for name, value in more.items():
         if name not in measured.column_names:
@@ -95,7 +89,7 @@ def _known(measured: pa.Table, number: int, standing: int, rules: Duplicates) ->
 
 
 def open_known_corpus(path: Path) -> Manifest:
-    """Raises BadInput on a folder that is no corpus, and on one whose measures cannot be compared."""
+    """The manifest of a corpus. Raises BadInput if it is none, or if its measures cannot be compared with these."""
     corpus = load_manifest(path)
     if corpus.document["kind"] != "corpus":
         raise BadInput(f"{path}: a manifest of {corpus.document['kind']}", cure="name the folder of a corpus")
@@ -107,26 +101,26 @@ def open_known_corpus(path: Path) -> Manifest:
     return corpus
 
 
-def _pictures_of(corpus: Manifest, standing: int, rules: Duplicates) -> Iterator[pa.Table]:
-    """Part by part; of an earlier corpus only what is kept, and what fell to a twin."""
-    shown = _shown_elsewhere(corpus)
+def _pictures_of(corpus: Manifest, role: Role, rules: Duplicates) -> Iterator[pa.Table]:
+    """The pictures of a corpus, part by part; of an earlier corpus those that were kept or dropped as duplicates."""
+    shown = _shown_with_other_captions(corpus)
     parts = verdict_parts(corpus, ["key", "kept", "stage", "picture", "cluster"])
-    for entry, said in zip(corpus.document["files"], parts, strict=True):
+    for entry, verdicts in zip(corpus.document["files"], parts, strict=True):
         name = Path(entry["name"]).name
         path = CorpusFolder(corpus.folder).measures / name
         if not path.is_file() or sha256_of_file(path) != entry["measures_sha256"]:
             raise BadInput(f"{path}: missing or altered", cure="run `tuwen corpus` on its recipe again")
         table = measured_columns(CorpusFolder(corpus.folder).measures, [name], rules)
-        if standing == EARLIER:
-            own = pc.and_(said["kept"], pc.is_null(said["picture"]))
-            trained_on = pc.or_(own, pc.is_in(said["key"], shown))
-            stands = pc.if_else(trained_on, EARLIER, EARLIER_DROPPED).cast(pa.int8())
-            table = table.append_column("standing", stands).append_column("earlier_cluster", said["cluster"])
-            table = table.filter(pc.or_(said["kept"], pc.is_in(said["stage"], pa.array(_OF_TWINS))))
+        if role == Role.EARLIER:
+            own = pc.and_(verdicts["kept"], pc.is_null(verdicts["picture"]))
+            trained_on = pc.or_(own, pc.is_in(verdicts["key"], shown))
+            roles = pc.if_else(trained_on, Role.EARLIER, Role.EARLIER_DROPPED).cast(pa.int8())
+            table = table.append_column("role", roles).append_column("earlier_cluster", verdicts["cluster"])
+            table = table.filter(pc.or_(verdicts["kept"], pc.is_in(verdicts["stage"], pa.array(_DUPLICATE_STAGES))))
         yield table
 
 
-def _shown_elsewhere(corpus: Manifest) -> pa.Array:
-    """Keys of pictures that stay with the caption of another pair, though their own pair may have fallen."""
+def _shown_with_other_captions(corpus: Manifest) -> pa.Array:
+    """Keys of pictures that are kept with the caption of another pair, though their own pair may be dropped."""
     kept = pa.concat_tables(part.filter(part["kept"]) for part in verdict_parts(corpus, ["kept", "picture"]))
     return kept["picture"].drop_null().unique()

@@ -1,11 +1,11 @@
-"""Which pictures stand for which: best first, a picture falls only to one that stays itself.
+"""The leader of each picture, best first: a picture is dropped only for a leader, which is kept itself.
 
     found = leader_pass(near, rank, protected, compare)       # a NearDuplicates, over the pictures of `near`
 
-Comes in: pictures that are proposed as near one another (`Neighbours`), their rank, and `compare`, which looks at two
-of them. Goes out: of each picture its leader, and ties enough to connect all that are near. The outcome is that of
-going through the pictures one by one, best first; but all whose better neighbours are decided are decided at once, and
-only leaders are compared. So a thousand copies of one picture cost a thousand comparisons, not half a million.
+Comes in: pictures that are proposed as near one another (`Neighbours`), their rank, and `compare`, which compares two
+of them. Goes out: the leader of each picture, and ties enough to connect all that are near. The outcome is that of
+going through the pictures one by one, best first; but all pictures whose better neighbours are decided are decided at
+once, and only leaders are compared: a thousand copies of one picture cost a thousand comparisons, not half a million.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,8 @@ from .components import components
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Compare = Callable[[Ints, Ints, Ints], Floats]  # (a, b, how a is turned: −1 … 6) → difference; at most 1: near twins
+# (a, b, the PIL.Image.Transpose of a, or −1) → difference; near-duplicates differ by at most 1
+Compare = Callable[[Ints, Ints, Ints], Floats]
 
 _PAIRS_AT_ONCE = 1_000_000  # candidates held in memory, 24 bytes each
 
@@ -28,20 +29,20 @@ _PAIRS_AT_ONCE = 1_000_000  # candidates held in memory, 24 bytes each
 class Neighbours:
     """Pictures by number, their codes by number, and which codes are near one another."""
 
-    codes: Ints  # (n, 1) the picture's code, or (n, 8) also those of it turned and mirrored
+    codes: Ints  # (n, 1) the picture's code, or (n, 8) also those of its flips and rotations
     near: Ints  # (m, 2) pairs of distinct codes within the radius
-    certain: Ints  # (k, 2) pairs of pictures that are twins whatever their codes
+    certain: Ints  # (k, 2) pairs of pictures that are duplicates whatever their codes
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    leader: Ints  # of each picture the kept one that it is most like; itself if it stays
-    difference: Floats  # from the leader; 0 if it stays, not a number where only the embeddings are alike
-    ties: Ints  # (t, 2) near twins: enough of them that what is near in any number of steps is connected
+    leader: Ints  # the kept picture that is most alike; the picture itself if it is kept
+    difference: Floats  # from the leader; 0 if it is kept, not a number where only the embeddings are alike
+    ties: Ints  # (t, 2) near-duplicates, enough of them to connect all that are near in any number of steps
 
 
 def leader_pass(near: Neighbours, rank: Ints, protected: Mask, compare: Compare) -> NearDuplicates:
-    """`rank`: 0 for the best; `protected` pictures have the best ranks, always stay, and make others fall."""
+    """The near-duplicates. `rank` is 0 for the best; `protected` pictures have the best ranks and are always kept."""
     index = _Index(near)
     undecided = np.ones(len(rank), np.bool_)
     leads = np.zeros(len(rank), np.bool_)
@@ -50,14 +51,14 @@ def leader_pass(near: Neighbours, rank: Ints, protected: Mask, compare: Compare)
         ready = undecided & (protected | (index.best_near(rank, undecided) >= rank))
         leads |= ready
         undecided &= ~ready
-        for a, b, turn in index.followers(ready):
+        for a, b, transpose in index.followers(ready):
             worse = rank[a] < rank[b]
-            found.look(a[worse], b[worse], turn[worse], compare)
+            found.compare(a[worse], b[worse], transpose[worse], compare)
         a, b = index.certain_followers(ready)
         worse = rank[a] < rank[b]
         found.add(a[worse], b[worse], np.full(worse.sum(), np.nan, np.float32))
-        fallen = found.last_round()
-        undecided[fallen] = False
+        dropped = found.last_round()
+        undecided[dropped] = False
     a, b, difference = found.pairs()
     leader, least = _nearest(a, b, difference, rank, protected)
     ties = np.column_stack([a, b])
@@ -65,21 +66,21 @@ def leader_pass(near: Neighbours, rank: Ints, protected: Mask, compare: Compare)
 
 
 def _missing_ties(index: "_Index", ties: Ints, leads: Mask, rank: Ints, compare: Compare) -> list[Ints]:
-    """Ties between pictures that nothing connects yet: two that fell, to different leaders, may be near each other."""
+    """Ties between pictures that nothing connects yet: two that were dropped for different leaders may be near."""
     label = components(len(rank), np.concatenate([ties, index.certain]))
     found = _Alike()
-    for a, b, turn in index.followers(~leads, label):
+    for a, b, transpose in index.followers(~leads, label):
         worse = (rank[a] < rank[b]) & (label[a] != label[b])
-        found.look(a[worse], b[worse], turn[worse], compare)
+        found.compare(a[worse], b[worse], transpose[worse], compare)
     a, b, _ = found.pairs()
     return [np.column_stack([a, b]), index.certain]
 
 
 def _nearest(a: Ints, b: Ints, difference: Floats, rank: Ints, protected: Mask) -> tuple[Ints, Floats]:
-    """Of each picture the leader it falls to: a protected one before others, then the most alike, then the best."""
+    """The leader of each picture: a protected one before others, then the most alike, then the best."""
     leader, least = np.arange(len(rank)), np.zeros(len(rank), np.float32)
-    falls = ~protected[b]
-    a, b, difference = a[falls], b[falls], difference[falls]
+    droppable = ~protected[b]
+    a, b, difference = a[droppable], b[droppable], difference[droppable]
     order = np.lexsort((rank[a], difference, ~protected[a], b))  # not a number sorts last
     first = order[np.flatnonzero(np.diff(b[order], prepend=-1))]
     leader[b[first]], least[b[first]] = a[first], difference[first]
@@ -87,14 +88,14 @@ def _nearest(a: Ints, b: Ints, difference: Floats, rank: Ints, protected: Mask) 
 
 
 class _Alike:
-    """Pairs of leader and follower that are near twins, as they are found."""
+    """Pairs of leader and follower that are near-duplicates, as they are found."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Ints, Ints, Floats]] = []
         self._seen = 0
 
-    def look(self, a: Ints, b: Ints, turn: Ints, compare: Compare) -> None:
-        difference = compare(a, b, turn)
+    def compare(self, a: Ints, b: Ints, transpose: Ints, compare: Compare) -> None:
+        difference = compare(a, b, transpose)
         alike = difference <= 1
         self.add(a[alike], b[alike], difference[alike])
 
@@ -103,7 +104,7 @@ class _Alike:
             self._found.append((a, b, difference))
 
     def last_round(self) -> Ints:
-        """The followers that were found since this was asked last."""
+        """The followers that were found since the last call."""
         fresh, self._seen = self._found[self._seen :], len(self._found)
         return np.concatenate([np.empty(0, np.int64), *(b for _, b, _ in fresh)])
 
@@ -114,7 +115,7 @@ class _Alike:
 
 
 class _Index:
-    """Who is near whom, code by code: a picture looks with its own code for others under any of theirs."""
+    """Near pictures by their codes: any code of one picture is compared with the upright code of the other."""
 
     def __init__(self, near: Neighbours) -> None:
         self._codes, self.certain = near.codes, near.certain
@@ -122,12 +123,12 @@ class _Index:
         itself = np.arange(num_codes)
         both = np.concatenate([near.near, near.near[:, ::-1], np.column_stack([itself, itself])])
         self._beside = _Table(both[:, 0], both[:, 1], num_codes)  # code → codes within the radius, itself too
-        self._by_code = _Table(near.codes[:, 0], np.arange(len(near.codes)), num_codes)  # code → pictures as they are
+        self._by_code = _Table(near.codes[:, 0], np.arange(len(near.codes)), num_codes)  # code → upright pictures
         twice = np.concatenate([near.certain, near.certain[:, ::-1]])
         self._by_picture = _Table(twice[:, 0], twice[:, 1], len(near.codes))
 
     def best_near(self, rank: Ints, undecided: Mask) -> Ints:
-        """Of each picture the best rank among undecided pictures near it, its own too."""
+        """The best rank among the undecided pictures near each picture, its own included."""
         nobody = len(rank)
         best = np.full(len(self._beside.start) - 1, nobody)
         width = self._codes.shape[1]
@@ -139,25 +140,25 @@ class _Index:
             np.minimum.at(found, a[undecided[b]], rank[b[undecided[b]]])
         return found
 
-    def followers(self, asked: Mask, label: Ints | None = None) -> Iterator[tuple[Ints, Ints, Ints]]:
-        """(a, b, turn): `a` is asked, and its code, turned so, is near the code of `b`; in pieces of bounded size.
+    def followers(self, leaders: Mask, label: Ints | None = None) -> Iterator[tuple[Ints, Ints, Ints]]:
+        """(a, b, transpose): the code of leader `a`, transposed so, is near that of `b`. In pieces of bounded size.
 
-        With `label`, codes around which all pictures have one label are passed over: nothing can be learnt there.
+        With `label`, codes around which all pictures have one label are skipped: they would connect nothing new.
         """
-        rows = np.flatnonzero(asked)
+        rows = np.flatnonzero(leaders)
         width = self._codes.shape[1]
         owner = np.repeat(rows, width)
-        turn = np.tile(np.arange(width) - 1, len(rows))
-        at, code = self._beside.spread(self._codes[rows].reshape(-1))
-        owner, turn = owner[at], turn[at]
+        transpose = np.tile(np.arange(width) - 1, len(rows))
+        at, code = self._beside.values_of(self._codes[rows].reshape(-1))
+        owner, transpose = owner[at], transpose[at]
         if label is not None:
             mixed = self._mixed(label, owner, code)
-            owner, turn, code = owner[mixed], turn[mixed], code[mixed]
+            owner, transpose, code = owner[mixed], transpose[mixed], code[mixed]
         for piece in _pieces(self._by_code.count[code]):
-            at, b = self._by_code.spread(code[piece])
+            at, b = self._by_code.values_of(code[piece])
             a = owner[piece][at]
             other = a != b
-            yield a[other], b[other], turn[piece][at][other]
+            yield a[other], b[other], transpose[piece][at][other]
 
     def _mixed(self, label: Ints, owner: Ints, code: Ints) -> Mask:
         """Where some picture under `code` has another label than `owner`."""
@@ -168,14 +169,14 @@ class _Index:
         mixed: Mask = (self._by_code.count[code] > 0) & ((low[code] != label[owner]) | (high[code] != label[owner]))
         return mixed
 
-    def certain_followers(self, asked: Mask) -> tuple[Ints, Ints]:
-        rows = np.flatnonzero(asked)
-        at, b = self._by_picture.spread(rows)
+    def certain_followers(self, leaders: Mask) -> tuple[Ints, Ints]:
+        rows = np.flatnonzero(leaders)
+        at, b = self._by_picture.values_of(rows)
         return rows[at], b
 
 
 class _Table:
-    """Number → several values: a ragged array."""
+    """A ragged array: several values a key."""
 
     def __init__(self, keys: Ints, values: Ints, num_keys: int) -> None:
         order = np.argsort(keys, kind="stable")
@@ -183,8 +184,8 @@ class _Table:
         self.count = np.bincount(keys, minlength=num_keys)
         self.start = np.concatenate([[0], np.cumsum(self.count)])
 
-    def spread(self, keys: Ints) -> tuple[Ints, Ints]:
-        """Of all values of all `keys`: the place of its key in `keys`, and the value."""
+    def values_of(self, keys: Ints) -> tuple[Ints, Ints]:
+        """For every value of every key: the index of its key in `keys`, and the value."""
         count = self.count[keys]
         at = np.repeat(np.arange(len(keys)), count)
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)

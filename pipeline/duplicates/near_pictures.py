@@ -1,10 +1,10 @@
-"""Which pictures are near-twins, and of which kept one: hashes propose, the pictures' signatures decide.
+"""Near-duplicate pictures, and the kept one of each: hashes propose pairs, the pictures' signatures decide.
 
     found = near_pictures(pictures, radius=4)         # a NearDuplicates (`leader_pass`)
 
-Comes in: a 64-bit code of each picture, or eight with those of it turned and mirrored; ranks; and a mapped file of
-signatures. Candidates are all pairs within the radius, by an exact join (`hamming_join`). What is proposed falls into
-components that have nothing to do with one another; some thousand pictures of whole components are a Ray task.
+Comes in: a 64-bit code of each picture, or eight with those of its flips and rotations; ranks; and a mapped file of
+signatures. Candidates are all pairs within the radius, by an exact join (`hamming_join`). Components of candidates are
+independent of one another; some thousand pictures of whole components are a Ray task.
 """
 
 import sys
@@ -21,7 +21,7 @@ from ..executor.progress import progress
 from .components import components
 from .hamming_join import hamming_pairs
 from .leader_pass import NearDuplicates, Neighbours, leader_pass
-from .same_picture import difference, turned
+from .same_picture import difference, transposed
 from .signature_file import map_signatures
 
 Ints = NDArray[np.int64]
@@ -35,21 +35,21 @@ _COMPARED_A_SECOND = 7_000  # of pictures that are nearly alike; clearly others 
 
 @dataclass(frozen=True)
 class Pictures:
-    codes: NDArray[np.uint64]  # (n, 1) or (n, 8): as it is, then as PIL.Image.Transpose counts
+    codes: NDArray[np.uint64]  # (n, 1) or (n, 8): upright, then in the order of PIL.Image.Transpose
     rank: Ints  # 0 for the best
-    protected: NDArray[np.bool_]  # these have the best ranks and never fall
-    certain: Ints  # (k, 2) twins whatever their codes
-    signatures: Callable[[Ints], AbstractContextManager[Path]]  # of the pictures asked for, in a file to map
+    protected: NDArray[np.bool_]  # these have the best ranks and are always kept
+    certain: Ints  # (k, 2) duplicates whatever their codes
+    signatures: Callable[[Ints], AbstractContextManager[Path]]  # of some pictures, in a file to map
 
 
 def near_pictures(pictures: Pictures, radius: int) -> NearDuplicates:
-    """Says on standard error where very many pictures have one hash: unlike ones are compared two by two."""
+    """The near-duplicates. Warns if very many pictures have one hash: unlike ones are compared two by two."""
     unique, ids = np.unique(pictures.codes, return_inverse=True)
     num_pictures, width = pictures.codes.shape
     ids = ids.reshape(num_pictures, width)
     _warn_of_crowds(ids[:, 0])
     near = hamming_pairs(unique, radius)
-    if width > 1:  # two codes that both belong to turned pictures propose nothing
+    if width > 1:  # two codes that are both of transposed pictures propose nothing
         upright = np.zeros(len(unique), np.bool_)
         upright[ids[:, 0]] = True
         near = near[upright[near].any(axis=1)]
@@ -77,7 +77,7 @@ def _warn_of_crowds(code: Ints) -> None:
 
 
 def _components(ids: Ints, near: Ints, certain: Ints, num_codes: int) -> Ints:
-    """Of each picture the component of what is proposed; codes are nodes behind the pictures."""
+    """The component of each picture among the candidates; in the graph, codes are numbered after the pictures."""
     pictures = np.arange(len(ids))
     belongs = np.column_stack([np.repeat(pictures, ids.shape[1]), len(ids) + ids.reshape(-1)])
     return components(len(ids) + num_codes, np.concatenate([belongs, len(ids) + near, certain]))[: len(ids)]
@@ -86,7 +86,7 @@ def _components(ids: Ints, near: Ints, certain: Ints, num_codes: int) -> Ints:
 def _in_tasks(
     pictures: Pictures, ids: Ints, near: Ints, component: Ints, compared: Ints, path: Path
 ) -> list[tuple[Ints, NearDuplicates]]:
-    """Rows and what was found of them, task by task; `compared` is ordered by component."""
+    """Rows and their near-duplicates, task by task; `compared` is ordered by component."""
     if not len(compared):
         return []
     number = np.cumsum(np.diff(component[compared], prepend=component[compared[0]]) != 0)
@@ -101,15 +101,17 @@ def _in_tasks(
     certain_in = _by_chunk(chunk_of_picture[pictures.certain[:, 0]], pictures.certain)
     task = ray.remote(num_cpus=1)(_compare_chunk)
     nothing = np.empty((0, 2), np.int64)
-    asked = []
-    for name, places in _by_chunk(chunk, np.arange(len(compared))).items():
-        rows = compared[places]
-        inside = Neighbours(ids[rows], near_in.get(name, nothing), _places_in(rows, certain_in.get(name, nothing)))
+    running = []
+    for name, positions in _by_chunk(chunk, np.arange(len(compared))).items():
+        rows = compared[positions]
+        certain = _positions_in(rows, certain_in.get(name, nothing))
+        inside = Neighbours(ids[rows], near_in.get(name, nothing), certain)
         rank = np.argsort(np.argsort(pictures.rank[rows]))
-        asked.append((rows, task.remote(inside, rank, pictures.protected[rows], str(path.resolve()), int(places[0]))))
+        answer = task.remote(inside, rank, pictures.protected[rows], str(path.resolve()), int(positions[0]))
+        running.append((rows, answer))
     found = []
-    with progress("look", len(asked), "task") as advance:
-        for rows, answer in asked:
+    with progress("look", len(running), "task") as advance:
+        for rows, answer in running:
             found.append((rows, ray.get(answer)))
             advance()
     return found
@@ -121,26 +123,26 @@ def _by_chunk(chunk: Ints, values: Ints) -> dict[int, Ints]:
     return dict(zip(names.tolist(), np.split(values[order], starts[1:]), strict=True)) if len(names) else {}
 
 
-def _places_in(rows: Ints, pairs: Ints) -> Ints:
-    """Numbers of pictures as places among `rows`, which holds them all."""
+def _positions_in(rows: Ints, pairs: Ints) -> Ints:
+    """`pairs` of pictures as positions in `rows`, which has them all."""
     order = np.argsort(rows)
-    places: Ints = order[np.searchsorted(rows[order], pairs)]
-    return places
+    positions: Ints = order[np.searchsorted(rows[order], pairs)]
+    return positions
 
 
 def _compare_chunk(near: Neighbours, rank: Ints, protected: NDArray[np.bool_], path: str, first: int) -> NearDuplicates:
-    """`first`: where the signatures of these pictures begin in the file."""
+    """The near-duplicates of one task. `first` is the row of the file at which its signatures begin."""
     codes, ids = np.unique(near.codes, return_inverse=True)
     inside = Neighbours(ids.reshape(near.codes.shape), np.searchsorted(codes, near.near), near.certain)
     signatures = map_signatures(path)[first : first + len(rank)]
 
-    def compare(a: Ints, b: Ints, turn: Ints) -> Floats:
+    def compare(a: Ints, b: Ints, transpose: Ints) -> Floats:
         found = np.empty(len(a), np.float32)
-        for way in np.unique(turn).tolist():
-            pairs = np.flatnonzero(turn == way)
+        for method in np.unique(transpose).tolist():
+            pairs = np.flatnonzero(transpose == method)
             for start in range(0, len(pairs), _STRIP_PAIRS):
                 strip = pairs[start : start + _STRIP_PAIRS]
-                found[strip] = difference(turned(signatures[a[strip]], way), signatures[b[strip]])
+                found[strip] = difference(transposed(signatures[a[strip]], method), signatures[b[strip]])
         return found
 
     return leader_pass(inside, rank, protected, compare)

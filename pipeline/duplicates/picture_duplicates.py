@@ -1,10 +1,10 @@
-"""Which pictures are twins, and of each the better one that it falls to.
+"""Which pictures are duplicates, and for each the better picture that it is dropped for.
 
-    twins = PictureDuplicates(rows, rank, protected)      # captions of one picture, equal bytes, equal pixels
-    twins.compare(near_of)                           # near pictures, among those that are no copies
-    twins.best({"same_bytes", "same_pixels"})        # of each row the picture at the end of its chain of better ones
+    duplicates = PictureDuplicates(rows, rank, protected)  # captions of one picture, equal bytes, equal pixels
+    duplicates.compare(near_of)                            # near pictures, among those that are no copies
+    duplicates.best({"same_bytes", "same_pixels"})         # the end of each row's chain of better pictures
 
-The unit is the picture, by the best of its rows, so a picture's several captions stay or fall together.
+The unit is the picture, represented by the best of its rows, so a picture's captions are kept or dropped together.
 """
 
 from collections.abc import Callable
@@ -23,19 +23,18 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Words = NDArray[np.object_]
-NearOf = Callable[
-    [Ints, Ints, Mask], NearDuplicates
-]  # (rows, their rank, which are protected) → by place among the rows
+# (rows, their rank, which of them are protected) → counted in positions of `rows`
+NearOf = Callable[[Ints, Ints, Mask], NearDuplicates]
 
 
 class PictureDuplicates:
-    """Of every row, which of the same picture stands for it; of those, which falls to which, and why."""
+    """Which row of the same picture represents each row; which of those is dropped for which, and why."""
 
     def __init__(self, rows: pa.Table, rank: Ints, protected: Mask) -> None:
         self.rank, self.protected = rank, protected
         everything = np.arange(len(rank))
-        self.of_row = everything.copy()  # of each row the best row of the same picture: it stands for the picture
-        self._captions_of_one = best_of_equal(_places(rows), everything, rank)
+        self.of_row = everything.copy()  # the best row of the same picture, which represents the picture
+        self._captions_of_one = best_of_equal(_picture_numbers(rows), everything, rank)
         self.of_row[self._captions_of_one[:, 0]] = self._captions_of_one[:, 1]
         self._units = np.flatnonzero(self.of_row == everything)
         self.better = everything.copy()
@@ -46,45 +45,46 @@ class PictureDuplicates:
 
     def _drop_copies(self, codes: Ints, reason: str) -> Ints:
         ties = best_of_equal(codes, self._units, self.rank)
-        falls = ties[(self.reason[ties[:, 0]] == "") & ~self.protected[ties[:, 0]]]
-        self.better[falls[:, 0]], self.reason[falls[:, 0]] = falls[:, 1], reason
+        dropped = ties[(self.reason[ties[:, 0]] == "") & ~self.protected[ties[:, 0]]]
+        self.better[dropped[:, 0]], self.reason[dropped[:, 0]] = dropped[:, 1], reason
         return ties
 
     def compare(self, near_of: NearOf) -> None:
-        """Copies are not compared again, unless they may not fall."""
-        asked = self._units[self.reason[self._units] == ""]
-        found = near_of(asked, np.argsort(np.argsort(self.rank[asked])), self.protected[asked])
-        falls = np.flatnonzero(found.leader != np.arange(len(asked)))
-        rows = asked[falls]
-        self.better[rows], self.reason[rows] = asked[found.leader[falls]], NEAR
-        self.difference[rows] = found.difference[falls]
-        self._near = asked[found.ties]
+        """Compare pictures that are no copies, and copies that are protected."""
+        compared = self._units[self.reason[self._units] == ""]
+        found = near_of(compared, np.argsort(np.argsort(self.rank[compared])), self.protected[compared])
+        dropped = np.flatnonzero(found.leader != np.arange(len(compared)))
+        rows = compared[dropped]
+        self.better[rows], self.reason[rows] = compared[found.leader[dropped]], NEAR
+        self.difference[rows] = found.difference[dropped]
+        self._near = compared[found.ties]
 
     def best(self, reasons: set[str]) -> Ints:
-        """Of each row the picture at the end of its chain of better ones, going only by these reasons."""
+        """The picture at the end of each row's chain of better ones, going only by these reasons."""
         counts = np.isin(self.reason, list(reasons))
-        return to_the_end(np.where(counts, self.better, np.arange(len(self.better))))[self.of_row]
+        return last_keeper(np.where(counts, self.better, np.arange(len(self.better))))[self.of_row]
 
-    def difference_of(self, asked: Mask, twin: Ints) -> Floats:
-        """Of the rows asked for, where `twin` is what they fell to; a copy differs as much as its picture."""
+    def difference_of(self, mask: Mask, duplicate: Ints) -> Floats:
+        """How much the rows of `mask` differ from their `duplicate`; a copy differs as its original does."""
         original = self.best(set(EXACT.values()))
-        near = asked & (self.reason[original] == NEAR) & (self.of_row[twin] == self.better[original])
+        near = mask & (self.reason[original] == NEAR) & (self.of_row[duplicate] == self.better[original])
         return np.where(near, self.difference[original], np.float32(np.nan))
 
     def ties(self) -> Ints:
+        """(n, 2) of rows whose pictures are duplicates, dropped or not."""
         return np.concatenate([self._captions_of_one, *self._exact, self._near])
 
 
-def _places(rows: pa.Table) -> Ints:
-    """A number for each row that two rows share if they are of one picture: its corpus, source and origin."""
+def _picture_numbers(rows: pa.Table) -> Ints:
+    """Equal numbers for rows of one picture: its corpus, source and origin."""
     source, origin = equal_codes(rows["source"]), equal_codes(rows["origin"])
     corpus = rows["corpus"].to_numpy().astype(np.int64)
-    places: Ints = (corpus * (int(source.max(initial=0)) + 1) + source) * (int(origin.max(initial=0)) + 1) + origin
-    return places
+    numbers: Ints = (corpus * (int(source.max(initial=0)) + 1) + source) * (int(origin.max(initial=0)) + 1) + origin
+    return numbers
 
 
 def equal_codes(column: pa.ChunkedArray) -> Ints:
-    """Equal values, equal numbers."""
+    """A number for each value of the column, equal for equal values."""
     values = column.combine_chunks()
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     codes: Ints = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -100,8 +100,8 @@ def best_of_equal(codes: Ints, rows: Ints, rank: Ints) -> Ints:
     return ties
 
 
-def to_the_end(keeper: Ints) -> Ints:
-    """A twin's keeper may itself have been dropped for a better one: follow until one that was kept."""
+def last_keeper(keeper: Ints) -> Ints:
+    """The keeper at the end of each chain: a keeper may itself have been dropped for a better row."""
     while not np.array_equal(keeper[keeper], keeper):
         keeper = keeper[keeper]
     return keeper

@@ -1,7 +1,7 @@
-"""Are two pictures that a hash proposes really the same? Their signatures decide: colour in 32x32, luminance in 64x64.
+"""How much two pictures differ by their signatures: colour in 32x32, luminance in 64x64. At most 1: near-duplicates.
 
-    difference(signatures[a], signatures[b])    # (n,) float32: up to 1 near twins, inf where clearly another picture
-    difference(turned(signatures[a], Image.Transpose.ROTATE_90), signatures[b])
+    difference(signatures[a], signatures[b])    # (n,) float32: ≤ 1 near-duplicates, inf clearly not
+    difference(transposed(signatures[a], Image.Transpose.ROTATE_90), signatures[b])
 
 A signature is the bytes of `thumbnail`, then of `luminance` (MEASURES): (n, 7168) uint8. Every cell must agree, up to
 a tolerance that grows with the contrast around it: an edge moves when a picture is scaled, a flat colour does not.
@@ -48,7 +48,7 @@ Floats = NDArray[np.float32]
 
 
 def difference(a: Signatures, b: Signatures) -> Floats:
-    """(n,) for n pairs, whichever of the two comes first."""
+    """(n,) for n pairs; symmetric in a and b."""
     found = np.full(len(a), np.inf, np.float32)
     for start in range(0, len(a), _STRIP_PAIRS):
         strip = slice(start, start + _STRIP_PAIRS)
@@ -56,16 +56,18 @@ def difference(a: Signatures, b: Signatures) -> Floats:
     return found
 
 
-def turned(signatures: Signatures, turn: int) -> Signatures:
-    """As of the pictures turned by `PIL.Image.Transpose(turn)`; -1: as they are."""
-    if turn < 0:
+def transposed(signatures: Signatures, method: int) -> Signatures:
+    """The signatures of the pictures after `PIL.Image.Transpose(method)`; -1: unchanged."""
+    if method < 0:
         return signatures
-    planes = [_TURNS[turn](plane).reshape(len(signatures), math.prod(plane.shape[1:])) for plane in _planes(signatures)]
+    planes = [
+        _TRANSPOSES[method](plane).reshape(len(signatures), math.prod(plane.shape[1:])) for plane in _planes(signatures)
+    ]
     return np.concatenate(planes, axis=1)
 
 
 # In the order of PIL.Image.Transpose.
-_TURNS = (
+_TRANSPOSES = (
     lambda cells: cells[:, :, ::-1],  # FLIP_LEFT_RIGHT
     lambda cells: cells[:, ::-1],  # FLIP_TOP_BOTTOM
     lambda cells: cells.swapaxes(1, 2)[:, ::-1],  # ROTATE_90, against the clock
@@ -111,7 +113,7 @@ def _mean_apart(a: Cells, b: Cells) -> Floats:
 
 
 def _worst(a: Signatures, b: Signatures) -> Floats:
-    """The cell that differs most, beside what it may; luminance is looked at only where all colours agree."""
+    """The difference of the worst cell by what it may differ; luminance is compared only where all colours agree."""
     (colours, light), (others, other_light) = _planes(a), _planes(b)
     light_contrast = np.maximum(_contrast(light), _contrast(other_light))
     lively = (light_contrast >= _LIVELY_RANGE).mean(axis=(1, 2, 3))
@@ -132,7 +134,7 @@ def _most(cells: NDArray[np.floating]) -> Floats:
 
 
 def _contrast(cells: Cells) -> Cells:
-    """Of each cell the range of the 3x3 cells around it."""
+    """The range of the 3x3 cells around each cell."""
     contrast: Cells = _around(cells, np.maximum) - _around(cells, np.minimum)
     return contrast
 
@@ -178,7 +180,7 @@ _LOGARITHM = np.log(np.maximum(_LEVELS, 1) / 255)
 
 
 def _tone_curve(from_levels: Cells, to_levels: Cells) -> Cells:
-    """(n, 256): the gain and gamma, one for all channels and cells, that bring the one nearest to the other."""
+    """(n, 256) levels: the gain and gamma, one for all channels and cells, that bring one picture nearest the other."""
     x, y = _LOGARITHM[from_levels], _LOGARITHM[to_levels]
     darker = np.minimum(from_levels, to_levels)
     clipped = (darker <= 4) | (np.maximum(from_levels, to_levels) >= _WHITE)
@@ -194,7 +196,7 @@ def _tone_curve(from_levels: Cells, to_levels: Cells) -> Cells:
 
 
 def _by(curve: Cells, levels: Cells) -> Cells:
-    """Each level by the curve of its pair."""
+    """The levels after the curve of their pair."""
     changed: Cells = np.take_along_axis(curve, levels, axis=1)
     return changed
 

@@ -1,7 +1,7 @@
-"""What near pictures are compared by, of the few that need it, in one file that any task can map.
+"""The signatures that near pictures are compared by, in one file that any task can map.
 
-    with signature_file(measures, row, folder) as path:       # of each picture its file of measures, and the row there
-        signatures = map_signatures(path)                     # (n, SIGNATURE_BYTES) uint8, in the order asked for
+    with signature_file(measures, row, folder) as path:       # each picture's file of measures, and its row there
+        signatures = map_signatures(path)                     # (n, SIGNATURE_BYTES) uint8, in the same order
 
 Each file of measures is read once, by a task of its own that writes its rows in place. For 200,000 pictures the file
 takes 1.4 GB on disk, and no memory.
@@ -35,7 +35,7 @@ def map_signatures(path: Path | str) -> NDArray[np.uint8]:
 
 @contextmanager
 def signature_file(measures: pa.DictionaryArray, row: Ints, folder: Path) -> Iterator[Path]:
-    """`folder` is on a disk that every node sees. The file is gone afterwards, and when an earlier run left one."""
+    """Write the file into `folder`, on a disk that every node sees, and delete it afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILE
     path.write_bytes(b"")
@@ -58,11 +58,11 @@ def signature_file(measures: pa.DictionaryArray, row: Ints, folder: Path) -> Ite
         path.unlink(missing_ok=True)
 
 
-def _copy(name: str, rows: Ints, places: Ints, path: str) -> None:
-    found = pq.read_table(name, columns=_COLUMNS).take(rows)
-    parts = [np.frombuffer(b"".join(found[column].to_pylist()), np.uint8).reshape(len(rows), -1) for column in _COLUMNS]
+def _copy(name: str, rows: Ints, positions: Ints, path: str) -> None:
+    table = pq.read_table(name, columns=_COLUMNS).take(rows)
+    parts = [np.frombuffer(b"".join(table[column].to_pylist()), np.uint8).reshape(len(rows), -1) for column in _COLUMNS]
     signatures = np.concatenate(parts, axis=1)
     with Path(path).open("r+b") as file:  # by pwrite: two nodes that map the same page of a shared disk undo each other
-        for place, signature in zip(places.tolist(), signatures, strict=True):
-            os.pwrite(file.fileno(), signature.tobytes(), place * SIGNATURE_BYTES)
+        for position, signature in zip(positions.tolist(), signatures, strict=True):
+            os.pwrite(file.fileno(), signature.tobytes(), position * SIGNATURE_BYTES)
         os.fsync(file.fileno())

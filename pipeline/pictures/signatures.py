@@ -1,4 +1,4 @@
-"""What one decode of a picture yields: for recognising it again, and for judging how good it is.
+"""What is computed from the pixels of a picture: hashes and signatures to recognise it by, and its quality.
 
     signatures(picture)["phash64"], signatures(picture)["sharpness"]
 
@@ -46,7 +46,7 @@ def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = 
         "height": picture.height,
         "pixels_hash": pixels_hash(picture),
         "phash64": _above_median(low),
-        "phash64_flips": [_above_median(turned) for turned in _turned(low)],
+        "phash64_flips": [_above_median(transposed) for transposed in _transposed(low)],
         "thumbnail": _resized(enough, THUMBNAIL_SIDE_PX).tobytes(),
         "luminance": _resized(enough.convert("L"), LUMINANCE_SIDE_PX).tobytes(),
         "jpeg_quality": jpeg_quality(jpeg_tables) if jpeg_tables else None,
@@ -83,7 +83,7 @@ def _low_frequencies(picture: Image.Image) -> NDArray[np.float64]:
     return low
 
 
-def _turned(low: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+def _transposed(low: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     """The picture's frequencies under the seven `PIL.Image.Transpose`: a mirror negates the odd ones."""
     sign = np.where(np.arange(8) % 2, -1.0, 1.0)
     across, down = low * sign[None, :], low * sign[:, None]
@@ -152,7 +152,7 @@ def _ranges(planes: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
 
 
 def _flat_ends(ranges: NDArray[np.uint8]) -> tuple[int, int]:
-    """First and one past last place whose range is more than noise; (0, 0) if there is none."""
+    """First and one past the last index whose range is more than noise; (0, 0) if there is none."""
     lively = np.flatnonzero(ranges > _BORDER_TOLERANCE)
     return (int(lively[0]), int(lively[-1]) + 1) if len(lively) else (0, 0)
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 _STRIP_ROWS = 256
 _ORIENTATION_TAG = 0x0112
-_TURN = {
+_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -25,11 +25,7 @@ _TURN = {
     8: Image.Transpose.ROTATE_90,
 }
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
-_PROFILE_MODES = {
-    "RGB ": "RGB",
-    "CMYK": "CMYK",
-    "GRAY": "L",
-}  # a profile's colour space → its mode
+_PROFILE_MODES = {"RGB ": "RGB", "CMYK": "CMYK", "GRAY": "L"}  # a profile's colour space → Pillow's mode
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,22 @@ class Upright:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's, 1 … 8; broken EXIF costs the orientation, not the picture. Asked before `load`, which may turn a TIFF."""
+    """EXIF's orientation, 1 … 8; 1 if EXIF is broken. To be called before `load`, which may transpose a TIFF."""
     try:
         found = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # its parser raises nearly anything on hostile bytes
         return 1
-    return found if found in _TURN else 1
+    return found if found in _TRANSPOSE else 1
 
 
 def upright_rgb(image: Image.Image, orientation: int) -> Upright:
-    """`image` is loaded. TIFFs are turned by Pillow when they are loaded, all others here."""
+    """An upright 8-bit sRGB picture. `image` is loaded; Pillow transposes TIFFs as it loads them."""
     picture, alpha = _on_white(_eight_bit(image))
     picture, icc = _in_srgb(picture, image.info.get("icc_profile"))
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
     if orientation != 1 and orientation_of(image) == orientation:
-        picture = picture.transpose(_TURN[orientation])
+        picture = picture.transpose(_TRANSPOSE[orientation])
     return Upright(picture, orientation, alpha, icc)
 
 

@@ -99,7 +99,7 @@ def unit_vectors(model: "_Model", pixels: Floats) -> Floats:
 
 
 def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tuple[Floats, NDArray[np.int64]]:
-    """Of `rows` (sorted, counted through all files) the vectors (n, d), and those rows that have one.
+    """Vectors (n, d) of `rows` (sorted, counted through all files), and those rows that have one.
 
     File by file into `target`, then mapped from it: the memory holds the vectors of one part, however large the corpus.
     """
@@ -237,7 +237,7 @@ def _refuse_unreadable(file: Path) -> None:
 
 
 def _last_line(error: Exception) -> str:
-    """Of what torch says the last line tells; the others are where in the model it happened."""
+    """The last line of torch's message: it tells; the others are where in the model it happened."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 

@@ -4,9 +4,9 @@
         score.check(recipe)                                   # raises BadInput: not installed, no such model
     results = run_score(SCORES["nsfw"], recipe, parts, corpus.score("nsfw"), run)
 
-A score is a column of numbers beside the measures, `NAME/PART.parquet`, one row a pair. `tuwen why`, `--explain` and
-the report read this table. To add a score: a module beside this one with its function, and its row here. The rows do
-not stand in those modules, since a stage that gives a score must not depend on the recipe.
+A score is a column of numbers beside the measures, `NAME/PART.parquet`, one row a pair. The check before the run,
+`--explain`, `decide`, `tuwen why` and the report read this table. To add a score: a module beside this one with its
+function, and its row here. The rows do not stand in those modules, since a stage must not depend on the recipe.
 """
 
 from collections.abc import Callable
@@ -35,6 +35,7 @@ class Score:
     config: Callable[[Recipe], Any] = lambda recipe: None
     title: str = ""  # of its chart in the report
     limits: Callable[[Recipe], tuple[float | None, float | None]] = lambda recipe: (None, None)  # least, most
+    reasons: tuple[str, str] | None = None  # to drop a pair at `pair`: below the least, above the most
 
 
 def _stage(name: str, function: Callable[..., Any], column: pa.Field | None, *libraries: str) -> Stage[None, Any, Any]:
@@ -68,6 +69,7 @@ SCORES: dict[str, Score] = {
             model=clip_similarity.model_of,
             title="合 · similarity of picture and caption",
             limits=lambda recipe: (recipe.similarity.resolved().min, recipe.similarity.resolved().max),
+            reasons=("unlike_caption", "too_like_caption"),
         ),
         Score(
             "embedding",
@@ -84,18 +86,19 @@ SCORES: dict[str, Score] = {
 
 
 def score_columns() -> list[Score]:
-    """Those that are a column of numbers beside the measures."""
+    """The scores that are a column of numbers beside the measures."""
     return [score for score in SCORES.values() if score.column is not None]
 
 
 def asked_scores(recipe: Recipe) -> list[Score]:
+    """The scores that a recipe asks for, in the order of SCORES."""
     return [score for score in SCORES.values() if score.is_asked(recipe)]
 
 
 def run_score(
     score: Score, recipe: Recipe, parts: list[Part[None]], folder: Path, run: StageRun
 ) -> list[PartResult[Any]]:
-    """`parts` have the input `measures`, and `judged` where rules have been applied."""
+    """The score of every pair. `parts` have the input `measures`, and `judged` where rules have been applied."""
     if score.model is not None:
         model = score.model(recipe)
         parts = [part.with_inputs(model=model) for part in parts]

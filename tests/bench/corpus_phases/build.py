@@ -33,8 +33,8 @@ from ...stages import build_corpus
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
-    "tuwen.pipeline.decide": ("_judge", "_deciding_columns", "_drop_frequent_captions", "known_pictures", "match"),
-    "tuwen.pipeline.duplicates.match": ("keep_best", "_near_duplicates", "_with_duplicates"),
+    "tuwen.pipeline.decide": ("_run_scores", "_deciding_columns", "_drop_frequent_captions", "known_pictures", "match"),
+    "tuwen.pipeline.duplicates.match": ("keep_best", "_near_duplicates", "_among_all_pairs"),
     "tuwen.pipeline.duplicates.near_pictures": ("hamming_pairs", "_components", "_in_tasks"),
     "tuwen.pipeline.duplicates.keep_best": ("_ranks", "PictureDuplicates", "choose_pairs", "cluster_names"),
 }

@@ -17,7 +17,7 @@ from picture_sets import HOME, half
 from PIL import Image
 
 from tuwen.pipeline.duplicates.same_picture import THUMBNAIL_BYTES, difference
-from tuwen.pipeline.pictures.decode import SINGLE_COLOUR_STD
+from tuwen.pipeline.pictures.picture_rules import SINGLE_COLOUR_STD
 
 _HARD = HOME / "hard"
 _INDISTINCT_LEVELS = 6

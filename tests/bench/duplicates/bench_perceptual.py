@@ -15,7 +15,7 @@ from measured import measured
 from picture_sets import HOME, half
 from transforms import TRANSFORMS
 
-from tuwen.pipeline.duplicates.same_picture import difference, turned
+from tuwen.pipeline.duplicates.same_picture import difference, transposed
 
 _RADII = (4, 6, 8)
 
@@ -45,7 +45,7 @@ def _turned_too(originals, found, a, b, already):
     result = already.copy()
     for turn in range(7):
         near = np.flatnonzero(~result & (bits[:, turn] <= 4))
-        result[near] = difference(turned(originals.signatures[a[near]], turn), found.signatures[b[near]]) <= 1
+        result[near] = difference(transposed(originals.signatures[a[near]], turn), found.signatures[b[near]]) <= 1
     return result
 
 

@@ -1,4 +1,4 @@
-"""A small corpus of planted files and captions, judged: what the tests of twins build again and again."""
+"""A small corpus of planted files and captions, judged: what the tests of duplicates build again and again."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Clusters of twins: their sizes, how wide they are, and when to warn of them."""
+"""Clusters of duplicates: their sizes, how wide they are, and when to warn of them."""
 
 from itertools import combinations, pairwise
 
@@ -21,7 +21,7 @@ def key(number: int) -> str:
 
 
 def table_of(rows: list[tuple[int, int, int]]) -> pa.Table:
-    """Of (cluster, picture, code); the codes differ in their lowest bits, which 64-bit floats do not tell apart."""
+    """Rows of (cluster, picture, code); the codes differ in their lowest bits, which floats do not tell apart."""
     return pa.table({
         "key": [key(1000 + number) for number in range(len(rows))],
         "cluster": [key(cluster) for cluster, _, _ in rows],
@@ -49,11 +49,11 @@ rows = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20), st.integers(0, 
 @given(rows, st.lists(st.integers(0, 60), max_size=4))
 @settings(max_examples=150, deadline=None)
 def test_shapes_are_what_the_definition_says_however_the_table_is_cut(
-    rows: list[tuple[int, int, int]], places: list[int]
+    rows: list[tuple[int, int, int]], cuts: list[int]
 ) -> None:
     table, expected = table_of(rows), one_by_one(table_of(rows))
     parts = ClusterRows()
-    for low, high in pairwise([0, *sorted(min(place, len(table)) for place in places), len(table)]):
+    for low, high in pairwise([0, *sorted(min(cut, len(table)) for cut in cuts), len(table)]):
         parts.add(table.slice(low, high - low))
     shapes = parts.shapes()
     assert shapes == cluster_shapes(table)
@@ -69,7 +69,7 @@ def test_shapes_are_what_the_definition_says_however_the_table_is_cut(
 def of_sizes(sizes: list[int]) -> ClusterShapes:
     """A cluster of each size, all its pictures and codes different."""
     return cluster_shapes(
-        table_of([(number, place, place) for number, size in enumerate(sizes) for place in range(size)])
+        table_of([(number, picture, picture) for number, size in enumerate(sizes) for picture in range(size)])
     )
 
 
@@ -86,8 +86,8 @@ def test_copies_of_one_picture_are_no_cluster() -> None:
 
 def test_pairs_without_a_picture_or_a_cluster_are_passed_over() -> None:
     table = table_of([(1, 1, 0), (1, 2, 3), (1, 3, 0), (1, 4, 0)])
-    for name, place in (("pixels_hash", 2), ("cluster", 3)):
-        column = pa.array([None if at == place else value for at, value in enumerate(table[name].to_pylist())])
+    for name, row in (("pixels_hash", 2), ("cluster", 3)):
+        column = pa.array([None if index == row else value for index, value in enumerate(table[name].to_pylist())])
         table = table.set_column(table.schema.get_field_index(name), name, column)
     (only,) = cluster_shapes(table).largest
     assert (only.pictures, only.pairs, only.diameter) == (2, 2, 2)
@@ -102,9 +102,15 @@ def test_of_more_codes_than_are_compared_the_diameter_is_said_to_be_a_lower_boun
 
 def test_clusters_above_a_thousand_pictures_are_warned_of_with_the_cure() -> None:
     assert warning(of_sizes([LARGE, 2])) is None
-    said = warning(of_sizes([LARGE + 1, 2]))
-    assert said is not None and "\n" not in said
+    line = warning(of_sizes([LARGE + 1, 2]))
+    assert line is not None and "\n" not in line
     smallest = min(key(1000 + number) for number in range(LARGE + 1))
-    for words in ("1 cluster of twins has more than 1,000", "1,001", "10 of 64 bits", smallest, "duplicates.radius"):
-        assert words in said
-    assert "2 clusters of twins have" in str(warning(of_sizes([LARGE + 1, LARGE + 5])))
+    for words in (
+        "1 cluster of duplicates has more than 1,000",
+        "1,001",
+        "10 of 64 bits",
+        smallest,
+        "duplicates.radius",
+    ):
+        assert words in line
+    assert "2 clusters of duplicates have" in str(warning(of_sizes([LARGE + 1, LARGE + 5])))

@@ -21,11 +21,11 @@ def unit(vectors: NDArray[np.float64]) -> Floats:
 
 @pytest.fixture(scope="module")
 def crowd() -> Floats:
-    """3,000 of 64 dimensions around 100 centres, 500 of them twins of others."""
+    """3,000 of 64 dimensions around 100 centres, 500 of them duplicates of others."""
     chance = np.random.default_rng(0)
     vectors = chance.standard_normal((3_000, 64)) + chance.standard_normal((100, 64))[chance.integers(0, 100, 3_000)]
-    twins = vectors[:500] + 0.6 * chance.standard_normal((500, 64))
-    return unit(np.concatenate([vectors[:2_500], twins])[chance.permutation(3_000)])
+    duplicates = vectors[:500] + 0.6 * chance.standard_normal((500, 64))
+    return unit(np.concatenate([vectors[:2_500], duplicates])[chance.permutation(3_000)])
 
 
 def by_definition(vectors: Floats, min_cosine: float) -> list[list[int]]:
@@ -58,7 +58,7 @@ def test_an_index_says_the_recall_that_it_has(crowd: Floats, capfd: pytest.Captu
     assert len(found) / len(exact) == pytest.approx(how["recall"], abs=0.02)
     assert how["recall"] >= 0.99
     assert {"index": "ivf", "nlist": 219, "sample": 2_000}.items() <= how.items()
-    assert f"{how['nprobe']} of 219 lists looked into" in capfd.readouterr().err
+    assert f"{how['nprobe']} of 219 lists searched" in capfd.readouterr().err
 
 
 def test_where_lists_do_not_help_all_are_looked_into_and_nothing_is_missed() -> None:
@@ -129,8 +129,8 @@ CHANGES = {
     "framed in black": lambda picture: framed(picture, "black"),
     "framed in white": lambda picture: framed(picture, "white"),
     "mirrored": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-    "turned": lambda picture: picture.rotate(90),
-    "turned a little": lambda picture: picture.rotate(7, Image.Resampling.BICUBIC, fillcolor="white"),
+    "rotated": lambda picture: picture.rotate(90),
+    "rotated a little": lambda picture: picture.rotate(7, Image.Resampling.BICUBIC, fillcolor="white"),
     "small": lambda picture: picture.resize((60, 60), Image.Resampling.LANCZOS),
 }
 

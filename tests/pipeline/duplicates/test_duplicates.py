@@ -1,4 +1,4 @@
-"""Who is whose twin, who stays, and why: verdicts that do not depend on the order of the input."""
+"""Which pairs are duplicates, which are kept, and why: verdicts that do not depend on the order of the input."""
 
 import itertools
 import json
@@ -21,9 +21,9 @@ from .planted import corpus_of
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """A folder of planted twins and broken things, judged. Returns the corpus and its verdicts by file name."""
-    folder = tmp_path_factory.mktemp("twins")
+def duplicates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """A folder of planted duplicates and broken things, judged. Returns the corpus and its verdicts by file name."""
+    folder = tmp_path_factory.mktemp("duplicates")
     pictures = folder / "pictures"
     pictures.mkdir()
     circle, tall = draw("红", "圆", 60), Image.new("RGB", (40, 400), "red")
@@ -56,8 +56,8 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dic
     return folder / "corpus", {row["origin"]: row for row in read_verdicts(corpus).to_pylist()}
 
 
-def test_every_pair_has_the_verdict_it_should(twins: tuple[Path, dict[str, dict[str, Any]]]) -> None:
-    reasons = {name: row["reason"] for name, row in twins[1].items()}
+def test_every_pair_has_the_verdict_it_should(duplicates: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    reasons = {name: row["reason"] for name, row in duplicates[1].items()}
     copies = {reasons.pop("circle.png"), reasons.pop("copy.png")}
     assert copies == {"same_bytes", "same_pixels"}  # the key says which of the two is the copy
     assert reasons == {
@@ -78,21 +78,23 @@ def test_every_pair_has_the_verdict_it_should(twins: tuple[Path, dict[str, dict[
     }
 
 
-def test_the_counts_of_every_stage_sum(twins: tuple[Path, dict[str, dict[str, Any]]]) -> None:
-    corpus = load_manifest(twins[0])
+def test_the_counts_of_every_stage_sum(duplicates: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    corpus = load_manifest(duplicates[0])
     steps = corpus.document["lineage"]["steps"]
-    assert steps[0]["in"] == len(twins[1]) == corpus.document["totals"]["pairs"]
+    assert steps[0]["in"] == len(duplicates[1]) == corpus.document["totals"]["pairs"]
     for before, step in itertools.pairwise(steps):
         assert step["in"] == before["out"]
     for step in steps:
         assert step["in"] == step["out"] + sum(step["dropped"].values())
-    assert steps[-1]["out"] == corpus.document["totals"]["kept"] == sum(row["kept"] for row in twins[1].values())
+    assert steps[-1]["out"] == corpus.document["totals"]["kept"] == sum(row["kept"] for row in duplicates[1].values())
     assert read_verdicts(corpus).schema.equals(VERDICTS)
 
 
-def test_every_dropped_twin_names_a_keeper_that_was_kept(twins: tuple[Path, dict[str, dict[str, Any]]]) -> None:
-    by_key = {row["key"]: row for row in twins[1].values()}
-    dropped = [row for row in twins[1].values() if row["keeper"]]
+def test_every_dropped_duplicate_names_a_keeper_that_was_kept(
+    duplicates: tuple[Path, dict[str, dict[str, Any]]],
+) -> None:
+    by_key = {row["key"]: row for row in duplicates[1].values()}
+    dropped = [row for row in duplicates[1].values() if row["keeper"]]
     assert len(dropped) == 4
     for row in dropped:
         assert by_key[row["keeper"]]["kept"]
@@ -100,9 +102,9 @@ def test_every_dropped_twin_names_a_keeper_that_was_kept(twins: tuple[Path, dict
         assert row["distance"] <= 4
 
 
-def test_why_explains_a_pair_and_its_twins(twins: tuple[Path, dict[str, dict[str, Any]]]) -> None:
-    corpus = load_manifest(twins[0])
-    pair, *others = explain_pair(corpus, twins[1]["jpeg.jpg"]["key"][:12])
+def test_why_explains_a_pair_and_its_duplicates(duplicates: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    corpus = load_manifest(duplicates[0])
+    pair, *others = explain_pair(corpus, duplicates[1]["jpeg.jpg"]["key"][:12])
     assert pair["verdict"] == "dropped at near: near_picture"
     assert {other["origin"] for other in others} == {"larger.png", "circle.png", "copy.png", "same-pixels.bmp"}
     assert others[0]["verdict"] == "kept"
@@ -111,7 +113,7 @@ def test_why_explains_a_pair_and_its_twins(twins: tuple[Path, dict[str, dict[str
 
 
 def test_the_order_of_files_changes_no_verdict(tmp_path: Path) -> None:
-    """The same twins under other names fall to the same pictures: the largest stays."""
+    """The same duplicates under other names have the same keepers: the largest picture is kept."""
     for order in (["a", "b", "c"], ["c", "b", "a"]):
         folder = tmp_path / "".join(order)
         (folder / "pictures").mkdir(parents=True)
@@ -138,7 +140,7 @@ def test_pictures_near_an_evaluation_set_are_dropped(tmp_path: Path) -> None:
     ]
 
 
-def test_captions_of_one_picture_stay_or_fall_together(tmp_path: Path) -> None:
+def test_captions_of_one_picture_are_kept_or_dropped_together(tmp_path: Path) -> None:
     circle = draw("红", "圆", 60)
     files = {"a.png": png(circle.resize((192, 192))), "b.png": png(circle), "c.png": png(draw("蓝", "三角", 50))}
     captions = [("a.png", "圆"), ("a.png", "红色的圆"), ("b.png", "小圆"), ("b.png", "小红圆"), ("c.png", "三角")]
@@ -148,8 +150,8 @@ def test_captions_of_one_picture_stay_or_fall_together(tmp_path: Path) -> None:
     assert rows["b.png#小圆"]["keeper"] in (rows["a.png#圆"]["key"], rows["a.png#红色的圆"]["key"])
 
 
-def test_equal_captions_are_dropped_last_so_that_no_picture_is_lost_for_a_twin_that_goes(tmp_path: Path) -> None:
-    """a and c are one picture, a and b one caption: whoever falls, the picture and both captions survive somewhere."""
+def test_equal_captions_are_dropped_last_so_that_no_picture_is_lost_for_a_duplicate_that_goes(tmp_path: Path) -> None:
+    """a and c are one picture, a and b one caption: the picture and both captions are kept somewhere."""
     picture, larger = draw("红", "圆", 60), draw("蓝", "三角", 60).resize((192, 192))
     files = {"a.png": png(picture), "b.png": png(larger), "c.png": png(picture)}
     captions = [("a.png", "甲"), ("b.png", "甲"), ("c.png", "乙")]
@@ -163,7 +165,7 @@ def test_equal_captions_are_dropped_last_so_that_no_picture_is_lost_for_a_twin_t
 
 
 def test_a_picture_near_any_evaluation_picture_goes_whatever_the_policy(tmp_path: Path) -> None:
-    """The evaluation set holds two near-twins; a corpus picture is near the second alone."""
+    """The evaluation set holds two near-duplicates; a corpus picture is near the second alone."""
     for policy in ("none", "exact", "near"):
         folder = tmp_path / policy
         (folder / "test-set").mkdir(parents=True)
@@ -182,7 +184,7 @@ def test_a_picture_near_any_evaluation_picture_goes_whatever_the_policy(tmp_path
         write_report(folder, folder / "corpus")  # the keeper stands in no table
 
 
-def test_near_twins_that_are_both_kept_share_a_cluster_all_the_same(tmp_path: Path) -> None:
+def test_near_duplicates_that_are_both_kept_share_a_cluster_all_the_same(tmp_path: Path) -> None:
     circle = draw("红", "圆", 60)
     files = {"a.png": png(circle), "b.png": png(circle.resize((192, 192)))}
     rows = corpus_of(tmp_path, files, [("a.png", "甲"), ("b.png", "乙")], duplicates="{images: none}")

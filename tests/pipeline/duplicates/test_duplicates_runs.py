@@ -1,4 +1,4 @@
-"""The same twins for any number of workers, for shuffled input, and when tasks are killed on their way."""
+"""The same duplicates for any number of workers, for shuffled input, and when tasks are killed on their way."""
 
 import os
 from collections.abc import Callable

@@ -60,11 +60,11 @@ def test_hashes_alone_keep_both_and_the_model_keeps_the_better_one(planted: Path
     corpus = build(planted, captions=captions, duplicates=section(model))
     rows = rows_of(corpus)
     assert [name for name, row in rows.items() if not row["kept"]] == ["moved.png"]
-    fallen = rows["moved.png"]
-    assert (fallen["stage"], fallen["reason"]) == ("near", "near_picture")
-    assert fallen["cosine"] >= 0.99
-    assert fallen["difference"] is None
-    assert fallen["cluster"] == rows["circle.png"]["cluster"] != rows["blue.png"]["cluster"]
+    dropped = rows["moved.png"]
+    assert (dropped["stage"], dropped["reason"]) == ("near", "near_picture")
+    assert dropped["cosine"] >= 0.99
+    assert dropped["difference"] is None
+    assert dropped["cluster"] == rows["circle.png"]["cluster"] != rows["blue.png"]["cluster"]
     assert corpus.document["lineage"]["vectors"]["index"] == "exact"
 
 

@@ -33,9 +33,9 @@ def by_faiss(codes: U64, radius: int) -> Pairs:
 
 
 def flipped(codes: U64, bits: int, generator: np.random.Generator, among: range = range(64)) -> U64:
-    """Each code with exactly so many of its bits turned."""
-    places = np.argsort(generator.random((len(codes), len(among))), axis=1)[:, :bits] + among.start
-    return codes ^ np.bitwise_or.reduce(np.uint64(1) << places.astype(np.uint64), axis=1, initial=np.uint64(0))
+    """Each code with exactly so many of its bits flipped."""
+    positions = np.argsort(generator.random((len(codes), len(among))), axis=1)[:, :bits] + among.start
+    return codes ^ np.bitwise_or.reduce(np.uint64(1) << positions.astype(np.uint64), axis=1, initial=np.uint64(0))
 
 
 def planted(radius: int, generator: np.random.Generator) -> dict[str, U64]:
@@ -54,7 +54,7 @@ def planted(radius: int, generator: np.random.Generator) -> dict[str, U64]:
         "one difference in each byte": np.concatenate([seeds, *(seeds ^ (spread << small[at]) for at in range(8))]),
         "counting": small,
         "counting from the top": small << np.uint64(54),
-        "counting in the middle, and turned": np.concatenate([small << np.uint64(27), ~(small << np.uint64(27))]),
+        "counting in the middle, and inverted": np.concatenate([small << np.uint64(27), ~(small << np.uint64(27))]),
         "Gray code": (small ^ (small >> np.uint64(1))) << np.uint64(20),
         "all zeros, all ones": np.concatenate([np.array([0, ALL], np.uint64), flipped(np.full(99, ALL), 2, generator)]),
         "a ball": np.concatenate([flipped(np.repeat(one, 70), bits, generator) for bits in range(5)]),

@@ -59,8 +59,8 @@ def test_a_caption_with_one_character_changed_is_near_wherever_the_definition_sa
     chance = random.Random(seed)
     edited = []
     for caption in captions:
-        place, put = chance.randrange(len(caption)), chance.choice(["", *CHARACTERS])
-        edited.append(caption[:place] + put + caption[place + chance.randrange(2) :])
+        index, put = chance.randrange(len(caption)), chance.choice(["", *CHARACTERS])
+        edited.append(caption[:index] + put + caption[index + chance.randrange(2) :])
     every = list(dict.fromkeys(captions + edited))
     found = near(every, 0.8)
     for caption, other in zip(captions, edited, strict=True):

@@ -23,9 +23,9 @@ def scaled(picture: Image.Image, side: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of last year: a circle and a smaller copy that fell to it, and a triangle."""
+    """A corpus of last year: a circle and a smaller copy that was dropped for it, and a triangle."""
     folder = tmp_path_factory.mktemp("earlier")
-    files = {"circle.png": scaled(CIRCLE, 192), "fell.png": png(CIRCLE), "triangle.png": png(TRIANGLE)}
+    files = {"circle.png": scaled(CIRCLE, 192), "dropped.png": png(CIRCLE), "triangle.png": png(TRIANGLE)}
     plant(folder / "pictures", files, [(name, f"{name}的描述文字") for name in files])
     build(folder, captions="{min_han_share: 0}")
     return folder
@@ -64,7 +64,7 @@ def test_what_an_earlier_corpus_has_is_dropped_and_its_keeper_is_named(new: Path
 
 
 @pytest.mark.parametrize("policy", ["image", "keep_all_captions"])
-def test_a_picture_that_stayed_with_another_ones_caption_is_known_too(tmp_path: Path, policy: str) -> None:
+def test_a_picture_that_was_kept_with_another_ones_caption_is_known_too(tmp_path: Path, policy: str) -> None:
     files = {"large.png": scaled(CIRCLE, 192), "small.png": png(CIRCLE)}
     plant(tmp_path / "earlier" / "pictures", files, [("large.png", "圆"), ("small.png", "一个很大的红色的圆")])
     before = rows_of(build(tmp_path / "earlier", duplicates=f"{{images: near, pairs: {policy}}}"))
@@ -94,16 +94,18 @@ def test_no_picture_of_an_earlier_corpus_is_needed_any_more(new: Path) -> None:
     assert reasons(build(new, **EARLIER))["circle.jpg"] == ("earlier", "near_picture")
 
 
-def test_a_pair_takes_the_cluster_that_an_earlier_corpus_gave_its_twins(new: Path) -> None:
-    """So it falls into the same split as they did, even if it stays because nothing is dropped for twins here."""
+def test_a_pair_takes_the_cluster_that_an_earlier_corpus_gave_its_duplicates(new: Path) -> None:
+    """So it is in their split, even if it is kept because duplicates are not dropped here."""
     before = rows_of(build(new / "earlier", captions="{min_han_share: 0}"))
     rows = rows_of(build(new, duplicates="{images: none}", **EARLIER))
-    assert rows["circle.jpg"]["cluster"] == before["circle.png"]["cluster"] == before["fell.png"]["cluster"]
+    assert rows["circle.jpg"]["cluster"] == before["circle.png"]["cluster"] == before["dropped.png"]["cluster"]
     assert rows["box.png"]["cluster"] == rows["box.png"]["key"]
 
 
-def test_a_picture_like_one_that_fell_earlier_but_unlike_all_that_stayed_is_kept_in_its_cluster(tmp_path: Path) -> None:
-    """a stayed, b fell to it; c is near b alone: nothing like it was trained on, but the split must hold all three."""
+def test_a_picture_like_one_that_was_dropped_earlier_but_unlike_all_kept_ones_is_kept_in_its_cluster(
+    tmp_path: Path,
+) -> None:
+    """a was kept, b dropped for it; c is near b alone: nothing like it was trained on, one split holds all three."""
     shades = {"a": 40, "b": 45, "c": 50}
 
     def with_corner(grey: int) -> bytes:

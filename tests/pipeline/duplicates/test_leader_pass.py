@@ -1,4 +1,4 @@
-"""Who falls to whom: the outcome of going through pictures one by one, best first, however they are compared."""
+"""Leaders: the outcome is that of going through pictures one by one, best first, however they are compared."""
 
 import numpy as np
 import pytest
@@ -30,30 +30,30 @@ def neighbourhoods(draw: st.DrawFn) -> tuple[Neighbours, np.ndarray, np.ndarray,
 
 
 def by_table(differences: np.ndarray) -> Compare:
-    return lambda a, b, turn: differences[a, b]
+    return lambda a, b, transpose: differences[a, b]
 
 
 def ties_of(near: Neighbours, differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which two are twins: proposed and alike, or certain; and how much they differ."""
+    """Which two are duplicates: proposed and alike, or certain; and how much they differ."""
     codes = near.codes[:, 0]
     beside = np.eye(int(codes.max(initial=-1)) + 1, dtype=bool)
     beside[near.near[:, 0], near.near[:, 1]] = beside[near.near[:, 1], near.near[:, 0]] = True
     alike = beside[codes[:, None], codes[None, :]] & (differences <= 1)
     how = np.where(alike, differences, np.inf)
-    twins = alike.copy()
+    duplicates = alike.copy()
     for a, b in near.certain.tolist():
-        twins[a, b] = twins[b, a] = True
-    np.fill_diagonal(twins, False)
-    return twins, how
+        duplicates[a, b] = duplicates[b, a] = True
+    np.fill_diagonal(duplicates, False)
+    return duplicates, how
 
 
 def one_by_one(near: Neighbours, rank: np.ndarray, protected: np.ndarray, differences: np.ndarray) -> np.ndarray:
     """The plain definition, in as many steps as there are pictures."""
-    twins, how = ties_of(near, differences)
+    duplicates, how = ties_of(near, differences)
     leader = np.arange(len(rank))
     for picture in np.argsort(rank).tolist():
         better = [
-            other for other in np.flatnonzero(twins[picture]).tolist()
+            other for other in np.flatnonzero(duplicates[picture]).tolist()
             if rank[other] < rank[picture] and leader[other] == other
         ]  # fmt: skip
         if better and not protected[picture]:
@@ -73,13 +73,15 @@ def test_the_outcome_is_that_of_going_through_the_pictures_one_by_one(
 
 @settings(max_examples=150, deadline=None)
 @given(neighbourhoods())
-def test_ties_connect_all_twins_and_nothing_else(case: tuple[Neighbours, np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_ties_connect_all_duplicates_and_nothing_else(
+    case: tuple[Neighbours, np.ndarray, np.ndarray, np.ndarray],
+) -> None:
     near, rank, protected, differences = case
     found = leader_pass(near, rank, protected, by_table(differences))
-    twins, _ = ties_of(near, differences)
-    every_tie = np.argwhere(twins)
+    duplicates, _ = ties_of(near, differences)
+    every_tie = np.argwhere(duplicates)
     assert components(len(rank), found.ties).tolist() == components(len(rank), every_tie).tolist()
-    assert all(twins[a, b] for a, b in found.ties.tolist())
+    assert all(duplicates[a, b] for a, b in found.ties.tolist())
 
 
 @settings(max_examples=100, deadline=None)
@@ -107,7 +109,7 @@ def clique(count: int) -> Neighbours:
 def test_a_clique_of_copies_costs_a_comparison_each_not_one_a_pair(count: int) -> None:
     compared = 0
 
-    def alike(a: np.ndarray, b: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    def alike(a: np.ndarray, b: np.ndarray, transpose: np.ndarray) -> np.ndarray:
         nonlocal compared
         compared += len(a)
         return np.zeros(len(a), np.float32)
@@ -118,24 +120,24 @@ def test_a_clique_of_copies_costs_a_comparison_each_not_one_a_pair(count: int) -
 
 
 def test_a_chain_does_not_swallow_its_ends() -> None:
-    """a is near b, b near c, c near d; a and c are unlike: c stays, and all that fell are near one that stays."""
-    places = np.arange(4)
-    chain = np.where(np.abs(places[:, None] - places[None, :]) <= 1, 0.5, np.inf).astype(np.float32)
-    found = leader_pass(clique(4), places, np.zeros(4, bool), by_table(chain))
+    """a is near b, b near c, c near d; a and c are unlike: c is kept, and both dropped pictures are near a kept one."""
+    rank = np.arange(4)
+    chain = np.where(np.abs(rank[:, None] - rank[None, :]) <= 1, 0.5, np.inf).astype(np.float32)
+    found = leader_pass(clique(4), rank, np.zeros(4, bool), by_table(chain))
     assert found.leader.tolist() == [0, 0, 2, 2]
     assert components(4, found.ties).tolist() == [0, 0, 0, 0]
 
 
-def test_a_picture_is_found_turned_by_the_code_that_it_has_then() -> None:
+def test_a_flipped_picture_is_found_by_the_code_of_its_flip() -> None:
     """Picture 1 has the code that picture 0 has when it is mirrored: they are compared so."""
     codes = np.array([[0, 2, 3, 4, 5, 6, 7, 8], [2, 0, 9, 10, 11, 12, 13, 14]])
     nothing = np.empty((0, 2), np.int64)
-    asked = []
+    compared = []
 
-    def look(a: np.ndarray, b: np.ndarray, turn: np.ndarray) -> np.ndarray:
-        asked.extend(zip(a.tolist(), b.tolist(), turn.tolist(), strict=True))
+    def compare(a: np.ndarray, b: np.ndarray, transpose: np.ndarray) -> np.ndarray:
+        compared.extend(zip(a.tolist(), b.tolist(), transpose.tolist(), strict=True))
         return np.full(len(a), 0.3, np.float32)
 
-    found = leader_pass(Neighbours(codes, nothing, nothing), np.array([0, 1]), np.zeros(2, bool), look)
+    found = leader_pass(Neighbours(codes, nothing, nothing), np.array([0, 1]), np.zeros(2, bool), compare)
     assert found.leader.tolist() == [0, 0]
-    assert asked == [(0, 1, 0)]
+    assert compared == [(0, 1, 0)]

@@ -11,7 +11,7 @@ from PIL import Image
 from tuwen.pipeline.duplicates import near_pictures as near_pictures_module
 from tuwen.pipeline.duplicates.components import components
 from tuwen.pipeline.duplicates.near_pictures import Pictures, near_pictures
-from tuwen.pipeline.duplicates.same_picture import SIGNATURE_BYTES, difference, turned
+from tuwen.pipeline.duplicates.same_picture import SIGNATURE_BYTES, difference, transposed
 from tuwen.pipeline.pictures.signatures import signatures
 
 from ...conftest import COLOURS, SHAPES, draw
@@ -39,13 +39,13 @@ def given(codes: np.ndarray, seen: np.ndarray, folder: Path, rank: np.ndarray | 
 
 
 def one_by_one(codes: np.ndarray, seen: np.ndarray, rank: np.ndarray, radius: int) -> tuple[list[int], list[int]]:
-    """Leaders and components by looking at every two pictures, in every turn."""
+    """Leaders and components by looking at every two pictures, in every flip and rotation."""
     count = len(codes)
     how = np.full((count, count), np.inf)
     for way in range(codes.shape[1]):
         near = np.bitwise_count(codes[:, way][:, None] ^ codes[:, 0][None, :]) <= radius
         a, b = np.nonzero(near & (rank[:, None] < rank[None, :]))
-        how[a, b] = np.minimum(how[a, b], difference(turned(seen[a], way - 1), seen[b]))
+        how[a, b] = np.minimum(how[a, b], difference(transposed(seen[a], way - 1), seen[b]))
     leader = np.arange(count)
     for picture in np.argsort(rank).tolist():
         better = [other for other in np.flatnonzero(how[:, picture] <= 1).tolist() if leader[other] == other]
@@ -55,15 +55,15 @@ def one_by_one(codes: np.ndarray, seen: np.ndarray, rank: np.ndarray, radius: in
 
 
 def many_pictures(generator: np.random.Generator) -> list[Image.Image]:
-    """Shapes at jittered places and sizes, some of them mirrored, turned or scaled."""
+    """Shapes at jittered positions and sizes, some of them flipped, rotated or scaled."""
     found = []
     for colour in COLOURS:
         for shape in SHAPES:
             for _ in range(6):
                 at = int(generator.integers(0, 4))
                 picture = draw(colour, shape, int(generator.integers(40, 44)), at=at)
-                turn = int(generator.integers(-1, 7))
-                picture = picture if turn < 0 else picture.transpose(Image.Transpose(turn))
+                method = int(generator.integers(-1, 7))
+                picture = picture if method < 0 else picture.transpose(Image.Transpose(method))
                 side = int(generator.integers(64, 160))
                 found.append(picture.resize((side, side), Image.Resampling.BICUBIC))
     return found
@@ -101,7 +101,7 @@ def test_a_luminance_hash_merges_flags_but_colour_does_not(tmp_path: Path) -> No
     assert near_pictures(given(codes, seen, tmp_path), radius=4).leader.tolist() == [0, 1, 0]
 
 
-def test_twins_that_embeddings_vouch_for_need_no_near_hash(tmp_path: Path, generator: np.random.Generator) -> None:
+def test_duplicates_that_embeddings_vouch_for_need_no_near_hash(tmp_path: Path, generator: np.random.Generator) -> None:
     codes = generator.integers(0, 2**63, (4, 1), dtype=np.uint64)
     seen = generator.integers(0, 256, (4, SIGNATURE_BYTES), dtype=np.uint8)
     pictures = given(codes, seen, tmp_path)
@@ -111,7 +111,7 @@ def test_twins_that_embeddings_vouch_for_need_no_near_hash(tmp_path: Path, gener
     assert np.isnan(found.difference[3])
 
 
-def test_no_picture_and_one_picture_are_nobodys_twins(tmp_path: Path, generator: np.random.Generator) -> None:
+def test_no_picture_and_one_picture_are_nobodys_duplicates(tmp_path: Path, generator: np.random.Generator) -> None:
     for count in (0, 1):
         codes = generator.integers(0, 2**63, (count, 1), dtype=np.uint64)
         found = near_pictures(given(codes, np.zeros((count, SIGNATURE_BYTES), np.uint8), tmp_path), radius=4)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tuwen.pipeline.duplicates import same_picture
-from tuwen.pipeline.duplicates.same_picture import SIGNATURE_BYTES, difference, turned
+from tuwen.pipeline.duplicates.same_picture import SIGNATURE_BYTES, difference, transposed
 from tuwen.pipeline.pictures.decode import decode
 from tuwen.pipeline.pictures.signatures import signatures
 from tuwen.pipeline.sources.draw_emoji import _draw, artwork_folder
@@ -20,8 +20,8 @@ Change = Callable[[Image.Image], Image.Image]
 
 
 def signature(*pictures: Image.Image) -> NDArray[np.uint8]:
-    said = [signatures(picture) for picture in pictures]
-    rows = b"".join(each["thumbnail"] + each["luminance"] for each in said)
+    measured = [signatures(picture) for picture in pictures]
+    rows = b"".join(each["thumbnail"] + each["luminance"] for each in measured)
     return np.frombuffer(rows, np.uint8).reshape(-1, SIGNATURE_BYTES)
 
 
@@ -139,7 +139,7 @@ def test_it_does_not_matter_which_of_the_two_comes_first_nor_how_many_are_asked_
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 40, 255]))
 @settings(max_examples=40, deadline=None)
-def test_every_signature_is_its_own_twin_and_the_measure_is_symmetric(seed: int, noise: int) -> None:
+def test_every_signature_is_its_own_duplicate_and_the_measure_is_symmetric(seed: int, noise: int) -> None:
     rng = np.random.default_rng(seed)
     a = rng.integers(0, 256, (3, SIGNATURE_BYTES), dtype=np.uint8)
     b = np.clip(a.astype(int) + rng.integers(-noise, noise + 1, a.shape), 0, 255).astype(np.uint8)
@@ -147,10 +147,10 @@ def test_every_signature_is_its_own_twin_and_the_measure_is_symmetric(seed: int,
     np.testing.assert_array_equal(difference(a, b), difference(b, a))
 
 
-@pytest.mark.parametrize("turn", list(Image.Transpose), ids=lambda turn: turn.name)
-def test_a_turned_signature_is_that_of_the_turned_picture(turn: Image.Transpose) -> None:
-    there = turned(signature(landscape()), turn)
-    assert difference(there, signature(landscape().transpose(turn)))[0] <= 0.2
+@pytest.mark.parametrize("method", list(Image.Transpose), ids=lambda method: method.name)
+def test_a_transposed_signature_is_that_of_the_transposed_picture(method: Image.Transpose) -> None:
+    there = transposed(signature(landscape()), method)
+    assert difference(there, signature(landscape().transpose(method)))[0] <= 0.2
     assert difference(there, signature(landscape()))[0] > 1
-    np.testing.assert_array_equal(turned(there, -1), there)
-    assert turned(there[:0], turn).shape == (0, SIGNATURE_BYTES)
+    np.testing.assert_array_equal(transposed(there, -1), there)
+    assert transposed(there[:0], method).shape == (0, SIGNATURE_BYTES)
