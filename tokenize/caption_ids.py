@@ -4,8 +4,8 @@
     captions = CaptionIds(model)
     captions.encode("一只蜜蜂")         # [17, 402, 5]
 
-The corpus has normalised its captions already, so SentencePiece's own normalisation is off: what is
-counted, matched and trained on is the same text.
+The corpus has normalised its captions already, so SentencePiece's own normalisation is off: the text that is counted,
+matched and trained on is the same.
 """
 
 import hashlib
@@ -35,7 +35,10 @@ class CaptionIds:
 
 
 def train_sentencepiece(captions: Iterable[str], vocab: int) -> bytes:
-    """The model's bytes; the same captions in the same order give the same bytes. `vocab` is an upper bound."""
+    """Return the bytes of a model: the same captions in the same order give the same bytes.
+
+    `vocab` is an upper bound. Raises BadInput when there is no caption, or when they have more characters than that.
+    """
     lines = list(captions)
     if not any(lines):
         raise BadInput("the corpus has no caption to train SentencePiece on", cure="loosen the rules of `captions`")

@@ -2,7 +2,7 @@
 
 app.add_typer(tokenize_app)     # in `__main__`
 
-Each command loads its inputs, calls one function of this room, and prints what came out.
+Each command loads its inputs, calls one function of this room, and prints the result.
 """
 
 import sys

@@ -1,14 +1,14 @@
 """A compact VQ autoencoder: a 64 px picture <-> 8 x 8 codes out of 1,024.
 
 In:  pictures, float (B, 3, 64, 64), RGB in 0..1.      Out: codes, int64 (B, 8, 8), each in 0..codebook_size-1.
-Back: `decode` makes pictures of codes. One code stands for a patch of 8 x 8 px, 10 bits.
+Back: `decode` turns codes into pictures. One code is 10 bits for a patch of 8 x 8 px.
 
     model = CompactVQ(CompactVQConfig())
     codes = model.encode(pictures)          # (B, 8, 8)
     pictures = model.decode(codes)          # (B, 3, 64, 64)
 
-Every layer looks at one picture alone (no batch statistics), so a picture's codes depend neither on its neighbours in
-the batch nor on their number. The codebook is a buffer that the trainer fills (train_compact_vq).
+No layer has batch statistics, so a picture's codes depend neither on its neighbours in the batch nor on their number.
+The codebook is a buffer that `train_compact_vq` fills.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class CompactVQConfig(BaseModel):
 
 
 class CompactVQ(nn.Module):
-    """Fully convolutional: it takes any size that 8 divides, and is trained for one. All below is for H = W = 64."""
+    """Fully convolutional: it takes any size that 8 divides, and is trained for one. Shapes below are for 64 px."""
 
     codebook: Tensor
 
@@ -106,7 +106,7 @@ class CompactVQ(nn.Module):
 
 
 def _in_chunks(rows: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """`function` of 16 rows at a time, the last filled up with zeros: a row's result depends on that row alone."""
+    """Apply `function` to 16 rows at a time, the last ones padded with zeros: a row's result depends on it alone."""
     results = []
     for chunk in torch.split(rows, CHUNK):
         filled = torch.cat([chunk, chunk.new_zeros(CHUNK - len(chunk), *chunk.shape[1:])])

@@ -1,10 +1,10 @@
-"""In which type the matrix products of a training run.
+"""The type of the matrix products of a training: bfloat16 or float32.
 
     with autocast(device, matmul_dtype("auto", device)):
         …
 
-`auto` is bfloat16 where that is fast, CUDA and CPUs with AMX tiles (14 times float32 there), else float32. Weights stay
-float32. Encoding into data sets never comes here: it is float32 on every machine.
+`auto` is bfloat16 where that is fast, on CUDA and on CPUs with AMX tiles (14 times as fast as float32 there), else
+float32. Weights stay float32. Encoding into data sets does not use this: it is float32 on every machine.
 """
 
 from typing import Literal
@@ -15,6 +15,7 @@ Precision = Literal["auto", "bfloat16", "float32"]
 
 
 def matmul_dtype(name: Precision, device: torch.device) -> torch.dtype:
+    """Return the type that a recipe's `precision` means on `device`."""
     if name == "auto":
         fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
         return torch.bfloat16 if fast else torch.float32
@@ -22,4 +23,5 @@ def matmul_dtype(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return a context in which matrix products are of `dtype`; for float32 it changes nothing."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
