@@ -49,12 +49,12 @@ def export_shard(part: Part[Json], config: ExportShardConfig, folder: Path) -> J
         # The first member of a block is codes, which begin behind the member's header. Samples have no fixed stride.
         starts = [offset + tarfile.BLOCKSIZE for offset in block_offsets]
         block_offsets.append(tar.offset)
-        place = {"dtype": codes["dtype"], "stride": 0, "offset": starts[0], "blocks": starts}
+        codes_array = {"dtype": codes["dtype"], "stride": 0, "offset": starts[0], "blocks": starts}
         facts = {
             "samples": shard.samples,
             "layout": "sample",
             "block_rows": shard.block_rows,
-            "arrays": {"codes": place},
+            "arrays": {"codes": codes_array},
         }
         add_member(tar, HEADER, canonical_json({**config["header"], **facts, "block_offsets": block_offsets}))
     return entry_of(shard.name, path, facts, block_offsets, shard.keys_sha256, shard.stats).model_dump()

@@ -33,7 +33,7 @@ _SHEET_COLUMNS = 16
 
 
 class CodebookUse(TypedDict):
-    """Of the codes of a whole corpus."""
+    """How the codes of a whole corpus use the codebook."""
 
     codebook_used: float  # share of the codes that occur, 0 … 1
     perplexity: float  # exp of the entropy of the codes; at most the size of the codebook
