@@ -1,6 +1,6 @@
-"""Decide what can be decided of a pair alone: was it fetched, was it read, is the picture fit, is the caption fit.
+"""The verdict on a pair alone: was it fetched, was it read, is the picture fit, is the caption fit.
 
-    run_stage(JUDGE, parts, judge_config(recipe), corpus.judged, run)
+    run_stage(JUDGE, parts, JudgeConfig(captions=…, images=…, fetch_reasons=[…]), corpus.judged, run)
 
 Comes in: a part's measures, its scores that rules read, and the user's word list. Goes out: `PART.parquet` with `key,
 caption, masked, stage, reason` in the same order. No picture is decoded: another threshold costs a second read of the
@@ -8,7 +8,7 @@ tables.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from .captions.clean_caption import CaptionCleaner
 from .captions.words import read_words
 from .executor.part import Part
-from .pictures.picture_rules import picture_problem
+from .pictures.picture_rules import MeasuredPicture, picture_problem
 
 if TYPE_CHECKING:  # they come resolved: how a preset words its sources changes no verdict
     from ..manifests.recipe.rules import Captions, Images
@@ -37,8 +37,17 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
+class MeasuredPair(MeasuredPicture, total=False):
+    """A row of the measures, as far as rules read it, with the scores that rules read."""
+
+    key: str
+    caption_raw: str | None  # None: the source gives none
+    image_sha256: str | None  # None: no byte of the picture is there
+    problem: str | None  # why the picture was not measured
+
+
 class Verdict(TypedDict):
-    """A row of JUDGED: stage and reason are empty where no rule speaks against the pair."""
+    """A row of JUDGED: stage and reason are empty if the pair breaks no rule."""
 
     key: str
     caption: str
@@ -65,10 +74,8 @@ def judge(part: Part[None], config: JudgeConfig, folder: Path) -> dict[str, int]
     return {"pairs": len(judged)}
 
 
-def judge_pair(
-    row: dict[str, Any], cleaner: CaptionCleaner, images: "Images", fetch_reasons: frozenset[str]
-) -> Verdict:
-    """The first rule that speaks against the pair names its stage and its reason. `row` is one of the measures."""
+def judge_pair(row: MeasuredPair, cleaner: CaptionCleaner, images: "Images", fetch_reasons: frozenset[str]) -> Verdict:
+    """The verdict of the first rule that the pair breaks."""
     cleaned = cleaner(row["caption_raw"])
     stage, reason = "", ""
     if problem := row["problem"]:

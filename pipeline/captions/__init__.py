@@ -1,1 +1,1 @@
-"""A caption as it was found → as a model should read it, or why not."""
+"""Captions: cleaned for a model to read, or dropped for a reason."""

@@ -1,10 +1,11 @@
-"""Captions that a page's machinery, a stock site or an advertiser wrote: they say nothing of the picture.
+"""Whether a caption was written by a web page's code, a stock site or an advertiser: it does not describe the picture.
 
     is_boilerplate("点击查看大图")                      # True
     is_boilerplate("市民免费领取口罩，用手机下载应用")      # False: 免费 and 下载 describe
 
-The patterns are in `boilerplate_patterns`. One that may also describe (头像, 加载中) counts only as the whole
-caption; one that never does counts anywhere; words that shops share with pictures of shops (特价, 清仓) count together.
+The patterns are in `boilerplate_patterns`. A pattern that may also describe a picture (头像, 加载中) must match
+the whole caption; one that never does may match anywhere; words of shops and of pictures of shops (特价, 清仓) count
+together.
 """
 
 import re
@@ -16,7 +17,7 @@ import ahocorasick
 from .boilerplate_patterns import PATTERNS
 from .language import HAN
 
-_PLACES = {
+_PLACEHOLDERS = {
     "<open>": r"(?:^|[\s，。！？：；、|~—_\-【】\[\]()（）…→↓>])",
     "<close>": r"(?:$|[\s，。！？：；、|~—_\-【】\[\]()（）…])",
     "<few>": "[^，。！？]{0,6}",
@@ -50,7 +51,7 @@ def is_boilerplate(caption: str) -> bool:
 
 
 def is_broken(caption: str) -> bool:
-    """What a wrong decoding destroyed for good."""
+    """Whether a wrong decoding destroyed some of the text for good."""
     return bool(_BROKEN.search(caption))
 
 
@@ -81,7 +82,7 @@ def _patterns() -> _Patterns:
 
 
 def _read() -> dict[str, list[str]]:
-    """Section → its lines, without comments."""
+    """The lines of each section of the patterns, without comments."""
     sections: dict[str, list[str]] = {}
     for line in PATTERNS.splitlines():
         if heading := re.match(r"\[(\w+)\]", line):
@@ -92,6 +93,6 @@ def _read() -> dict[str, list[str]]:
 
 
 def _compiled(pattern: str) -> "re.Pattern[str]":
-    for name, meaning in _PLACES.items():
+    for name, meaning in _PLACEHOLDERS.items():
         pattern = pattern.replace(name, meaning)
     return re.compile(pattern, re.IGNORECASE)

@@ -1,11 +1,14 @@
-"""A caption as it was found → as a model should read it, or the reason to drop it.
+"""A caption as it should be read by a model, or the reason to drop it.
 
     cleaner = CaptionCleaner(Captions(preset="wukong").resolved())
     cleaner("  紅色的車，加微信：abc_1990 ")       # Cleaned("红色的车，加微信：〈微信〉", "wechat", "")
 
-Normalised first, then masked, then judged; the first rule that speaks against it is the reason, and those come first
-that tell the user most: an English caption is in a foreign language before it is too long. Tokens of masked data are
-the model's to read, but no rule on language or length counts them.
+A caption is normalised, then masked, then judged. The first rule that it breaks is the reason, and the rules that tell
+the user most come first: an English caption is in a foreign language before it is too long. No rule on language or
+length counts the tokens of masked data.
+
+To add a rule: a function in a file of its own, an `if` here at its position, its key in `Captions`
+(`manifests/recipe/rules.py`), its row in `reasons.py`.
 """
 
 from collections.abc import Sequence
@@ -23,18 +26,20 @@ from .words import WordList, words_and_nouns
 if TYPE_CHECKING:
     from ...manifests.recipe.rules import Captions
 
-_READ_AT_MOST = 20_000  # characters, or four times captions.max_length; more is a page, and is not looked at
+_READ_AT_MOST = (
+    20_000  # characters, or four times captions.max_length; longer captions are pages and are dropped unread
+)
 
 
 @dataclass(frozen=True)
 class Cleaned:
     caption: str
     masked: str = ""  # the kinds of personal data that were found: "mobile,url"
-    reason: str = ""  # of `pipeline.reasons`, of the stage `caption`; empty when it stays
+    reason: str = ""  # of the stage `caption` in `pipeline.reasons`; empty if the caption is kept
 
 
 class CaptionCleaner:
-    """`rules` must be `resolved()`; `words` are those of the user's list. Made once, called for every caption."""
+    """Cleans captions. `rules` must be `resolved()`; `words` are those of the user's list."""
 
     def __init__(self, rules: "Captions", words: Sequence[str] = ()) -> None:
         self._rules = rules
@@ -63,10 +68,10 @@ class CaptionCleaner:
         words = without_tokens(caption)
         if (kinds and rules.personal == "drop") or (words != caption and not any(map(str.isalnum, words))):
             return "personal_data"
-        return _in_wrong_language(words, rules) or _says_nothing(caption, rules) or _in_wrong_measure(words, rules)
+        return _language_problem(words, rules) or _content_problem(caption, rules) or _length_problem(words, rules)
 
 
-def _in_wrong_language(text: str, rules: "Captions") -> str:
+def _language_problem(text: str, rules: "Captions") -> str:
     if rules.languages and language(text) not in (*rules.languages, "none"):
         return "foreign_language"
     if rules.min_han_share and han_share(text) < rules.min_han_share:
@@ -76,7 +81,7 @@ def _in_wrong_language(text: str, rules: "Captions") -> str:
     return ""
 
 
-def _says_nothing(caption: str, rules: "Captions") -> str:
+def _content_problem(caption: str, rules: "Captions") -> str:
     assert rules.max_repetition is not None
     if rules.boilerplate == "drop" and is_boilerplate(caption):
         return "boilerplate"
@@ -85,7 +90,7 @@ def _says_nothing(caption: str, rules: "Captions") -> str:
     return ""
 
 
-def _in_wrong_measure(text: str, rules: "Captions") -> str:
+def _length_problem(text: str, rules: "Captions") -> str:
     assert rules.min_length is not None and rules.max_length is not None and rules.max_han is not None
     if len(text) > rules.max_han and len(han_of(text)) > rules.max_han:
         return "too_many_han"
@@ -106,6 +111,6 @@ def _in_wrong_measure(text: str, rules: "Captions") -> str:
 
 
 def han_share(caption: str) -> float:
-    """The share among letters and digits: punctuation has no language."""
+    """The share of Han among letters and digits: punctuation has no language."""
     letters = sum(map(str.isalnum, caption))
     return len(han_of(caption)) / letters if letters else 0.0

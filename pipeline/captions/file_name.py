@@ -1,15 +1,14 @@
-"""Captions that are nothing but a file's name: 000.jpg, IMG_2031, 微信图片_20210301, a hash.
+"""Whether a caption is nothing but a file's name: 000.jpg, IMG_2031, 微信图片_20210301, a hash.
 
     is_file_name("DSC00012 (2)")           # True
     is_file_name("iPhone12手机壳")          # False: a model, not a counter
 
-CogView's and Wukong's authors both met them: alt texts that a camera, a chat program or an upload script wrote.
+The authors of CogView and Wukong report them: alt texts that a camera, a chat program or an upload script wrote.
 """
 
 import re
 
 _ENDINGS = "jpe?g|jfif|png|gif|webp|bmp|tiff?|avif|heic|heif|svg|psd|raw|dng|cr2|nef|arw|ico|mp4|mov"
-_WITH_ENDING = re.compile(rf"[^，。！？；：“”\n]{{0,120}}\.(?:{_ENDINGS})(?:[!_@?][\w!@.=&-]*)?", re.IGNORECASE)
 
 # What cameras, phones, chat programs and editors begin a name with; only counters, dates and copies may follow.
 _MAKERS = (
@@ -22,18 +21,21 @@ _COUNTER = (  # possessive, since a long run of digits could be cut in a million
     r"(?:[-_ .·]*+(?>[a-f0-9]{8,}+|\d[\d.]*+|\(\d+\)|（\d+）|[上下]午|x\d+|copy|at|[ap]m|副本|拷贝|编辑|edit|cover|hdr|"
     r"portrait|wa\d+))++"
 )
-_COUNTED = re.compile(rf"(?:{_MAKERS}){_COUNTER}", re.IGNORECASE)
-_NUMBERS = re.compile(r"0\d{0,3}|\d{5,}(?:[-_]\d+)*|\d+(?:_\d+)+|\(\d+\)")
-_HASH = re.compile(
-    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
-    r"|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,64}"
-    r"|(?=(?:[^\d]*\d){4})(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_!-]{20,}",
-    re.IGNORECASE,
+_NAMES = tuple(
+    re.compile(name, re.IGNORECASE)
+    for name in (
+        rf"[^，。！？；：“”\n]{{0,120}}\.(?:{_ENDINGS})(?:[!_@?][\w!@.=&-]*)?",  # with its ending
+        rf"(?:{_MAKERS}){_COUNTER}",
+        r"0\d{0,3}|\d{5,}(?:[-_]\d+)*|\d+(?:_\d+)+|\(\d+\)",  # numbers alone
+        r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}",  # a UUID
+        r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,64}",  # a hash in hex
+        r"(?=(?:[^\d]*\d){4})(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_!-]{20,}",  # a hash in other digits
+    )
 )
-_CAN_BE_ONE = re.compile(r"[0-9.]")
+_MAY_BE_NAME = re.compile(r"[0-9.]")
 
 
 def is_file_name(caption: str) -> bool:
-    if not _CAN_BE_ONE.search(caption):
+    if not _MAY_BE_NAME.search(caption):
         return False
-    return any(pattern.fullmatch(caption) for pattern in (_WITH_ENDING, _COUNTED, _NUMBERS, _HASH))
+    return any(pattern.fullmatch(caption) for pattern in _NAMES)

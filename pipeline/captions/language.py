@@ -1,10 +1,10 @@
-"""Which language a caption is in, by its script first; a model is asked only where Han and Latin words compete.
+"""The language of a caption: by its script, and by a model only where Latin words outnumber Han.
 
     language("穿红色连衣裙的女孩")        # "zh"
     language("東京の夜景を見る")          # "ja"; one lone の, as in 优の良品, is a Chinese brand's
 
-Models fail on captions: of 14 short Chinese ones one named 5 as something else. Kana and hangul do not fail; Chinese
-with no Latin word needs no model, and neither does a text without Han. Cantonese and Wu count as Chinese.
+Models fail on captions: of 14 short Chinese ones a model called 5 something else. Kana and hangul do not fail; Chinese
+without a Latin word needs no model, and neither does a text without Han. Cantonese and Wu count as Chinese.
 """
 
 import re
@@ -23,18 +23,18 @@ _HIRAGANA_IN_TEXT = re.compile(  # (づ｡◕‿‿◕｡)づ is a face; の and
     f"[{_HIRAGANA}](?<!の)(?=[{HAN}{_HIRAGANA}{_KATAKANA}])|(?<=[{HAN}{_HIRAGANA}{_KATAKANA}])[{_HIRAGANA}](?<!の)"
 )
 _KATAKANA_IN_TEXT = re.compile(f"[{_KATAKANA}]{{2,}}")
-_TOKEN = re.compile("〈[^〉]*〉")  # 〈人名〉: put in for a name or a number, it has no language
+_TOKEN = re.compile("〈[^〉]*〉")  # 〈人名〉 stands for a name or a number and has no language
 _WORD = re.compile(f"[^\\W\\d_{HAN}]{{2,}}")
 _CHINESE = ("zh", "yue", "wuu")
 
 
 def han_of(text: str) -> str:
-    """Its Han characters alone."""
+    """The Han characters of a text."""
     return _NOT_HAN.sub("", text)
 
 
 def is_japanese(text: str) -> bool:
-    """By its kana: no Han beside them, hiragana in running text, の with katakana, or katakana that outweigh Han."""
+    """Whether the kana make a text Japanese: no Han, running hiragana, の with katakana, or more katakana than Han."""
     if not _KANA.search(text):
         return False
     han = len(han_of(_TOKEN.sub("", text)))
@@ -45,7 +45,7 @@ def is_japanese(text: str) -> bool:
 
 
 def language(text: str) -> Language:
-    """`none`: there is no letter in it."""
+    """The language of a text; `none` if it has no letter."""
     if is_japanese(text):
         return "ja"
     han = len(han_of(text))

@@ -1,10 +1,10 @@
-"""Personal data in a caption: found, checked by what they carry in themselves, and masked.
+"""Masks personal data in a caption, after a check that each number or address is what it looks like.
 
     mask_personal_data("加微信：abc_1990 或 13812345678")      # ("加微信：〈微信〉 或 〈手机〉", "mobile,wechat")
 
 Digits alone prove nothing: an identity card must have a date and the right check digit, a bank card an issuer and
-Luhn's, a QQ or WeChat name its cue word before it, and a number that is called an order, a model or an ISBN is left
-alone. Expects a caption that is normalised: full-width digits are ASCII by then.
+Luhn's, a QQ or WeChat name a cue word before it, and a number that is called an order, a model or an ISBN is left
+alone. The caption must be normalised, so that full-width digits are ASCII.
 """
 
 import ipaddress
@@ -66,7 +66,7 @@ _WECHAT_UNMARKED = re.compile(  # no colon between: the name must have a digit, 
 _IP4 = re.compile(r"(?<![0-9A-Za-z.])(?:\d{1,3}\.){3}\d{1,3}(?::\d{2,5})?(?![0-9A-Za-z.])")
 _IP6 = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){3,7}(?![0-9A-Za-z:.])")
 
-# What stands before a number and says that it is none of a person's.
+# Words before a number that say that it is not a person's.
 _NUMBER_OF_A_THING = re.compile(
     r"(?:订单|单号|编号|货号|款号|型号|条码|条形码|序列号|批号|批次|版号|书号|编码|代码|流水号|快递|运单|物流|学号|工号|准考证|"
     r"专利|标准|版本|ISBN|ISSN|EAN|UPC|SKU|ASIN|NO|№|#|[￥¥$€£]|ver|(?<![加A-Z])v)(?:号码?)?[ .:：#]{0,2}$",
@@ -76,7 +76,7 @@ _PICTURE_ENDING = re.compile(r"\.(?:jpe?g|png|gif|webp|bmp|svg)$", re.IGNORECASE
 
 
 def mask_personal_data(caption: str) -> tuple[str, str]:
-    """(the caption with a token for each, the kinds that were found: sorted, comma-separated)."""
+    """(the caption with a token for each datum, their kinds: sorted, with commas between)."""
     if not _MAYBE.search(caption):
         return caption, ""
     kinds: set[str] = set()
@@ -89,7 +89,7 @@ def mask_personal_data(caption: str) -> tuple[str, str]:
 
 
 def without_tokens(caption: str) -> str:
-    """The caption as its author's own words: rules on length and language must not count what we put in."""
+    """The caption without tokens: rules on length and language must count the author's own words only."""
     return _ANY_TOKEN.sub("", caption) if "〈" in caption else caption
 
 
@@ -131,19 +131,13 @@ def _is_id_card(found: "re.Match[str]") -> bool:
         date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
     except ValueError:
         return False
-    weighted = sum(int(digit) * 2 ** (17 - place) for place, digit in enumerate(number[:17]))
+    weighted = sum(int(digit) * 2 ** (17 - index) for index, digit in enumerate(number[:17]))
     return "10X98765432"[weighted % 11] == number[17]
 
 
 _REGIONS = {
-    11,
-    12,
-    13,
-    14,
-    15,
-    21,
-    22,
-    23,
+    *range(11, 16),
+    *range(21, 24),
     *range(31, 38),
     *range(41, 47),
     *range(50, 55),

@@ -1,17 +1,17 @@
-"""How much of a caption is one piece, said again and again.
+"""The share of a caption that copies of one piece cover.
 
-    repetition("连衣裙连衣裙连衣裙女")        # 0.9: three times 连衣裙 cover nine letters of ten
+    repetition("连衣裙连衣裙连衣裙女")        # 0.9: three copies of 连衣裙 cover nine letters of ten
 
-Only letters count: a number repeats nothing. A piece must stand there three times (高高兴兴 and 谢谢 are Chinese),
-one of four letters or more twice, side by side (一个男人背着另一个男人 is a picture).
+Only letters count: numbers do not repeat. A piece must occur three times (高高兴兴 and 谢谢 are Chinese words); a
+piece of four letters or more twice, side by side (一个男人背着另一个男人 describes a picture).
 """
 
 _LONGEST_PIECE = 30
-_READ = 240  # letters: who repeats, repeats from the start
+_READ = 240  # letters: captions that repeat do so from the start
 
 
 def repetition(caption: str, threshold: float = 0.0) -> float:
-    """Share of the letters that the copies of one piece cover, 0 … 1; what cannot exceed `threshold` may be 0.0."""
+    """The share of the letters, 0 … 1; a share that cannot exceed `threshold` may be given as 0.0."""
     letters = "".join(filter(str.isalpha, caption[:_READ]))
     count = len(letters)
     # Copies that cover a share s leave at most (1 − s) + s / 2 of the letters distinct: most captions end here.

@@ -1,10 +1,10 @@
-"""A caption as it was found → the same text, repaired and in one spelling.
+"""The text of a caption, repaired and in one spelling.
 
     normalise("  &nbsp;ＡＢＣ１２３　紅色的車，很快！<br>", simplify=True)      # "ABC123 红色的车，很快！"
 
 In this order: text decoded wrongly, HTML, emoji, what cannot be seen, NFKC, spaces, traditional → simplified. Each step
-can lay bare work for an earlier one (&lt;br&gt;, ＆ａｍｐ；), so they are repeated until nothing changes: normalising
-what is normalised changes nothing.
+can make work for an earlier one (&lt;br&gt;, ＆ａｍｐ；), so they are repeated until nothing changes: normalising a
+normalised text changes nothing.
 """
 
 import html
@@ -69,7 +69,7 @@ _ROUNDS = 50  # of 52,000 captions that people wrote, 51,000 took one, and the o
 
 
 def normalise(raw: str, simplify: bool, emoji: str = "keep") -> str:
-    """`emoji`: "keep" or "remove". Japanese is not simplified."""
+    """The normalised text. `emoji`: "keep" or "remove". Japanese is not simplified."""
     text = raw
     for _ in range(_ROUNDS):
         before = text
@@ -83,26 +83,26 @@ def normalise(raw: str, simplify: bool, emoji: str = "keep") -> str:
 
 
 def _in_one_spelling(text: str, emoji: str) -> str:
-    text = _without_html(_decoded_right(text))
+    text = _without_html(_decoded(text))
     text = _EMOJI_OR_INVISIBLE.sub(lambda found: (found[1] or "") if emoji == "keep" else "", text)
     text = "".join(
         part if _SEGMENTS.fullmatch(part) else unicodedata.normalize("NFKC", part)
         for part in _SEGMENTS.split(text.replace("㎡", "m²").replace("㎥", "m³"))
     )
     text = _BETWEEN_ASCII.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
-    return " ".join("".join(map(_shown, text)).split())
+    return " ".join("".join(map(_printable, text)).split())
 
 
-def _shown(char: str) -> str:
-    """A space for a control character, nothing for what no font shows."""
+def _printable(char: str) -> str:
+    """A space for a control character, nothing for a character that no font shows, else the character."""
     if " " <= char <= "~" or "\u4e00" <= char <= "\u9fff" or "\U0001f000" <= char <= "\U0001faff":
         return char  # the last block: emoji younger than this Python's tables
     category = unicodedata.category(char)
     return " " if category in ("Cc", "Zl", "Zp") else "" if category in ("Co", "Cs", "Cn") else char
 
 
-def _decoded_right(text: str) -> str:
-    """ftfy knows UTF-8 in the clothes of Latin-1; it is asked only where such a sequence stands: it takes 8 µs."""
+def _decoded(text: str) -> str:
+    """The text, decoded anew where UTF-8 was read as Latin-1 or GBK. ftfy takes 8 µs, so it runs only on those."""
     if _READ_AS_LATIN.search(text):
         text = ftfy.fix_encoding(text)
     if _READ_AS_GBK.search(text):

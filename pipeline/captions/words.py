@@ -1,4 +1,4 @@
-"""Words and nouns of a caption as jieba cuts them, and captions that hold a word of the user's list.
+"""Counts of words and nouns in a caption, as jieba cuts it, and the user's list of words that drop a caption.
 
 words_and_nouns("一个女孩在海边散步")        # (5, 2)
 listed = WordList(["赌博", "ass"]); listed.holds("glass")      # False: an ASCII word must stand alone
@@ -14,13 +14,13 @@ from ...manifests.errors import BadInput
 
 
 def words_and_nouns(caption: str) -> tuple[int, int]:
-    """Punctuation is no word. Nouns are jieba's tags n…: things, persons, places; and eng, words in Latin letters."""
+    """(words, nouns), without punctuation. Nouns: jieba's tags n… (things, persons, places) and eng (Latin letters)."""
     tags = [tag for word, tag in rjieba.tag(caption) if any(map(str.isalnum, word))]
     return len(tags), sum(tag.startswith("n") or tag == "eng" for tag in tags)
 
 
 def read_words(path: Path) -> list[str]:
-    """One word a line; empty lines and those that begin with # are comments. Raises BadInput."""
+    """The words of a file, one a line, without empty lines and comments (#). Raises BadInput."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,10 +1,9 @@
-"""The kept pairs of a finished corpus, each with the place of the picture that it is shown with.
+"""The kept pairs of a finished corpus, each with the picture that it is shown with.
 
     rows = read_kept_pairs(load_manifest("runs/emoji/corpus"), ["key", "caption", "source", "origin", "offset"])
 
-That is its own picture, unless the recipe's `duplicates.pairs` moved its caption to a better duplicate (`picture` in
-the decision table): then everything that is said of a picture is the duplicate's, and the row stands beside the
-duplicate's own.
+That is its own picture, unless the recipe's `duplicates.pairs` moved its caption to a better duplicate (the column
+`picture` of the decision table). Then the columns of the picture are the duplicate's, and the row is next to its row.
 """
 
 from collections.abc import Iterator
@@ -23,19 +22,20 @@ _OF_PICTURE = ("source", "origin", "offset", "bytes", "license", "url", "image_s
 
 
 def read_kept_pairs(corpus: Manifest, columns: list[str]) -> pa.Table:
+    """The kept pairs of all parts."""
     return pa.concat_tables(kept_pairs(corpus.folder, corpus.files, columns)).combine_chunks()
 
 
 def kept_pairs(folder: Path, files: list[FileEntry], columns: list[str]) -> Iterator[pa.Table]:
-    """Part by part, as a manifest lists them; only pairs whose captions were moved are in memory all the while."""
-    asked = list({*columns, "key", "kept", "picture"})
-    parts = (read_part(folder, entry, asked) for entry in files)
+    """The kept pairs, part by part in the order of the manifest. Pairs with moved captions stay in memory."""
+    needed = list({*columns, "key", "kept", "picture"})
+    parts = (read_part(folder, entry, needed) for entry in files)
     moved = pa.concat_tables(table.filter(pc.and_(table["kept"], pc.is_valid(table["picture"]))) for table in parts)
-    for table in (read_part(folder, entry, asked) for entry in files):
+    for table in (read_part(folder, entry, needed) for entry in files):
         own = np.flatnonzero(pc.and_(table["kept"], pc.is_null(table["picture"])).to_numpy())
-        at = pc.index_in(moved["picture"], value_set=table["key"].combine_chunks()).combine_chunks()
-        here = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-        beside = at.drop_null().to_numpy()
+        index = pc.index_in(moved["picture"], value_set=table["key"].combine_chunks()).combine_chunks()
+        here = np.flatnonzero(index.is_valid().to_numpy(zero_copy_only=False))
+        beside = index.drop_null().to_numpy()
         rows = pa.concat_tables(
             [table.take(own).select(columns), _shown(moved.take(here), table.take(beside), columns)]
         )

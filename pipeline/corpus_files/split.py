@@ -1,4 +1,4 @@
-"""Which split a pair belongs to: a hash of its duplicate cluster, so that duplicates never straddle.
+"""Which split a pair belongs to: a hash of its duplicate cluster, so that duplicates are in one split.
 
     split_of(cluster, validation=0.02)      # "train" or "validation"
 
@@ -6,10 +6,11 @@ A pure function of the cluster: adding pairs to a corpus moves none of the other
 """
 
 import hashlib
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from ...manifests.documents import Json
 
 SPLITS = ("train", "validation")
 
@@ -25,10 +26,10 @@ def split_rows(kept: pa.Table, validation: float) -> dict[str, pa.Table]:
     return {name: kept.take(np.flatnonzero(splits == name)) for name in SPLITS}
 
 
-def leakage(splits: dict[str, pa.Table]) -> dict[str, Any]:
-    """What train and validation share; all must be 0 but equal captions, which leak no picture."""
-    found: dict[str, Any] = {"rule": "by cluster", "checked": {name: len(rows) for name, rows in splits.items()}}
+def leakage(splits: dict[str, pa.Table]) -> Json:
+    """What train and validation share. All counts must be 0 but that of captions: equal captions leak no picture."""
+    shared: Json = {"rule": "by cluster", "checked": {name: len(rows) for name, rows in splits.items()}}
     for column in ("cluster", "image_sha256", "pixels_hash", "caption"):
         train, validation = (set(splits[name][column].to_pylist()) for name in SPLITS)
-        found[f"{column}_in_both"] = len(train & validation)
-    return found
+        shared[f"{column}_in_both"] = len(train & validation)
+    return shared

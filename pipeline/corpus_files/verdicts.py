@@ -1,4 +1,4 @@
-"""A finished corpus, read again: its decision table, whole or part by part, and the thumbnails of its pictures.
+"""The decision table of a finished corpus, whole or part by part, and the thumbnails of its pictures.
 
 verdicts = read_verdicts(load_manifest("runs/emoji/corpus"), ["key", "caption", "kept"])
 """

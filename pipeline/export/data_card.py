@@ -1,4 +1,4 @@
-"""README.md of an export: what is in it, whence it comes, what was dropped and by which rules, whom to ask.
+"""The README.md of an export: its content and origin, what was dropped by which rules, and whom to ask.
 
     text = data_card(manifest.document, recipe, endings=["jpg", "png"])
 
@@ -6,11 +6,11 @@ Its head is what the Hugging Face hub reads of a data set; the rest (`data_card.
 """
 
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from ...manifests.catalogues.card_head import card_head
+from ...manifests.documents import Json
 from ...manifests.recipe.recipe import Recipe
 from ..explain import explain
 
@@ -20,7 +20,7 @@ _SIZES = {
 }  # fmt: skip
 
 
-def data_card(document: dict[str, Any], recipe: Recipe, endings: list[str]) -> str:
+def data_card(document: Json, recipe: Recipe, endings: list[str]) -> str:
     """`document` is the export's manifest; `endings` are those of its pictures."""
     body = _template().render(
         name=recipe.name,
@@ -39,12 +39,12 @@ def data_card(document: dict[str, Any], recipe: Recipe, endings: list[str]) -> s
     return "\n".join([*_head(document), "", body])
 
 
-def _head(document: dict[str, Any]) -> list[str]:
+def _head(document: Json) -> list[str]:
     size = next((words for most, words in _SIZES.items() if document["totals"]["pairs"] < most), "n>1B")
-    about = ["language:", "- zh", "task_categories:", "- text-to-image", "size_categories:", f"- {size}"]
+    metadata = ["language:", "- zh", "task_categories:", "- text-to-image", "size_categories:", f"- {size}"]
     licenses = {_hub_license(entry["license"]) for entry in document["licenses"]}
     names = {split: listed["shards"] for split, listed in document["splits"].items()}
-    return card_head(names, [*about, f"license: {licenses.pop() if len(licenses) == 1 else 'other'}"])
+    return card_head(names, [*metadata, f"license: {licenses.pop() if len(licenses) == 1 else 'other'}"])
 
 
 def _hub_license(words: str) -> str:

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from ...manifests.atomic import sole_writer, whole_file
 from ...manifests.canonical import sha256_of_file
 from ...manifests.catalogues.croissant import Member, Tar, croissant
 from ...manifests.catalogues.wids_index import IndexedTar, wids_index
-from ...manifests.documents import FileEntry, Split
+from ...manifests.documents import FileEntry, Json, Split
 from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ...manifests.recipe.recipe import Recipe
@@ -33,7 +32,7 @@ from ..executor.part import InputFile, Part, PartResult, PictureRoot
 from ..executor.stage import Stage, StageRun, run_stage
 from ..open_source import roots_of
 from .data_card import data_card
-from .export_tar import EXPORTED, ExportConfig, ExportSummary, export_tar, picture_of
+from .export_tar import EXPORTED, ExportConfig, ExportRow, ExportSummary, export_tar, picture_of
 
 _BESIDE = {
     "json": Member("json", "application/json", "keys, captions, source, origin, license, url, size, sha256 as JSON."),
@@ -79,7 +78,7 @@ def export(corpus: Manifest, recipe: Recipe, out: Path, run: StageRun) -> Manife
 
 def _plan(corpus: Manifest, recipe: Recipe, run: StageRun, folder: ExportFolder) -> Iterator[Part[None]]:
     """The kept pairs of each split, cut into tars; the rows of each lie on disk, so that a corpus of any size fits."""
-    open_rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    open_rows: dict[str, list[ExportRow]] = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
 
     def close(split: str) -> Part[None]:
@@ -123,7 +122,7 @@ def _splits(files: list[FileEntry]) -> dict[str, Split]:
     }
 
 
-def _write_catalogues(document: dict[str, Any], recipe: Recipe, results: list[_Result], folder: ExportFolder) -> None:
+def _write_catalogues(document: Json, recipe: Recipe, results: list[_Result], folder: ExportFolder) -> None:
     """Not listed in the manifest: a date in them would be in its id."""
     by_split: dict[str, list[IndexedTar]] = {split: [] for split in SPLITS}
     for result in results:
@@ -138,7 +137,7 @@ def _write_catalogues(document: dict[str, Any], recipe: Recipe, results: list[_R
             temporary.write_text(text, encoding="utf-8")
 
 
-def _croissant(document: dict[str, Any], recipe: Recipe, endings: list[str]) -> dict[str, Any]:
+def _croissant(document: Json, recipe: Recipe, endings: list[str]) -> Json:
     licenses = document["licenses"]
     tars = [
         Tar(file["name"], file["sha256"], file["bytes"], file["name"].partition("-")[0]) for file in document["files"]

@@ -1,6 +1,6 @@
 """One tar of an export: the kept pairs of some pictures as WebDataset samples.
 
-    KEY.jpg   the picture: its bytes as they were found, or encoded anew as the recipe says
+    KEY.jpg   the picture: its bytes as in the source, or encoded anew as the recipe says
     KEY.txt   its captions, one a line
     KEY.json  {"key", "keys", "captions", "source", "origin", "license", "url", "width", "height", "sha256", …}
 
@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import pyarrow.parquet as pq
 from PIL import Image
@@ -22,15 +22,28 @@ from ...manifests.canonical import canonical_json
 from ...manifests.shards.tar_member import add_member
 from ..executor.part import Part, PictureRoot
 from ..pictures.decode import decode
-from ..pictures.measured_pictures import read_unchanged
+from ..pictures.measured_pictures import PictureLocation, read_unchanged
 
-EXPORTED = [
-    "key", "source", "origin", "offset", "bytes", "license", "url", "caption", "masked", "image_sha256", "width",
-    "height", "format", "cluster",
-]  # fmt: skip
 ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif",
            "AVIF": "avif"}  # fmt: skip
 _JPEG_444 = 0  # chroma of full size: red on blue, as in drawings, does not blur
+
+
+class ExportRow(PictureLocation):
+    """A kept pair: the columns of the decision table that a tar is made of."""
+
+    key: str
+    license: str
+    url: str | None
+    caption: str
+    masked: str  # kinds of personal data, with commas between
+    width: int  # px
+    height: int
+    format: str  # Pillow's
+    cluster: str
+
+
+EXPORTED = list(ExportRow.__annotations__)
 
 
 class ExportConfig(TypedDict):
@@ -48,8 +61,8 @@ class ExportSummary(TypedDict):
 
 
 def export_tar(part: Part[None], config: ExportConfig, folder: Path) -> ExportSummary:
-    """Raises CheckFailed if a picture has changed since it was measured."""
-    rows = pq.read_table(part.input_path("rows")).to_pylist()
+    """Write the tar. Raises CheckFailed if a picture has changed since it was measured."""
+    rows: list[ExportRow] = pq.read_table(part.input_path("rows")).to_pylist()
     pictures, endings = 0, set[str]()
     with (
         (folder / f"{part.name}.tar").open("wb") as file,
@@ -63,13 +76,13 @@ def export_tar(part: Part[None], config: ExportConfig, folder: Path) -> ExportSu
     return ExportSummary(pairs=len(rows), pictures=pictures, endings=sorted(endings - {"txt", "json"}))
 
 
-def picture_of(row: dict[str, Any]) -> tuple[str, str]:
-    """What rows share that are captions of one picture."""
+def picture_of(row: ExportRow) -> tuple[str, str]:
+    """What the rows of one picture, one for each of its captions, have in common."""
     return row["source"], row["origin"]
 
 
 def _members(
-    rows: list[dict[str, Any]], config: ExportConfig, roots: Mapping[str, PictureRoot]
+    rows: list[ExportRow], config: ExportConfig, roots: Mapping[str, PictureRoot]
 ) -> Iterator[tuple[str, bytes]]:
     first = rows[0]
     data = read_unchanged(roots, first)
@@ -77,21 +90,21 @@ def _members(
     if config["pictures"] != "original":
         ending, size, data = _encoded(data, config)
     captions = [row["caption"] for row in rows]
-    about = {name: first[name] for name in ("key", "source", "origin", "license", "url", "format", "cluster")}
-    about |= {"width": size[0], "height": size[1], "sha256": first["image_sha256"], "captions": captions}
-    about |= {"keys": [row["key"] for row in rows], "masked": [row["masked"] for row in rows]}
+    metadata = {name: first.get(name) for name in ("key", "source", "origin", "license", "url", "format", "cluster")}
+    metadata |= {"width": size[0], "height": size[1], "sha256": first["image_sha256"], "captions": captions}
+    metadata |= {"keys": [row["key"] for row in rows], "masked": [row["masked"] for row in rows]}
     yield f"{first['key']}.{ending}", data
-    yield f"{first['key']}.json", canonical_json(about)
+    yield f"{first['key']}.json", canonical_json(metadata)
     yield f"{first['key']}.txt", "\n".join(captions).encode()
 
 
 def _encoded(data: bytes, config: ExportConfig) -> tuple[str, tuple[int, int], bytes]:
-    """Upright, in sRGB on white, no larger than asked for, without EXIF: ending, size, bytes."""
+    """(ending, size, bytes): upright, in sRGB on white, at most `max_side`, without EXIF."""
     picture = decode(data, max_pixels=1 << 62).picture
     assert picture is not None, "it was measured, and its bytes are unchanged"
     if config["max_side"] is not None:
         picture.thumbnail((config["max_side"], config["max_side"]), Image.Resampling.LANCZOS)
-    options: dict[str, dict[str, Any]] = {
+    options: dict[str, dict[str, int]] = {
         "jpeg": {"quality": config["quality"], "subsampling": _JPEG_444},
         "webp": {"quality": config["quality"]},
         "png": {},

@@ -1,1 +1,1 @@
-"""Bytes of a picture → upright RGB, or why not; what one decode measures; the rules on it."""
+"""Pictures: decoded to upright RGB, measured in one decode, and judged by rules."""

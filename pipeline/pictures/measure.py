@@ -8,7 +8,7 @@ pairs), by `manifests.pair.MEASURES`. A picture that cannot be read is a row too
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +28,8 @@ class MeasureSummary(TypedDict):
 
 
 def measure(part: Part[SourcePart], config: MeasureConfig, folder: Path) -> MeasureSummary:
-    rows: list[dict[str, Any]] = []
+    """Write the part's rows of `MEASURES`, some thousand at a time."""
+    rows: list[Measured] = []
     count = 0
     with pq.ParquetWriter(folder / f"{part.name}.parquet", MEASURES, compression="zstd") as writer:
         for item, measured in measure_isolated(part, config):
@@ -39,7 +40,7 @@ def measure(part: Part[SourcePart], config: MeasureConfig, folder: Path) -> Meas
     return MeasureSummary(source=part.spec["source"], pairs=count)
 
 
-def _pairs(part: SourcePart, item: SourceItem, measured: Measured) -> Iterator[dict[str, Any]]:
+def _pairs(part: SourcePart, item: SourceItem, measured: Measured) -> Iterator[Measured]:
     """One row of `MEASURES` for each caption of a picture, and one for a picture without a caption."""
     captions: list[str | None] = [*item.captions] or [None]
     for number, caption in enumerate(captions):
@@ -54,7 +55,7 @@ def _pairs(part: SourcePart, item: SourceItem, measured: Measured) -> Iterator[d
         }
 
 
-def _flush(writer: pq.ParquetWriter, rows: list[dict[str, Any]]) -> int:
+def _flush(writer: pq.ParquetWriter, rows: list[Measured]) -> int:
     count = len(rows)
     if rows:
         writer.write_table(pa.Table.from_pylist(rows, schema=MEASURES))

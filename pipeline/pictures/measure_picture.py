@@ -1,4 +1,4 @@
-"""All that is measured of one picture, in one decode: the columns of `manifests.pair.MEASURES` that speak of it.
+"""All that is measured of one picture, in one decode: its columns of `manifests.pair.MEASURES`.
 
 measure_picture(SourceItem("cat.jpg", ["一只猫"], data), max_pixels=50_000_000)
 """
@@ -10,15 +10,15 @@ from ..sources.source import SourceItem
 from .decode import decode
 from .signatures import signatures
 
-Measured = dict[str, Any]  # column of MEASURES → value; columns that are left out are null
+Measured = dict[str, Any]  # a row of MEASURES, or some of its columns; the others are null
 
 
 def measure_picture(item: SourceItem, max_pixels: int) -> Measured:
-    """A picture that cannot be read gives its problem, and what is known all the same."""
+    """The measures of a picture; if it cannot be read its problem, and what is known all the same."""
     if item.data is None:
         return {"problem": item.problem or "missing_picture", "offset": 0, "bytes": 0}
     decoded = decode(item.data, max_pixels)
-    measured = {
+    measured: Measured = {
         "offset": item.offset,
         "bytes": len(item.data),
         "image_sha256": hashlib.sha256(item.data).hexdigest(),
@@ -30,4 +30,4 @@ def measure_picture(item: SourceItem, max_pixels: int) -> Measured:
     if decoded.picture is None or decoded.upright is None:
         return measured
     upright = {"orientation": decoded.upright.orientation, "alpha": decoded.upright.alpha, "icc": decoded.upright.icc}
-    return measured | upright | signatures(decoded.picture, decoded.jpeg_tables)
+    return {**measured, **upright, **signatures(decoded.picture, decoded.jpeg_tables)}

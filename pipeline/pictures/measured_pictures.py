@@ -1,13 +1,13 @@
-"""The pictures of measured pairs once more, for scores that are asked of some pairs, some time after the first decode.
+"""Measured pictures, decoded again: for scores that are computed for some pairs, some time after the first decode.
 
 for rows, picture in measured_pictures(table, part.roots):
-    ...          # rows: which rows of the table this upright RGB picture belongs to (one for each caption)
+    ...          # rows: which rows of the table have this upright RGB picture (one for each caption)
 """
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import groupby, islice
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 import pyarrow as pa
 from PIL import Image
@@ -19,11 +19,22 @@ from .decode import decode
 
 Item = TypeVar("Item")
 
-LOCATION_COLUMNS = ["source", "origin", "offset", "bytes", "image_sha256"]
+
+class PictureLocation(TypedDict):
+    """The columns of MEASURES by which a picture is read again."""
+
+    source: str
+    origin: str
+    offset: int  # of the picture in its tar; 0 for a file of its own
+    bytes: int
+    image_sha256: str
+
+
+LOCATION_COLUMNS = list(PictureLocation.__annotations__)
 
 
 def measured_pictures(table: pa.Table, roots: Mapping[str, PictureRoot]) -> Iterator[tuple[list[int], Image.Image]]:
-    """`table` has LOCATION_COLUMNS; rows of one picture follow each other. Raises CheckFailed if one has changed."""
+    """The pictures of `table`, in which rows of one picture are adjacent. Raises CheckFailed if one has changed."""
     rows = enumerate(table.select(LOCATION_COLUMNS).to_pylist())
     for _, group in groupby(rows, key=lambda numbered: (numbered[1]["source"], numbered[1]["origin"])):
         same = list(group)
@@ -35,18 +46,18 @@ def measured_pictures(table: pa.Table, roots: Mapping[str, PictureRoot]) -> Iter
 
 
 def in_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    """Always the same items together, so that a model's sums are the same, too."""
+    """Batches that depend on the items alone, so that a model's sums do, too."""
     while batch := list(islice(items, size)):
         yield batch
 
 
-def read_unchanged(roots: Mapping[str, PictureRoot], row: dict[str, Any]) -> bytes:
-    """The bytes of a picture, if they are those that were measured. Raises CheckFailed if not."""
+def read_unchanged(roots: Mapping[str, PictureRoot], row: PictureLocation) -> bytes:
+    """The bytes of a measured picture. Raises CheckFailed if they are not those that were measured."""
     data = read_picture(roots[row["source"]], row["origin"], row["offset"], row["bytes"])
     if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
         raise CheckFailed(f"{_name(row)}: changed since it was measured", cure="run `tuwen corpus` again")
     return data
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: PictureLocation) -> str:
     return f"{row['source']}/{row['origin']}"

@@ -1,26 +1,43 @@
 """The rules on a measured picture: which of them it breaks first.
 
-picture_problem(row, Images(preset="wukong").resolved())      # "too_small", or "" when it may stay
+picture_problem(row, Images(preset="wukong").resolved())      # "too_small", or "" if it breaks none
+
+To add a rule: a line in `_checks`, at the position that says which reason comes first; its key in `Images`
+(`manifests/recipe/rules.py`); its row in `reasons.py`. A new measure is a column of `MeasuredPicture` and of MEASURES.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from ...manifests.recipe.rules import Images
 
+SINGLE_COLOUR_STD = 2.0  # of 255; DanQing's threshold. An 8 px dot on a 256 px field has 8
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, an MPO has views
 
 
-def picture_problem(row: dict[str, Any], rules: "Images") -> str:
-    """The reason to drop a measured picture, or an empty string. `rules` must be `resolved()`."""
+class MeasuredPicture(TypedDict, total=False):
+    """The columns of MEASURES, and of scores, that the rules read."""
+
+    width: int  # px, upright
+    height: int
+    bytes: int
+    format: str
+    frames: int
+    std: float  # 0 … 127
+    entropy: float  # bits, 0 … 8
+    sharpness: float
+    border: float  # share of the area, 0 … 1
+    jpeg_quality: int | None  # 1 … 100; None: no JPEG
+    nsfw: float  # 0 … 1; there only if `images.max_nsfw` is set
+
+
+def picture_problem(row: MeasuredPicture, rules: "Images") -> str:
+    """The reason of the first rule that the picture breaks, or an empty string. `rules` must be `resolved()`."""
     short, long = sorted((row["width"], row["height"]))
     return next((reason for reason, broken in _checks(row, rules, short, long) if broken), "")
 
 
-SINGLE_COLOUR_STD = 2.0  # of 255; DanQing's threshold. An 8 px dot on a 256 px field has 8
-
-
-def _checks(row: dict[str, Any], rules: "Images", short: int, long: int) -> tuple[tuple[str, bool], ...]:
+def _checks(row: MeasuredPicture, rules: "Images", short: int, long: int) -> tuple[tuple[str, bool], ...]:
     quality = row["jpeg_quality"]
     return (
         ("too_small", short < (rules.min_side or 0)),

@@ -10,7 +10,7 @@ whatever the size: thresholds on sharpness or entropy mean nothing otherwise.
 import math
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from blake3 import blake3
@@ -18,6 +18,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...manifests.pair import LUMINANCE_SIDE_PX, THUMBNAIL_SIDE_PX
+
+
+class Quality(TypedDict):
+    """Measured on 256x256 pixels."""
+
+    std: float  # of the channel that varies most, 0 … 127
+    entropy: float  # bits of the luminance, 0 … 8
+    sharpness: float  # variance of the Laplacian of the luminance
+    colour: float  # colourfulness; 0: grey
+    border: float  # share of the area in rows and columns of one colour at the edges
+
+
+class PixelMeasures(Quality):
+    width: int  # px
+    height: int
+    pixels_hash: str  # 32 hex digits
+    phash64: int
+    phash64_flips: list[int]  # 7, in the order of PIL.Image.Transpose
+    thumbnail: bytes  # 32x32 RGB
+    luminance: bytes  # 64x64
+    jpeg_quality: int | None  # 1 … 100; None: no JPEG
+
 
 _PHASH_SIDE_PX = 32
 _SMALL_PX = 256
@@ -33,7 +55,7 @@ _LUMINANCE_TABLE = np.array([
 ])  # fmt: skip
 
 
-def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = None) -> dict[str, Any]:
+def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = None) -> PixelMeasures:
     """The columns of `manifests.pair.MEASURES` that are made of the pixels of an upright RGB picture."""
     # The gap of 1 lets Pillow average whole blocks first. BILINEAR: with BOX a picture scaled by 0.35 has a thumbnail
     # that differs by 51 of 255 from its own. Of a large picture it is taken in two steps, in a fifth of the time; of
@@ -101,7 +123,7 @@ def _above_median(low: NDArray[np.float64]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _quality(small: Image.Image) -> dict[str, float]:
+def _quality(small: Image.Image) -> Quality:
     grey = small.convert("L")
     planes = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))  # by channel numpy is 30 times as fast
     mean, covariance = _moments(planes)

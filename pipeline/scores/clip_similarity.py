@@ -1,8 +1,8 @@
-"""How well picture and caption go together: the cosine of a Chinese CLIP from a folder that the user gives, −1 … 1.
+"""The similarity of picture and caption: the cosine of a Chinese CLIP in a folder of the user's, −1 … 1.
 
     run_score(SCORES["similarity"], recipe, parts, corpus, run)     # needs the extra `clip`
 
-Comes in: a part's measures, what was judged of it, and its pictures once more. Goes out: `PART.parquet` with
+Comes in: a part's measures, its verdicts of `judge`, and its pictures, read again. Goes out: `PART.parquet` with
 `similarity`, one row a pair, null where a rule had dropped the pair before. The folder is one that transformers'
 `ChineseCLIPModel.save_pretrained` and `ChineseCLIPProcessor.save_pretrained` leave.
 """
@@ -82,7 +82,7 @@ class _ChineseClip:
         return self._processor.image_processor(images=picture, return_tensors="pt")["pixel_values"][0]
 
     def cosines(self, pixels: list[Any], pictures: list[int], captions: list[str]) -> np.ndarray[Any, Any]:
-        """The cosine of each caption with the picture whose number stands in `pictures`."""
+        """The cosine of each caption with the picture whose index is in `pictures`."""
         import torch
 
         text = self._processor.tokenizer(

@@ -1,8 +1,8 @@
-"""What a copy-detection model sees of each picture: a vector of length 1, whose cosines tell crops, borders and turns.
+"""The embedding of a picture by a copy-detection model: a vector of length 1, by which crops and borders are found.
 
     run_score(SCORES["embedding"], recipe, parts, corpus, run)     # inputs: measures, model, maybe judged
 
-Comes in: a part's measures, what was judged of it, its pictures once more, and a TorchScript or an ONNX file.
+Comes in: a part's measures, its verdicts of `judge`, its pictures, read again, and a TorchScript or an ONNX file.
 Goes out: `PART.parquet` with `embedding`, one row a pair, as many float32 as the model gives; null where a rule had
 dropped the pair before, where there is no picture, and where the model gave no number.
 """

