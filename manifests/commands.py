@@ -1,9 +1,8 @@
-"""`tuwen manifest`: show one, compare, merge, thin, and ask what is read when.
+"""`tuwen manifest`: show, diff, merge, quarantine, and the two questions what is read when.
 
-app.add_typer(manifest_app, name="manifest")     # `__main__` adds `verify` and `export`, which need other rooms
+app.add_typer(manifest_app, name="manifest")     # `pipeline` and `tokenize` add `verify` and `export` to it
 
-Each command opens its manifests, calls one function of this room, and prints what came out: by `print_result` and
-`print_summary`, as every command of tuwen does.
+Each command loads its manifests, calls one function of this room, and prints the result.
 """
 
 import json
@@ -12,39 +11,54 @@ from typing import Annotated, Any
 
 import typer
 
+from .command_options import AsJson
+from .counted import counted
 from .manifest import Manifest, load_manifest
 
-manifest_app = typer.Typer(no_args_is_help=True, help="Verify a manifest, show it, and ask what is read when.")
+manifest_app = typer.Typer(no_args_is_help=True, help="Check, show, compare and merge manifests.")
 
-Seed = Annotated[int, typer.Option("--seed", help="Of the training run.")]
-Split = Annotated[str, typer.Option("--split")]
-ShuffleName = Annotated[
-    str, typer.Option("--shuffle", metavar="global|none|window:64[:1]", help="Window: its blocks, and those of a run.")
+ShardsManifest = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="Shards: a folder that holds a manifest, the file itself, or a URL.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Seed = Annotated[int, typer.Option("--seed", help="The seed of the training run (`train.seed` in its recipe).")]
+Split = Annotated[str, typer.Option("--split", help="The split that is read: train or validation.")]
+ShuffleName = Annotated[
+    str,
+    typer.Option(
+        "--shuffle",
+        metavar="KIND",
+        help="The shuffle of the training run: global, none, window:BLOCKS or window:BLOCKS:RUN, such as window:64:16.",
+    ),
+]
 
 
 def print_summary(manifest: Manifest, text: str, as_json: bool) -> None:
+    """Print the folder of a manifest, `text` and the id; as JSON the folder, the id and the totals."""
     summary = {"folder": str(manifest.folder), "id": manifest.id, "totals": manifest.document.get("totals", {})}
     print_result(summary, f"{manifest.folder}: {text}\n{manifest.id}", as_json)
 
 
 def print_result(document: Any, text: str, as_json: bool) -> None:
+    """Print `document` as JSON, or else `text`."""
     print(json.dumps(document, ensure_ascii=False, indent=2) if as_json else text)
 
 
 @manifest_app.command()
 def show(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST", help="A folder, a URL, or a lone shard.")],
+    manifest: Annotated[
+        str,
+        typer.Argument(metavar="MANIFEST", help="A manifest's folder, file or URL, or a lone shard, FILE.tar."),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """What a manifest says, for a person. A lone shard explains itself."""
+    """Show a manifest, or the header of a shard that came without one, as a page."""
     from .shards.block_shard import read_header
     from .show import describe, describe_shard
 
     if manifest.endswith(".tar"):
         header = read_header(Path(manifest))
-        print_result(header, describe_shard(manifest, header), as_json)
+        document = header.model_dump(by_alias=True, exclude_unset=True)
+        print_result(document, describe_shard(manifest, header), as_json)
         return
     loaded = load_manifest(manifest)
     print_result(loaded.document, describe(loaded), as_json)
@@ -52,66 +66,84 @@ def show(
 
 @manifest_app.command()
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A")],
-    b: Annotated[str, typer.Argument(metavar="B")],
+    a: Annotated[str, typer.Argument(metavar="A", help="The first manifest: its folder, file or URL.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The second manifest, of the same kind.")],
     as_json: AsJson = False,
 ) -> None:
-    """What changed from A to B: recipe, tokenizers, schema, shards, samples."""
-    from .diff import describe_difference, difference
+    """Show what changed from A to B: recipe, tokenizers, schema, shards, samples."""
+    from .diff import compare_manifests, describe_difference
 
-    changes = difference(load_manifest(a), load_manifest(b))
-    print_result(changes, describe_difference(changes), as_json)
+    difference = compare_manifests(load_manifest(a), load_manifest(b))
+    print_result(difference, describe_difference(difference), as_json)
 
 
 @manifest_app.command()
 def merge(
-    manifests: Annotated[list[str], typer.Argument(metavar="A B …")],
-    out: Annotated[Path, typer.Option("--out", help="The folder of the merged manifest.")],
+    manifests: Annotated[
+        list[str], typer.Argument(metavar="A B …", help="Two or more manifests of shards: folders, files or URLs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the merged manifest to this folder.")],
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="3,1", help="Samples of each in turn; default: all, once an epoch."),
+        typer.Option(
+            "--weights", metavar="3,1", help="Read 3 samples of A for 1 of B; default: every sample once an epoch."
+        ),
     ] = None,
     phases: Annotated[
-        list[str] | None, typer.Option("--phase", metavar="100000:1,1", help="Other weights from a position on.")
+        list[str] | None,
+        typer.Option(
+            "--phase",
+            metavar="100000:1,1",
+            help="Use other weights after 100,000 samples. May be given again, for later positions.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One manifest over the shards of several, where their tokenizers and schemas agree."""
+    """Merge manifests of shards whose tokenizers and schemas agree; the shards stay where they are."""
     from .merge import merge as merge_manifests
     from .order.mixture import parse_phases
 
     loaded = [load_manifest(name, "shards") for name in manifests]
     merged = merge_manifests(loaded, out, parse_phases(weights, phases or []))
-    print_summary(merged, f"{merged.document['totals']['samples']} samples in {len(merged.shards)} shards", as_json)
+    samples, shards = counted(merged.totals["samples"], "sample"), counted(len(merged.shards), "shard")
+    print_summary(merged, f"{samples} in {shards}", as_json)
 
 
 @manifest_app.command()
 def quarantine(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
-    shards: Annotated[list[str], typer.Argument(metavar="SHARD …", help="Names of shards to take out.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder of the new manifest.")],
-    reason: Annotated[str, typer.Option("--reason", help="What the tombstones say.")] = "taken out by hand",
+    manifest: ShardsManifest,
+    shards: Annotated[
+        list[str], typer.Argument(metavar="SHARD …", help="Names of the shards to take out, such as train-00003.tar.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the new manifest to this folder.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why they are taken out; recorded in their tombstones.")
+    ] = "taken out by hand",
     as_json: AsJson = False,
 ) -> None:
-    """A new manifest without some shards, with a tombstone for each."""
+    """Write a manifest without some shards, with a tombstone for each; the others stay where they are."""
     from .quarantine import quarantine as take_out
 
     made = take_out(load_manifest(manifest, "shards"), shards, reason, out)
-    stones = len(made.document["tombstones"])
-    print_summary(made, f"{made.document['totals']['samples']} samples left, {stones} tombstones", as_json)
+    samples, tombstones = counted(made.totals["samples"], "sample"), counted(len(made.tombstones), "tombstone")
+    print_summary(made, f"{samples} left, {tombstones}", as_json)
 
 
 @manifest_app.command()
 def what(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
+    manifest: ShardsManifest,
     seed: Seed,
-    position: Annotated[int, typer.Option("--position", min=0, max=1 << 62, help="Samples read before.")],
-    count: Annotated[int, typer.Option("--count", min=1, max=1 << 24)] = 1,
+    position: Annotated[
+        int, typer.Option("--position", min=0, max=1 << 62, help="The number of samples read before, from step 0 on.")
+    ],
+    count: Annotated[
+        int, typer.Option("--count", min=1, max=1 << 24, help="How many keys to print, from that position on.")
+    ] = 1,
     shuffle: ShuffleName = "global",
     split: Split = "train",
     as_json: AsJson = False,
 ) -> None:
-    """The keys that training reads there, one a line."""
+    """Print the keys of the pairs that training reads at a position, one a line."""
     from .order.order import open_order
     from .order.order_lookup import keys_at
     from .order.shuffle import parse_shuffle
@@ -123,22 +155,22 @@ def what(
 
 @manifest_app.command()
 def when(
-    manifest: Annotated[str, typer.Argument(metavar="MANIFEST")],
-    key: Annotated[str, typer.Argument(metavar="KEY")],
+    manifest: ShardsManifest,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a pair: 32 hex digits.")],
     seed: Seed,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="The global batch.")],
-    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 1,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="The global batch of the training run: samples a step.")],
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="How many epochs to look at, from the first on.")] = 1,
     shuffle: ShuffleName = "global",
     split: Split = "train",
     as_json: AsJson = False,
 ) -> None:
-    """The positions and steps at which training reads a pair."""
+    """Print the positions and steps at which training reads a pair, one epoch a line."""
     from .order.order import open_order
     from .order.order_lookup import reads_of_key
     from .order.shuffle import parse_shuffle
 
     loaded = load_manifest(manifest, "shards")
     order = open_order(loaded, split, seed, parse_shuffle(shuffle))
-    readings = reads_of_key(loaded, order, key, batch, epochs, split)
-    text = "\n".join(f"epoch {row['epoch']}  position {row['position']}  step {row['step']}" for row in readings)
-    print_result(readings, text, as_json)
+    reads = reads_of_key(loaded, order, key, batch, epochs, split)
+    text = "\n".join(f"epoch {read['epoch']}  position {read['position']}  step {read['step']}" for read in reads)
+    print_result(reads, text, as_json)

@@ -17,10 +17,7 @@ VERDICTS = pa.schema(
         ("keeper_from", pa.string()),  # the evaluation set or earlier corpus that it stands in; null: this one
         ("picture", pa.string()),  # of a kept pair the key of the pair whose picture it is shown with; null: its own
         ("distance", pa.int32()),  # Hamming distance of its phash64 from its keeper's, or from that of `picture`
-        (
-            "difference",
-            pa.float32(),
-        ),  # of the two pictures beside what is allowed: 1 is the most that near-duplicates have
+        ("difference", pa.float32()),  # of the two pictures; 1 is the largest that near-duplicates may have
         ("cosine", pa.float32()),  # of the two embeddings, where a model was named and looked at both
         ("cluster", pa.string()),  # smallest key among all its duplicates; splits go by this, never by key
     ]

@@ -1,18 +1,18 @@
-"""The documents of a manifest, typed: what it says of a file, a shard, a split, a step, a licence, and of itself.
+"""The typed documents of a manifest: files, shards, splits, steps, licences, and the five kinds of manifest.
 
     FileEntry(name="verdicts/photos.parquet", bytes=1024, sha256="sha256:…", rows=12)
-    Step.of("exact", pairs_in=8504, dropped={"same_bytes": 278})
+    Step.of("exact", pairs_in=8504, dropped={"same_bytes": 278}).out      # 8226
 
-A manifest is one of the five kinds at the end. `manifest.schema.json` is generated from them (`manifest_schema`). They
-describe what is there and check types alone: the seal of a manifest is what holds its values. This module imports no
-other of tuwen, since the fingerprints of stages hold it.
+The models check types, not values: the seal of a manifest protects its values. `manifest.schema.json`, which checks
+both, is generated from these models by `manifest_schema`. This module imports no other module of tuwen, because a
+change in it changes the fingerprint of every stage that writes files.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-Json = dict[str, Any]  # an object whose keys are not ours to name: a recipe, an environment
+Json = dict[str, Any]  # a JSON object whose keys other modules define: a recipe, an environment, a whole manifest
 Sha256 = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"})]
 Count = Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0})]
 Positive = Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1})]
@@ -22,36 +22,38 @@ IdDtype = Annotated[str, WithJsonSchema({"enum": ["<u2", "<u4"]})]
 
 
 class Document(BaseModel):
+    """A frozen JSON object with exactly the declared keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class OpenDocument(BaseModel):
-    """One to which versions and kinds add keys of their own."""
+    """A frozen JSON object that may have more keys than the declared ones; they are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
 
 class FileEntry(Document):
-    """A file that is not a shard."""
+    """A file of the manifest's folder that is not a shard."""
 
     name: str  # relative to the folder of the manifest
     bytes: Count
     sha256: Sha256
-    rows: Count | None = None  # of a table; of an export's tar its pairs
-    measures_sha256: Sha256 | None = None  # of the measures that a part of the decision table was made from
+    rows: Count | None = None  # rows of a table, or pairs of an exported tar
+    measures_sha256: Sha256 | None = None  # hash of the measures from which a part of the decision table was made
 
 
 class ArrayOffsets(Document):
-    """Where the rows of one array lie in a shard: row r of block b begins at blocks[b] + r * stride."""
+    """The offsets of one array in a shard, in bytes: row r of block b begins at blocks[b] + r * stride."""
 
     dtype: Dtype
-    offset: Count  # of block 0, in bytes from the start of the file
-    stride: Count  # bytes from a row to the next; for ragged text, from a token to the next
-    blocks: list[Count]
+    offset: Count  # first row of block 0, from the start of the file
+    stride: Count  # from one row to the next; for ragged text, from one caption id to the next
+    blocks: list[Count]  # first row of each block, from the start of the file
 
 
 class ShardEntry(Document):
-    """One shard of a manifest."""
+    """A shard: its file, its rows, and the offsets and checksums of its blocks."""
 
     name: Annotated[str, WithJsonSchema({"type": "string", "minLength": 1})]
     bytes: Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1024})]
@@ -60,12 +62,12 @@ class ShardEntry(Document):
     layout: Annotated[str, WithJsonSchema({"enum": ["block", "sample"]})]
     block_rows: Positive
     arrays: dict[str, ArrayOffsets]
-    block_offsets: list[Count]  # where each block begins; the last number is where the tail begins
-    crc32: list[Crc32]  # of each block, headers and padding included
-    tail_crc32: Crc32  # of what follows the last block: `__shard__` and the end of the archive
+    block_offsets: list[Count]  # first byte of each block, then the first byte of the tail
+    crc32: list[Crc32]  # one a block, tar headers and padding included
+    tail_crc32: Crc32  # of the bytes after the last block: `__shard__` and the end of the archive
     keys_sha256: Sha256
     stats: dict[str, Count]
-    urls: list[str] = []  # locations of its own, tried before the manifest's
+    urls: list[str] = []  # locations of this shard alone, tried before those of the manifest
 
     @property
     def num_blocks(self) -> int:
@@ -73,7 +75,7 @@ class ShardEntry(Document):
 
 
 class Step(Document):
-    """What one stage of the funnel took in, let through, and dropped by reason."""
+    """The pairs that one stage of the funnel took in, passed on, and dropped by reason."""
 
     name: str
     pairs_in: Count = Field(alias="in")
@@ -88,12 +90,14 @@ class Step(Document):
 
 
 class Split(Document):
+    """The shards of a split (in an export its tars), in the order in which their rows are counted."""
+
     samples: Count
     shards: Annotated[list[str], WithJsonSchema({"type": "array", "items": {"type": "string"}, "uniqueItems": True})]
 
 
 class License(OpenDocument):
-    """Who must be named, and for how many samples."""
+    """A licence, the attribution that it requires, and the number of samples under it."""
 
     license: str
     attribution: str
@@ -102,15 +106,19 @@ class License(OpenDocument):
 
 
 class Tool(OpenDocument):
+    """The version of tuwen that wrote the manifest."""
+
     version: str
     git_revision: str
 
 
 class ImageTokenizer(OpenDocument):
+    """The image tokenizer that made, and decodes, the codes."""
+
     name: str
     sha256: Sha256  # of the weights
     config_sha256: Sha256
-    codebook: Positive
+    codebook: Positive  # number of codes
     grid: Annotated[
         list[int],
         WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2}),
@@ -118,13 +126,15 @@ class ImageTokenizer(OpenDocument):
 
 
 class TextTokenizer(OpenDocument):
+    """The text tokenizer that made the caption ids."""
+
     name: str
     sha256: Sha256
-    vocab: Positive
+    vocab: Positive  # number of ids
 
 
 class Lineage(OpenDocument):
-    """Where a result came from. Nothing of it is in the id but the hashes of the tokenizers."""
+    """The origin of a result. Only the hashes of the tokenizers are part of the manifest's id."""
 
     tool: Tool
     environment: Json
@@ -134,59 +144,81 @@ class Lineage(OpenDocument):
     steps: list[Step] = []
     image_tokenizer: ImageTokenizer | None = None
     text_tokenizer: TextTokenizer | None = None
-    signatures: int | None = None  # of a corpus: version of its hashes and signatures
-    vectors: Json | None = None  # of a corpus: how neighbours by embeddings were sought
-    kept_measures: dict[str, Count] | None = None  # of a corpus: parts that another version measured, by its hash
-    run: Json | None = None  # of a training: its run.json
+    signatures: int | None = None  # corpus: version of its hashes and signatures
+    vectors: Json | None = None  # corpus: the embedding model and the search for neighbours
+    kept_measures: dict[str, Count] | None = None  # corpus: parts measured by another version, by that version's hash
+    run: Json | None = None  # train: its run.json
 
 
 class CodesSchema(OpenDocument):
+    """The codes of a sample."""
+
     dtype: IdDtype
-    shape: list[int]
-    codebook: int
+    shape: list[int]  # (h, w)
+    codebook: int  # codes are below it
 
 
 class TextSchema(OpenDocument):
+    """The caption ids of a sample."""
+
     dtype: IdDtype
-    ragged: bool
-    vocab: int
+    ragged: bool  # false: padded with 0 to one width
+    vocab: int  # ids are below it
 
 
 class ArraySchema(OpenDocument):
-    """What a sample of a shard is."""
+    """The arrays of a sample."""
 
     codes: CodesSchema
     text: TextSchema
 
 
 class SplitRule(OpenDocument):
-    by: str
+    """The rule that assigned pairs to splits."""
+
+    by: str  # "cluster": by the hash of the duplicate cluster
 
 
 class Leakage(OpenDocument):
-    """What train and validation share: counts whose names end with `_in_both`."""
+    """The check that train and validation share nothing."""
 
     rule: str
-    checked: dict[str, Count]
+    checked: dict[str, Count]  # keys compared, by split
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """The counts found in both splits: {"key": 0, "picture": 0}."""
+        extra = self.model_extra or {}
+        return {name.removesuffix("_in_both"): count for name, count in extra.items() if name.endswith("_in_both")}
 
 
 class MixtureSource(OpenDocument):
+    """One source of a mixture: the manifest that was merged, and its shards by their names in the merged manifest."""
+
     id: str
     shards: list[str]
 
 
 class MixturePhase(Document):
-    start: Count = Field(alias="from")  # the first position at which it holds
-    weights: list[Count]
+    """Weights that hold from a position on."""
+
+    start: Count = Field(alias="from")  # position: samples read before
+    weights: list[Count]  # one a source
+
+    @classmethod
+    def of(cls, start: int, weights: list[int]) -> "MixturePhase":
+        return cls.model_validate({"from": start, "weights": weights})
 
 
 class MixtureDocument(Document):
+    """The sources and weights of a merged manifest."""
+
     sources: Annotated[list[MixtureSource], Field(min_length=2)]
     phases: Annotated[list[MixturePhase], Field(min_length=1)]
 
 
 class Tombstone(Document):
-    """A shard that was taken out."""
+    """A shard that was taken out of the manifest."""
 
     name: str
     sha256: Sha256
@@ -195,12 +227,12 @@ class Tombstone(Document):
 
 
 class ManifestDocument(Document):
-    """What every kind of manifest says."""
+    """The keys that every kind of manifest has."""
 
     format: Literal["tuwen/manifest"]
     version: Literal[1]
-    id: Sha256  # of what the data is; equal for equal bytes, whoever made them, where and when
-    seal: Sha256  # of the whole document but itself
+    id: Sha256  # hash of the data's description: equal bytes give equal ids, whoever made them, where and when
+    seal: Sha256  # hash of the whole document except the seal
     created: Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"})]
     urls: Annotated[list[str], Field(min_length=1)]  # base folders or URLs, tried in order, relative to the manifest
     lineage: Lineage
@@ -210,13 +242,17 @@ class ManifestDocument(Document):
 
 
 class CorpusManifest(ManifestDocument):
+    """`tuwen corpus`: the decision table in `files`."""
+
     kind: Literal["corpus"]
-    columns: dict[str, str] = Field(default={}, alias="schema")  # of the decision table, with their types
+    columns: dict[str, str] = Field(default={}, alias="schema")  # column of the decision table → Arrow type
     licenses: list[License] = []
-    contaminated: FileEntry | None = None  # pairs that pictures of evaluation sets took away
+    contaminated: FileEntry | None = None  # table of the pairs dropped as near-duplicates of evaluation pictures
 
 
 class ExportManifest(ManifestDocument):
+    """`tuwen export`: ordinary WebDataset tars in `files`."""
+
     kind: Literal["export"]
     splits: dict[str, Split]
     split_rule: SplitRule
@@ -224,10 +260,14 @@ class ExportManifest(ManifestDocument):
 
 
 class TokenizerManifest(ManifestDocument):
+    """`tuwen tokenizer`: weights, configs and models in `files`."""
+
     kind: Literal["tokenizer"]
 
 
 class ShardsManifest(ManifestDocument):
+    """`tuwen tokenize`, `tuwen manifest merge`, `quarantine` and `export`: shards, and their tokenizers in `files`."""
+
     kind: Literal["shards"]
     arrays: ArraySchema = Field(alias="schema")
     splits: dict[str, Split]
@@ -237,10 +277,12 @@ class ShardsManifest(ManifestDocument):
     totals: dict[str, int | str]
     mixture: MixtureDocument | None = None
     shards: list[ShardEntry] | None = None
-    shard_table: FileEntry | None = None  # where the shards are listed when they are more than 50,000
+    shard_table: FileEntry | None = None  # the file that lists the shards when there are more than 50,000
 
 
 class TrainManifest(ManifestDocument):
+    """`tuwen train`: checkpoint, losses and tokenizers in `files`."""
+
     kind: Literal["train"]
     licenses: list[License]
 

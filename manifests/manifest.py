@@ -1,30 +1,32 @@
-"""The manifest: what a folder of results is, where it came from, and the two hashes that hold it.
+"""The manifest of a folder of results: what the results are, how they were made, and the two hashes that protect them.
 
-`id` says what the data is: equal bytes give equal ids, whoever made them, wherever and whenever. `seal`
-covers the whole document but itself, so that no field can be altered unseen.
+    document = new_manifest("corpus", files=[file_entry(folder, "verdicts/photos.parquet")], lineage={"recipe": recipe})
+    save_manifest(folder, document)
+    manifest = load_manifest("runs/emoji/shards")       # a folder, the file itself, or a URL; both hashes are checked
+    manifest.splits["train"].samples                    # the typed views of the document: `documents`
 
-    save_manifest(folder, new_manifest("corpus", schema={…}, files=[…], lineage={…}))
-    manifest = load_manifest("runs/emoji/shards")       # a folder or the file itself; checks both hashes
-
-Written last and by rename: a folder without its manifest is unfinished.
+`manifest.json` is written last, by rename: a folder without one is unfinished.
 """
 
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, Unpack
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter, ValidationError
 
 from .atomic import whole_file
 from .canonical import canonical_json, exact, sha256_of, sha256_of_file
 from .documents import (
     ArraySchema,
     FileEntry,
+    Json,
+    Leakage,
     License,
     Lineage,
     MixtureDocument,
@@ -34,6 +36,8 @@ from .documents import (
 )
 from .environment import environment, tool
 from .errors import BadInput, CheckFailed
+from .manifest_fields import LineageFields, ManifestFields, plain_json
+from .manifest_hashes import identity, seal
 from .remote.download import download, is_remote, join
 from .remote.file_cache import cache_folder, cached, locked
 from .shard_table import MOST_IN_JSON, read_shard_table, write_shard_table
@@ -42,24 +46,24 @@ FORMAT = "tuwen/manifest"
 VERSION = 1
 FILE_NAME = "manifest.json"
 
-_IDENTITY_KEYS = ("format", "version", "kind", "schema", "splits", "split_rule", "tombstones", "mixture")
-_IDENTITY_OF_SHARD = ("name", "bytes", "sha256", "samples", "arrays")
+View = TypeVar("View")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Shards and files are named relative to `base`: the folder itself, or the URL that the folder mirrors.
+    """A loaded manifest. `document` is its JSON, over which the hashes are taken; product code reads the typed views.
 
-    `document` is the JSON as it lies on the disk, which the hashes are over. Read it through the typed views, which are
-    made when they are asked for.
+    Each view is validated on first use, so loading a manifest of 50,000 shards costs nothing for them. A view raises
+    CheckFailed for keys that this version of tuwen does not know.
     """
 
     folder: Path
-    document: dict[str, Any]
-    url: str | None = None
+    document: Json
+    url: str | None = None  # of the folder that `folder` mirrors, for a manifest that was loaded from a URL
 
     @cached_property
     def base(self) -> str:
+        """The folder or URL to which the names of shards and files are relative."""
         return self.url or str(self.folder.resolve())
 
     @property
@@ -67,70 +71,108 @@ class Manifest:
         return str(self.document["id"])
 
     @property
+    def seal(self) -> str:
+        return str(self.document["seal"])
+
+    @property
     def kind(self) -> str:
         return str(self.document["kind"])
 
+    @property
+    def created(self) -> str:
+        return str(self.document["created"])
+
+    @property
+    def urls(self) -> list[str]:
+        """Base folders or URLs of the shards, in the order in which they are tried, relative to `base`."""
+        return list(self.document["urls"])
+
     @cached_property
     def lineage(self) -> Lineage:
-        return Lineage.model_validate(self.document["lineage"])
+        return self._view("lineage", Lineage)
 
     @cached_property
     def files(self) -> list[FileEntry]:
-        return [FileEntry.model_validate(entry) for entry in self.document.get("files", [])]
+        return self._view("files", list[FileEntry], [])
 
     @cached_property
     def shards(self) -> list[ShardEntry]:
-        return [ShardEntry.model_validate(entry) for entry in self.document.get("shards", [])]
+        return self._view("shards", list[ShardEntry], [])
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        return {name: Split.model_validate(split) for name, split in self.document.get("splits", {}).items()}
+        return self._view("splits", dict[str, Split], {})
+
+    @cached_property
+    def leakage(self) -> Leakage | None:
+        return self._view("leakage", Leakage) if "leakage" in self.document else None
 
     @cached_property
     def licenses(self) -> list[License]:
-        return [License.model_validate(entry) for entry in self.document.get("licenses", [])]
+        return self._view("licenses", list[License], [])
 
     @cached_property
     def arrays(self) -> ArraySchema:
-        """What a sample is; of shards alone."""
-        return ArraySchema.model_validate(self.document["schema"])
+        """The `schema` of a manifest of shards: the arrays of a sample."""
+        return self._view("schema", ArraySchema)
 
     @cached_property
     def mixture(self) -> MixtureDocument | None:
-        return MixtureDocument.model_validate(self.document["mixture"]) if "mixture" in self.document else None
+        return self._view("mixture", MixtureDocument) if "mixture" in self.document else None
 
     @cached_property
     def tombstones(self) -> list[Tombstone]:
-        return [Tombstone.model_validate(stone) for stone in self.document["tombstones"]]
+        return self._view("tombstones", list[Tombstone], [])
 
-    @property
+    @cached_property
+    def contaminated(self) -> FileEntry | None:
+        """The table of a corpus' pairs that were dropped as near-duplicates of evaluation pictures."""
+        return self._view("contaminated", FileEntry) if "contaminated" in self.document else None
+
+    @cached_property
     def totals(self) -> dict[str, int]:
-        return dict(self.document.get("totals", {}))
+        """The counts among the totals; the digest of a training run is no count."""
+        totals = self._view("totals", dict[str, int | str], {})
+        return {name: total for name, total in totals.items() if isinstance(total, int)}
 
     def entries(self) -> list[FileEntry | ShardEntry]:
-        """Everything that is listed with its bytes and its hash."""
+        """Return shards, then files: everything that is listed with its bytes and its hash."""
         return [*self.shards, *self.files]
 
     def shards_of(self, split: str) -> list[ShardEntry]:
+        """Return the shards of a split in the manifest's order. Raises BadInput for an unknown split."""
         if split not in self.splits:
             raise BadInput(f"{self.folder}: no split `{split}`", cure=f"it has {', '.join(self.splits) or 'none'}")
         names = set(self.splits[split].shards)
         return [shard for shard in self.shards if shard.name in names]
 
+    def _view(self, key: str, kind: type[View], default: Any = None) -> View:
+        try:
+            return TypeAdapter(kind).validate_python(self.document.get(key, default))
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in (key, *first["loc"]))
+            raise CheckFailed(
+                f"{self.folder}: `{path}`: {first['msg'][:1].lower()}{first['msg'][1:]}",
+                cure="read it with the version of tuwen that wrote it",
+            ) from None
 
-def new_manifest(kind: str, *, lineage: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A sealed document; floats in it become decimal strings."""
-    lineage, fields = _as_json(lineage), _as_json(fields)
-    document: dict[str, Any] = exact(
+
+def new_manifest(kind: str, *, lineage: LineageFields | Json, **fields: Unpack[ManifestFields]) -> Json:
+    """Return a sealed document. Floats become decimal strings; fields and keys of `lineage` that are None are left out.
+
+    Tool, environment and the hash of the recipe are added to `lineage`.
+    """
+    document: Json = exact(
         {
             "format": FORMAT,
             "version": VERSION,
             "kind": kind,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "urls": ["."],
-            "lineage": {"tool": tool(), "environment": environment(), **lineage},
+            "lineage": {"tool": tool(), "environment": environment(), **_stated(lineage)},
             "tombstones": [],
-            **fields,
+            **_stated(fields),
         }
     )
     if "recipe" in document["lineage"]:
@@ -140,48 +182,26 @@ def new_manifest(kind: str, *, lineage: dict[str, Any], **fields: Any) -> dict[s
     return document
 
 
-def _as_json(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(by_alias=True, exclude_none=True)  # a key without a value is not written
-    if isinstance(value, dict):
-        return {key: _as_json(inner) for key, inner in value.items()}
-    return [_as_json(inner) for inner in value] if isinstance(value, list) else value
-
-
-def identity(document: dict[str, Any]) -> str:
-    """The hash of what the data is: nothing of place, time, workers or tool versions goes in."""
-    lineage = document.get("lineage", {})
-    content: dict[str, Any] = {key: document[key] for key in _IDENTITY_KEYS if key in document}
-    for name in ("image_tokenizer", "text_tokenizer"):
-        if name in lineage:
-            content[name] = {key: lineage[name][key] for key in ("sha256", "config_sha256") if key in lineage[name]}
-    if "shards" in document:
-        content["shards"] = [{key: shard[key] for key in _IDENTITY_OF_SHARD} for shard in document["shards"]]
-    if "files" in document:
-        content["files"] = document["files"]
-    return sha256_of(content)
-
-
-def seal(document: dict[str, Any]) -> str:
-    """The seal of the document as it lies on the disk: a long list of shards lies in a table, whose hash is in it."""
-    elsewhere = ("seal", "shards") if "shard_table" in document else ("seal",)
-    return sha256_of({key: value for key, value in document.items() if key not in elsewhere})
+def _stated(fields: Mapping[str, Any]) -> Json:
+    return {name: plain_json(value) for name, value in fields.items() if value is not None}
 
 
 def file_entry(folder: Path, name: str, rows: int | None = None) -> FileEntry:
-    """What a manifest says of a file that is not a shard."""
+    """Return the entry of the file `name` in `folder`; its bytes are hashed."""
     path = folder / name
     return FileEntry(name=name, bytes=path.stat().st_size, sha256=sha256_of_file(path), rows=rows)
 
 
 def drop_manifest(folder: Path) -> None:
-    """Before the first change to a folder: what is half old and half new must not look whole."""
+    """Delete the manifest before the first change to a folder: a folder that is half old must not look finished."""
     (folder / FILE_NAME).unlink(missing_ok=True)
 
 
-def save_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
+def save_manifest(folder: Path, document: Json) -> Manifest:
+    """Write `manifest.json`, with the shards in a table of their own above 50,000, and load it again."""
     if len(document.get("shards", [])) > MOST_IN_JSON:
-        document = {**document, "shard_table": write_shard_table(folder, document["shards"])}
+        entry = write_shard_table(folder, document["shards"])
+        document = {**document, "shard_table": plain_json(entry)}
         document["seal"] = seal(document)
         del document["shards"]
     with whole_file(folder / FILE_NAME) as temporary:
@@ -189,16 +209,18 @@ def save_manifest(folder: Path, document: dict[str, Any]) -> Manifest:
     return load_manifest(folder)
 
 
-def load_manifest(place: Path | str, kind: str | None = None) -> Manifest:
-    """`place` is a folder, the file itself, or the URL of a folder. What lies at a URL is mirrored, but for the shards.
+def load_manifest(location: Path | str, kind: str | None = None) -> Manifest:
+    """Load a manifest from a folder, from the file itself, or from the URL of a folder.
 
-    Raises BadInput if there is none or it is of another kind, CheckFailed if a field was altered.
+    From a URL the manifest and its files are copied into the cache; shards stay there until their rows are read.
+
+    Raises BadInput if there is no manifest or it is of another kind, CheckFailed if a field was altered.
     """
-    if is_remote(str(place)):
-        if "?" in str(place):
-            raise BadInput(f"{place}: a URL with a query", cure="name a folder whose files need none")
-        return _mirrored(str(place).removesuffix(FILE_NAME).rstrip("/"), kind)
-    path = Path(place)
+    if is_remote(str(location)):
+        if "?" in str(location):
+            raise BadInput(f"{location}: a URL with a query", cure="name a folder whose files need none")
+        return _mirrored(str(location).removesuffix(FILE_NAME).rstrip("/"), kind)
+    path = Path(location)
     path = path / FILE_NAME if path.is_dir() else path
     if not path.is_file():
         raise BadInput(f"{path}: no manifest there", cure="run the stage that makes it, or name its folder")
@@ -214,12 +236,12 @@ def load_manifest(place: Path | str, kind: str | None = None) -> Manifest:
     if kind is not None and document["kind"] != kind:
         raise BadInput(f"{path}: a manifest of kind `{document['kind']}`", cure=f"name one of kind `{kind}`")
     manifest = Manifest(folder=path.parent, document=document)
-    _ = manifest.base  # found now, not after another chdir
+    _ = manifest.base  # resolved now: after a chdir a relative path would mean another folder
     return manifest
 
 
 def _mirrored(url: str, kind: str | None) -> Manifest:
-    """The manifest at a URL with its small files; the shards stay where they are until their rows are asked for."""
+    """Copy the manifest and the files at a URL into the cache, and load it from there."""
     folder = cache_folder() / "manifests" / hashlib.blake2b(url.encode(), digest_size=16).hexdigest()
     with locked(folder.with_suffix(".lock")):
         with whole_file(folder / FILE_NAME) as temporary:
@@ -228,32 +250,33 @@ def _mirrored(url: str, kind: str | None) -> Manifest:
             document = json.loads((folder / FILE_NAME).read_bytes())
             _check_names(document)
             table = [document["shard_table"]] if "shard_table" in document else []
-            small = [(file["name"], file["sha256"], file["bytes"]) for file in [*table, *document.get("files", [])]]
+            files = [FileEntry.model_validate(entry) for entry in [*table, *document.get("files", [])]]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise CheckFailed(
                 f"{join(url, FILE_NAME)}: not a manifest of tuwen", cure="name a folder that has one"
             ) from None
-        for name, sha256, num_bytes in small:
-            with whole_file(folder / name) as temporary:
-                shutil.copyfile(cached(join(url, name), sha256, num_bytes), temporary)
+        for file in files:
+            with whole_file(folder / file.name) as temporary:
+                shutil.copyfile(cached(join(url, file.name), file.sha256, file.bytes), temporary)
         return replace(load_manifest(folder, kind), url=url)
 
 
-def _check_names(document: dict[str, Any]) -> None:
-    """Names become paths: none may lead out of the folder."""
-    listed = [*document.get("shards", []), *document.get("files", [])]
+def _check_names(document: Json) -> None:
+    """Raise CheckFailed if the name of a shard or file, which becomes a path, leads out of the folder."""
+    table = [document["shard_table"]] if "shard_table" in document else []
+    listed = [*table, *document.get("shards", []), *document.get("files", [])]
     for name in (str(entry["name"]) for entry in listed):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise CheckFailed(f"the file name {name} leads out of its folder", cure="do not use this manifest")
 
 
-def _check_hashes(path: Path, document: dict[str, Any]) -> None:
+def _check_hashes(path: Path, document: Json) -> None:
     cure = "restore it from a copy, or run the stage again"
     try:
         if document.get("seal") != seal(document):
             raise CheckFailed(f"{path}: the seal does not hold, so a field was altered", cure=cure)
         if "shard_table" in document:
-            document["shards"] = read_shard_table(path.parent, document["shard_table"])
+            document["shards"] = read_shard_table(path.parent, document["shard_table"]["sha256"])
         _check_names(document)
         if document.get("id") != identity(document):
             raise CheckFailed(f"{path}: the id is not that of its content", cure=cure)

@@ -1,77 +1,86 @@
-"""A corrupt shard taken out, in a new manifest that says so: nothing is ever skipped in silence.
+"""Take corrupt shards out of a manifest: a new manifest lists the others, with a tombstone for each that is gone.
 
     quarantine(manifest, ["train-00003.tar"], reason="block 2 is corrupt", out=Path("runs/emoji/shards-without-3"))
 
-The other shards stay where they are; the new manifest points at them. It has a tombstone for each shard that is gone,
-another id, and the old one as its parent. What was trained on the old one cannot go on with it: the order is another.
+The other shards stay where they are, and the new manifest points at them. It has another id, with the old manifest as
+its parent, and so another order: a training run on the old manifest cannot continue on the new one.
 """
 
 from pathlib import Path
-from typing import Any
 
 from .atomic import sole_writer
+from .documents import MixtureDocument, MixtureSource, Split, Step, Tombstone
 from .errors import BadInput
 from .manifest import Manifest, new_manifest, save_manifest
+from .manifest_fields import LineageFields
 from .shards.shard_locations import copy_files, refuse_own_folder, relative_locations
 
 
 def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> Manifest:
-    """Raises BadInput for a shard that is not there, or when nothing would be left to train on."""
+    """Write a manifest without the shards `names` to `out`.
+
+    Raises BadInput for a shard that is not listed, and when no training sample would be left.
+    """
     unknown = sorted(set(names) - {shard.name for shard in manifest.shards})
     if unknown or not names:
         raise BadInput(f"{manifest.folder}: no shard {', '.join(unknown)}", cure="`tuwen manifest show` lists them")
     refuse_own_folder(out, [manifest])
-    document = manifest.document
-    gone = [shard for shard in manifest.shards if shard.name in names]
     kept = [shard for shard in manifest.shards if shard.name not in names]
-    splits = {name: _split(split, names, manifest) for name, split in document["splits"].items()}
-    if not splits.get("train", {"samples": 0})["samples"]:
+    removed = [shard for shard in manifest.shards if shard.name in names]
+    splits = _splits(manifest, names)
+    if "train" not in splits or not splits["train"].samples:
         raise BadInput(f"{manifest.folder}: no training sample would be left", cure="run `tuwen tokenize` again")
+    tombstones = [
+        Tombstone(name=shard.name, sha256=shard.sha256, samples=shard.samples, reason=reason) for shard in removed
+    ]
     with sole_writer(out):
-        lost = sum(shard.samples for shard in gone)
-        fields: dict[str, Any] = {
-            name: document[name] for name in ("schema", "split_rule", "leakage", "licenses") if name in document
-        }
-        if "mixture" in document:
-            fields["mixture"] = {**document["mixture"], "sources": _sources(document["mixture"]["sources"], names)}
-        tombstones = [
-            {"name": shard.name, "sha256": shard.sha256, "samples": shard.samples, "reason": reason} for shard in gone
-        ]
-        made = new_manifest(
+        document = new_manifest(
             "shards",
+            schema=manifest.document["schema"],
             splits=splits,
-            shards=[
-                shard.model_copy(update={"urls": relative_locations(out, manifest, shard)}).model_dump()
-                for shard in kept
-            ],
+            split_rule=manifest.document["split_rule"],
+            leakage=manifest.leakage,
+            licenses=manifest.licenses,
+            shards=[shard.model_copy(update={"urls": relative_locations(out, manifest, shard)}) for shard in kept],
             files=copy_files(manifest, out),
-            totals={"samples": sum(s.samples for s in kept), "bytes": sum(s.bytes for s in kept)},
-            lineage={**_lineage(document, lost), "parents": [manifest.id]},
-            tombstones=[*document["tombstones"], *tombstones],
-            **fields,
+            totals={"samples": sum(shard.samples for shard in kept), "bytes": sum(shard.bytes for shard in kept)},
+            lineage=_lineage(manifest, sum(shard.samples for shard in removed)),
+            tombstones=[*manifest.tombstones, *tombstones],
+            mixture=_mixture(manifest.mixture, names),
         )
-        return save_manifest(out, made)
+        return save_manifest(out, document)
 
 
-def _split(split: dict[str, Any], names: list[str], manifest: Manifest) -> dict[str, Any]:
+def _splits(manifest: Manifest, names: list[str]) -> dict[str, Split]:
     samples = {shard.name: shard.samples for shard in manifest.shards}
-    kept = [name for name in split["shards"] if name not in names]
-    return {"samples": sum(samples[name] for name in kept), "shards": kept}
+    kept = {name: [shard for shard in split.shards if shard not in names] for name, split in manifest.splits.items()}
+    return {
+        name: Split(samples=sum(samples[shard] for shard in shards), shards=shards) for name, shards in kept.items()
+    }
 
 
-def _sources(sources: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
-    """A source that lost a shard is another source: its rows are no longer those that its old id stands for."""
-    made = []
-    for source in sources:
-        kept = [name for name in source["shards"] if name not in names]
-        lost = sorted(set(source["shards"]) - set(kept))
-        made.append({**source, "shards": kept, **({"id": f"{source['id']} without {', '.join(lost)}"} if lost else {})})
-    return made
+def _mixture(mixture: MixtureDocument | None, names: list[str]) -> MixtureDocument | None:
+    if mixture is None:
+        return None
+    return mixture.model_copy(update={"sources": [_source(source, names) for source in mixture.sources]})
 
 
-def _lineage(document: dict[str, Any], lost: int) -> dict[str, Any]:
-    old = document["lineage"]
-    samples = sum(split["samples"] for split in document["splits"].values())
-    step = {"name": "quarantine", "in": samples, "out": samples - lost, "dropped": {"quarantined": lost}}
-    kept = {name: old[name] for name in ("recipe", "image_tokenizer", "text_tokenizer") if name in old}
-    return {**kept, "steps": [*old.get("steps", []), step]}
+def _source(source: MixtureSource, names: list[str]) -> MixtureSource:
+    """A source without a shard has another id: its rows are no longer those of the manifest that its id names."""
+    removed = sorted(set(source.shards) & set(names))
+    if not removed:
+        return source
+    kept = [name for name in source.shards if name not in names]
+    return source.model_copy(update={"id": f"{source.id} without {', '.join(removed)}", "shards": kept})
+
+
+def _lineage(manifest: Manifest, removed_samples: int) -> LineageFields:
+    lineage = manifest.lineage
+    samples = sum(split.samples for split in manifest.splits.values())
+    return {
+        "parents": [manifest.id],
+        "recipe": lineage.recipe,
+        "steps": [*lineage.steps, Step.of("quarantine", samples, {"quarantined": removed_samples})],
+        "image_tokenizer": lineage.image_tokenizer,
+        "text_tokenizer": lineage.text_tokenizer,
+    }

@@ -1,20 +1,21 @@
-"""The shards of a manifest that has too many of them for JSON, as one Parquet file beside it.
+"""The shards of a manifest in one Parquet file beside it, for manifests with too many of them for JSON.
 
-    entry = write_shard_table(folder, shards)         # what the manifest says of the file
-    shards = read_shard_table(folder, entry)          # the same list, verified
+    entry = write_shard_table(folder, shards)         # the entry of the file, for the manifest
+    shards = read_shard_table(folder, entry.sha256)   # the same list, verified
 
-100,000 shards are 7 s of JSON and 0.9 s of Parquet. Objects with open keys travel as JSON strings in their cell.
+Reading 100,000 shards takes 7 s from JSON and 0.9 s from Parquet. Objects with open keys are JSON strings in their
+cell. Shards are plain JSON objects here, because the hashes of the manifest are taken over them.
 """
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .atomic import whole_file
 from .canonical import canonical_json, sha256_of_file
+from .documents import FileEntry, Json
 from .errors import CheckFailed
 
 FILE_NAME = "shards.parquet"
@@ -31,19 +32,20 @@ _SCHEMA = pa.schema(
 _AS_JSON = ("arrays", "stats")
 
 
-def write_shard_table(folder: Path, shards: list[dict[str, Any]]) -> dict[str, Any]:
+def write_shard_table(folder: Path, shards: list[Json]) -> FileEntry:
     rows = [{**shard, **{name: canonical_json(shard[name]).decode() for name in _AS_JSON}} for shard in shards]
-    with whole_file(folder / FILE_NAME) as temporary:
+    path = folder / FILE_NAME
+    with whole_file(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
-    path = folder / FILE_NAME
-    return {"name": FILE_NAME, "bytes": path.stat().st_size, "sha256": sha256_of_file(path), "rows": len(rows)}
+    return FileEntry(name=FILE_NAME, bytes=path.stat().st_size, sha256=sha256_of_file(path), rows=len(rows))
 
 
-def read_shard_table(folder: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
+def read_shard_table(folder: Path, sha256: str) -> list[Json]:
+    """Raises CheckFailed when the table is missing or has another hash than `sha256`."""
     path = folder / FILE_NAME
-    if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
+    if not path.is_file() or sha256_of_file(path) != sha256:
         raise CheckFailed(
             f"{path}: missing, or not the table that the manifest was sealed with", cure="restore it from a copy"
         )
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    rows: list[Json] = pq.read_table(path).to_pylist()
     return [{**row, **{name: json.loads(row[name]) for name in _AS_JSON}} for row in rows]

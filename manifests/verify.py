@@ -1,10 +1,9 @@
-"""Is what lies on the disk what the manifest says? Every fault is found and named, not only the first.
+"""Compare the files of a manifest with its entries: every fault is found and named, not only the first.
 
     for fault in verify_manifest(load_manifest("runs/emoji/shards")):
-        print(fault)      # train-00001.tar: block 3 is corrupt …
+        print(fault)      # train-00001.tar: block 3 is corrupt; restore it from a copy, or run the stage again
 
-A shard's sha256 finds any changed byte; the crc32 of its blocks then say where. `block` reads the blocks
-only, `first` the sha256 only.
+The sha256 of a shard finds any changed byte, and the crc32 of its blocks tell where it lies.
 """
 
 import hashlib
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .canonical import sha256_of_file
-from .documents import ShardEntry
+from .documents import FileEntry, ShardEntry
 from .errors import TuwenError
 from .manifest import Manifest
 from .remote.download import is_remote
@@ -30,34 +29,37 @@ _CURE = "restore it from a copy, or run the stage again"
 def verify_manifest(
     manifest: Manifest, mode: Mode = "always", on_file: Callable[[int], None] = lambda num_bytes: None
 ) -> Iterator[str]:
-    """Yield one line a fault. `always` checks sha256 and blocks; `off` only that files are there and of the right size.
+    """Yield one line a fault.
 
-    `on_file` is told the bytes of each file when it is done.
+    `off` checks sizes; `first` sizes and sha256; `block` sizes and the crc32 of each block; `always` all of them.
+    `on_file` is called with the number of bytes of each file after its check.
     """
     names = {shard.sha256: shard.name for shard in manifest.shards}
     for shard in manifest.shards:
         yield from _verify_shard(manifest, shard, mode, names)
         on_file(shard.bytes)
-    for entry in manifest.document.get("files", []):
-        yield from _verify_file(manifest.folder / entry["name"], entry, mode)
-        on_file(entry["bytes"])
-    yield from _verify_totals(manifest)
+    for file in manifest.files:
+        yield from _verify_file(manifest.folder / file.name, file, mode)
+        on_file(file.bytes)
+    yield from _verify_counts(manifest)
 
 
 def bytes_of(manifest: Manifest) -> int:
-    return sum(entry["bytes"] for entry in [*manifest.document.get("shards", []), *manifest.document.get("files", [])])
+    """Return the bytes of all shards and files."""
+    return sum(entry.bytes for entry in manifest.entries())
 
 
-def _verify_file(path: Path, entry: dict[str, Any], mode: Mode) -> Iterator[str]:
+def _verify_file(path: Path, file: FileEntry, mode: Mode) -> Iterator[str]:
     if not path.is_file():
-        yield f"{entry['name']}: missing; {_CURE}"
-    elif path.stat().st_size != entry["bytes"]:
-        yield f"{entry['name']}: {path.stat().st_size} bytes instead of {entry['bytes']}; {_CURE}"
-    elif mode != "off" and sha256_of_file(path) != entry["sha256"]:
-        yield f"{entry['name']}: its bytes were altered (sha256 differs); {_CURE}"
+        yield f"{file.name}: missing; {_CURE}"
+    elif path.stat().st_size != file.bytes:
+        yield f"{file.name}: {path.stat().st_size} bytes instead of {file.bytes}; {_CURE}"
+    elif mode != "off" and sha256_of_file(path) != file.sha256:
+        yield f"{file.name}: its bytes were altered (sha256 differs); {_CURE}"
 
 
 def _verify_shard(manifest: Manifest, shard: ShardEntry, mode: Mode, names: dict[str, str]) -> Iterator[str]:
+    """`names` by sha256: a shard may hold the bytes of another."""
     try:
         path = _path_of(manifest, shard)
         path.open("rb").close()
@@ -73,23 +75,23 @@ def _verify_shard(manifest: Manifest, shard: ShardEntry, mode: Mode, names: dict
     if mode == "off" or size == 0:
         return
     data = np.memmap(path, dtype=np.uint8, mode="r")
-    corrupt = [] if mode == "first" else list(_corrupt_places(data, shard))
+    corrupt = [] if mode == "first" else list(_corrupt_parts(data, shard))
     if size == shard.bytes and (mode in ("first", "always") or len(corrupt) >= shard.num_blocks):
-        found = "sha256:" + hashlib.sha256(data.data).hexdigest()
-        if found != shard.sha256 and (found in names or not corrupt or len(corrupt) > 1 + shard.num_blocks // 2):
-            other = f"the bytes of {names[found]}" if found in names else "other bytes than this manifest's"
+        sha256 = "sha256:" + hashlib.sha256(data.data).hexdigest()
+        if sha256 != shard.sha256 and (sha256 in names or not corrupt or len(corrupt) > 1 + shard.num_blocks // 2):
+            other = f"the bytes of {names[sha256]}" if sha256 in names else "other bytes than this manifest's"
             yield f"{shard.name}: holds {other} (sha256 differs); {_CURE}"
             return
-    yield from (f"{shard.name}: {place} is corrupt; {_CURE}" for place in corrupt)
+    yield from (f"{shard.name}: {part} is corrupt; {_CURE}" for part in corrupt)
 
 
 def _path_of(manifest: Manifest, shard: ShardEntry) -> Path:
-    """Where it lies, whatever its size: a shard that was cut shall be told block by block."""
-    local = [Path(place) for place in locations_of(manifest, shard) if not is_remote(place)]
+    """Return the path of the shard, whatever its size, so that a shard that was cut is checked block by block."""
+    local = [Path(location) for location in locations_of(manifest, shard) if not is_remote(location)]
     return next((path for path in local if path.is_file()), None) or find_shard(manifest, shard)
 
 
-def _corrupt_places(data: np.memmap[Any, Any], shard: ShardEntry) -> Iterator[str]:
+def _corrupt_parts(data: np.memmap[Any, Any], shard: ShardEntry) -> Iterator[str]:
     edges = [*shard.block_offsets, shard.bytes]
     expected = [*shard.crc32, shard.tail_crc32]
     for number, (start, stop, crc) in enumerate(zip(edges, edges[1:], expected, strict=False)):
@@ -97,14 +99,14 @@ def _corrupt_places(data: np.memmap[Any, Any], shard: ShardEntry) -> Iterator[st
             yield f"block {number}" if number < shard.num_blocks else "the tail (`__shard__`)"
 
 
-def _verify_totals(manifest: Manifest) -> Iterator[str]:
-    """Counts that must agree with each other: shards against splits, every step's in against its out and dropped."""
-    samples = {entry["name"]: entry.get("rows", 0) for entry in manifest.document.get("files", [])}
+def _verify_counts(manifest: Manifest) -> Iterator[str]:
+    """Compare counts with each other: each split with its shards, each step's `in` with its `out` and `dropped`."""
+    samples = {file.name: file.rows or 0 for file in manifest.files}
     samples |= {shard.name: shard.samples for shard in manifest.shards}
-    for name, split in manifest.document.get("splits", {}).items():
-        if sum(samples.get(shard, 0) for shard in split["shards"]) != split["samples"]:
-            yield f"split {name}: its shards do not hold {split['samples']} samples; {_CURE}"
-    for step in manifest.document["lineage"].get("steps", []):
-        if step["in"] != step["out"] + sum(step["dropped"].values()):
-            dropped = sum(step["dropped"].values())
-            yield f"step {step['name']}: {step['in']} in, {step['out']} out, {dropped} dropped; {_CURE}"
+    for name, split in manifest.splits.items():
+        if sum(samples.get(shard, 0) for shard in split.shards) != split.samples:
+            yield f"split {name}: its shards do not hold {split.samples} samples; {_CURE}"
+    for step in manifest.lineage.steps:
+        dropped = sum(step.dropped.values())
+        if step.pairs_in != step.out + dropped:
+            yield f"step {step.name}: {step.pairs_in} in, {step.out} out, {dropped} dropped; {_CURE}"

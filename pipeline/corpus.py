@@ -92,7 +92,7 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
             },
             licenses=_licenses(corpus, files, sources),
             totals=_totals(decisions, shapes),
-            **({"contaminated": contaminated} if contaminated else {}),
+            contaminated=contaminated,
         ),
     )
     if not manifest.totals["kept"]:

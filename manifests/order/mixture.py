@@ -1,87 +1,92 @@
-"""Which source is read at which position, in exact integer proportions, and back.
+"""Which source is read at which position, in exact integer proportions, and the inverse.
 
     mixture = Mixture([Phase(0, (3, 1)), Phase(100_000, (1, 1))])
-    sources, draws = mixture.at(np.arange(8))         # at position p the draws[p]-th sample of source sources[p]
-    mixture.positions(source=1, draws=[0, 1])
+    sources, draws = mixture.at(np.arange(8))         # position p reads the draws[p]-th sample of source sources[p]
+    mixture.positions(source=1, draws=[0, 1])         # where the first two samples of source 1 are read
 
-A phase repeats a table of ΣW places. It is laid out so that after any number of positions each source is less than one
-sample away from its exact share, and after every ΣW positions on it (R. Tijdeman, "The chairman assignment
-problem", Discrete Mathematics 32, 1980). A source goes on in the next phase where it was: nothing is read twice.
+A phase repeats a table with one entry a position, as many as its weights sum to. After any number of positions each
+source is less than one sample away from its exact share, and exactly at it after each full table (R. Tijdeman, "The
+chairman assignment problem", Discrete Mathematics 32, 1980). A source continues in the next phase where it was, so
+nothing is read twice.
 """
 
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import gcd
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..documents import MixturePhase
 from ..errors import BadInput
 
 Numbers = NDArray[np.int64]
 
-MAX_PLACES = 1 << 16
+MAX_TABLE_LENGTH = 1 << 16
 
 
 @dataclass(frozen=True)
 class Phase:
-    start: int  # the first position at which it holds
-    weights: tuple[int, ...]  # one a source; 0: not read
+    start: int  # position from which the weights hold
+    weights: tuple[int, ...]  # one a source; a source of weight 0 is not read
 
 
 class Mixture:
     def __init__(self, phases: list[Phase]) -> None:
-        """Raises BadInput on weights that cannot be."""
+        """Raises BadInput for weights or starts that make no mixture."""
         _check(phases)
         self.num_sources = len(phases[0].weights)
         self._starts = [phase.start for phase in phases]
         self._tables = [_Table(phase.weights) for phase in phases]
-        self._drawn = [np.zeros(self.num_sources, dtype=np.int64)]  # of each source, before each phase
+        self._drawn = [np.zeros(self.num_sources, dtype=np.int64)]  # samples of each source before each phase
         for number in range(len(phases) - 1):
             length = self._starts[number + 1] - self._starts[number]
             self._drawn.append(self._drawn[-1] + self._tables[number].drawn_before(length))
 
     def at(self, positions: Numbers) -> tuple[Numbers, Numbers]:
-        """Source and draw of each position."""
+        """Return source and draw of each position."""
         sources, draws = np.empty_like(positions), np.empty_like(positions)
         phases = np.searchsorted(self._starts, positions, side="right") - 1
         for number in np.unique(phases).tolist():
             here, table = phases == number, self._tables[number]
-            cycles, places = np.divmod(positions[here] - self._starts[number], table.length)
-            sources[here] = table.sources[places]
+            cycles, entries = np.divmod(positions[here] - self._starts[number], table.length)
+            sources[here] = table.sources[entries]
             draws[here] = self._drawn[number][sources[here]] + cycles * table.weights[sources[here]]
-            draws[here] += table.occurrences[places]
+            draws[here] += table.occurrences[entries]
         return sources, draws
 
     def positions(self, source: int, draws: list[int]) -> list[int]:
-        """Where those draws of a source are read; a draw that no phase comes to is left out."""
+        """Return the positions of those draws of a source. A draw that no phase reaches is left out."""
         firsts = [int(drawn[source]) for drawn in self._drawn]
-        found = []
+        positions = []
         for draw in draws:
             number = bisect_right(firsts, draw) - 1
-            table, more = self._tables[number], draw - firsts[number]
+            table, draw_in_phase = self._tables[number], draw - firsts[number]
             weight = int(table.weights[source])
             if weight:
-                cycle, occurrence = divmod(more, weight)
-                place = int(np.flatnonzero(table.sources == source)[occurrence])
-                found.append(self._starts[number] + cycle * table.length + place)
-        return found
+                cycle, occurrence = divmod(draw_in_phase, weight)
+                entry = int(np.flatnonzero(table.sources == source)[occurrence])
+                positions.append(self._starts[number] + cycle * table.length + entry)
+        return positions
 
-    def document(self) -> list[dict[str, Any]]:
+    def document(self) -> list[MixturePhase]:
+        """Return the phases for a manifest, with weights divided by their greatest common divisor."""
         return [
-            {"from": start, "weights": table.weights.tolist()}
+            MixturePhase.of(start, table.weights.tolist())
             for start, table in zip(self._starts, self._tables, strict=True)
         ]
 
 
 def parse_phases(weights: str | None, later: list[str]) -> list[Phase] | None:
-    """`3,1` and [`100000:1,1`]; None when there are no weights. Raises BadInput on anything else."""
+    """Return the phases of `--weights 3,1` and `--phase 100000:1,1`, or None without weights.
+
+    Raises BadInput for anything that cannot be read so.
+    """
     if weights is None and not later:
         return None
     if weights is None:
-        raise BadInput("--phase without --weights", cure="say the weights of the beginning, too: --weights 1,1")
+        raise BadInput("--phase without --weights", cure="give the weights from position 0 on, too: --weights 1,1")
     try:
         texts = [f"0:{weights}", *later]
         pairs = [text.partition(":") for text in texts]
@@ -94,7 +99,7 @@ def parse_phases(weights: str | None, later: list[str]) -> list[Phase] | None:
 
 
 class _Table:
-    """One cycle of a phase: at each place its source, and how often that source came before in the cycle."""
+    """One cycle of a phase: the source of each entry, and how often that source came earlier in the cycle."""
 
     def __init__(self, weights: tuple[int, ...]) -> None:
         divisor = reduce(gcd, weights)
@@ -103,7 +108,7 @@ class _Table:
 
     @cached_property
     def sources(self) -> Numbers:
-        """Among the sources that may have the next place without coming too far ahead, that which needs one first."""
+        """The source of each entry: the most urgent of those that may come next without exceeding their share."""
         weights = [int(weight) for weight in self.weights]
         active = [source for source, weight in enumerate(weights) if weight]
         if len(active) == 1:
@@ -111,9 +116,9 @@ class _Table:
         room = 2 * len(active) - 2
         given = [0] * len(weights)
         sources = []
-        for place in range(1, self.length + 1):
-            # What each lacks of its share, in units of 1 / (length · room), so that all is done in integers.
-            lacks = {source: (place * weights[source] - given[source] * self.length) * room for source in active}
+        for entry in range(1, self.length + 1):
+            # How far each is below its share, in units of 1 / (length · room), so that the arithmetic is in integers.
+            lacks = {source: (entry * weights[source] - given[source] * self.length) * room for source in active}
             ready = [source for source in active if lacks[source] >= self.length]
             # (1 - 1/room - lack) / share, the time until it is too late, compared as fractions
             chosen = min(ready, key=lambda s: ((room - 1) * self.length - lacks[s]) / weights[s])
@@ -130,7 +135,7 @@ class _Table:
         return occurrences
 
     def drawn_before(self, length: int) -> Numbers:
-        """How often each source is read in the first `length` positions of the phase."""
+        """Return how often each source is read in the first `length` positions of the phase."""
         cycles, rest = divmod(length, self.length)
         return cycles * self.weights + np.bincount(self.sources[:rest], minlength=len(self.weights))
 
@@ -142,5 +147,7 @@ def _check(phases: list[Phase]) -> None:
     for phase in phases:
         if len(phase.weights) != len(phases[0].weights) or min(phase.weights) < 0 or not any(phase.weights):
             raise BadInput(f"the weights {phase.weights}", cure="give every source a whole number, one of them above 0")
-        if sum(phase.weights) // reduce(gcd, phase.weights) > MAX_PLACES:
-            raise BadInput(f"the weights {phase.weights}", cure=f"round them, so that they sum to {MAX_PLACES} or less")
+        if sum(phase.weights) // reduce(gcd, phase.weights) > MAX_TABLE_LENGTH:
+            raise BadInput(
+                f"the weights {phase.weights}", cure=f"round them, so that they sum to {MAX_TABLE_LENGTH} or less"
+            )

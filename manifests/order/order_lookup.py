@@ -1,8 +1,10 @@
-"""What is read at a position, and when a pair is read: the order asked both ways, with keys for rows.
+"""The order with keys for rows: the keys that are read at a position, and the positions at which a key is read.
 
-keys_at(manifest, order, position=640, count=64)
-reads_of_key(manifest, order, "8033e9b5…", batch=64, epochs=3)
+keys = keys_at(manifest, order, position=640, count=64)
+reads = reads_of_key(manifest, order, "8033e9b5…", batch=64, epochs=3)
 """
+
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,20 +14,27 @@ from ..shards.split_reader import SplitReader
 from .order import Order
 
 
+class Read(TypedDict):
+    """One read of a pair in training."""
+
+    epoch: int  # of the pair's source
+    position: int  # samples read before
+    step: int
+
+
 def keys_at(shards: Manifest, order: Order, position: int, count: int, split: str = "train") -> list[str]:
-    """The keys read at positions position … position + count − 1."""
+    """Return the keys read at positions position … position + count − 1."""
     rows = order.rows(position + np.arange(count))
-    return [str(meta["key"]) for meta in SplitReader(shards, split).metas(rows)]
+    return [meta["key"] for meta in SplitReader(shards, split).metas(rows)]
 
 
-def reads_of_key(
-    shards: Manifest, order: Order, key: str, batch: int, epochs: int, split: str = "train"
-) -> list[dict[str, int]]:
-    """When a pair is read, once an epoch of its source. Raises BadInput for a key of another split."""
+def reads_of_key(shards: Manifest, order: Order, key: str, batch: int, epochs: int, split: str = "train") -> list[Read]:
+    """Return one read an epoch, for the first `epochs` epochs. Raises BadInput for a key that the split does not hold.
+
+    `batch` is the global batch: samples a step.
+    """
     row = SplitReader(shards, split).find(key)
     if row is None:
         raise BadInput(f"{key}: not in the split `{split}`", cure="`tuwen why` says where it went")
-    return [
-        {"epoch": epoch, "position": position, "step": position // batch}
-        for epoch, position in enumerate(order.positions(row, epochs))
-    ]
+    positions = order.positions(row, epochs)
+    return [Read(epoch=epoch, position=at, step=at // batch) for epoch, at in enumerate(positions)]

@@ -1,20 +1,18 @@
-"""The block shard: rows of codes and caption ids → the bytes of a tar that any WebDataset reader opens.
-
-A block of B rows is four members, sorted: `b000000.codes.npy` (B, h·w), `b000000.meta.jsonl` (key, caption, source,
-licence, crop box), and the caption ids, either ragged as `b000000.text.npy` with `b000000.text_ptr.npy` (B + 1), or
-padded with 0 as `b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). The last member, `__shard__`, repeats
-the header, so that a lone shard explains itself. USTAR, everything that could differ between two runs set to zero:
-the same rows always give the same bytes.
+"""The block shard: rows of codes and caption ids in a tar that any WebDataset reader opens.
 
     entry = write_shard(path, blocks, block_rows=4096, codebook=1024, vocab=4000, header={…})
-    entry = read_lone_shard(path)       # without a manifest: from `__shard__`, and checksums of what is there
+    entry = read_lone_shard(path)       # without a manifest: from `__shard__`; checksums are those of the present bytes
+
+A block of B rows has four members, sorted: `b000000.codes.npy` (B, h·w), `b000000.meta.jsonl` (`RowMeta`), and the
+caption ids, either ragged as `b000000.text.npy` with `b000000.text_ptr.npy` (B + 1,), or padded with 0 as
+`b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). The last member, `__shard__`, is the header
+(`ShardDescription`). The tar is USTAR without times and owners: the same rows always give the same bytes.
 """
 
 import hashlib
-import json
 import tarfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,28 +20,42 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, ValidationError
 
 from ..atomic import whole_file
 from ..canonical import canonical_json, sha256_of_file
-from ..documents import ShardEntry
+from ..documents import ArrayOffsets, ArraySchema, Json, OpenDocument, ShardEntry
 from ..errors import BadInput, CheckFailed
 from .tar_member import add_member
 
 HEADER = "__shard__"  # without a suffix, which would make it a sample for webdataset
 _NPY_HEADER_BYTES = 128  # at least; as np.save writes it for small arrays
 _PAGE_BYTES = 4096
-_LARGE_ARRAY_BYTES = 100 * _PAGE_BYTES  # of which a page is at most 1%
+_LARGE_ARRAY_BYTES = 100 * _PAGE_BYTES  # a page of padding is at most 1% of it
 
 
 @dataclass(frozen=True)
 class Block:
-    codes: NDArray[Any]  # (rows, h·w) unsigned
+    codes: NDArray[Any]  # (rows, h·w), 0 … codebook − 1
     text: list[list[int]]  # caption ids of each row
-    meta: list[dict[str, Any]]  # of each row: key, caption, source, license, crop
+    meta: Sequence[Mapping[str, Any]]  # `RowMeta` of each row
+
+
+class ShardDescription(OpenDocument):
+    """The content of `__shard__`, for shards that come without their manifest."""
+
+    samples: int
+    layout: str
+    block_rows: int
+    arrays: dict[str, ArrayOffsets]
+    block_offsets: list[int]  # first byte of each block, then the first byte of the tail
+    sample_schema: ArraySchema | None = Field(None, alias="schema")
+    image_tokenizer: Json = Field(default={})
+    text_tokenizer: str = "unknown"  # sha256
 
 
 def code_dtype(num_ids: int) -> str:
-    """uint16 holds 0 … 65,535; never int16, which would turn code 40,000 negative."""
+    """Return the dtype for ids below `num_ids`; never int16, which would turn code 40,000 negative."""
     return "<u2" if num_ids <= 1 << 16 else "<u4"
 
 
@@ -54,12 +66,13 @@ def write_shard(
     block_rows: int,
     codebook: int,
     vocab: int,
-    header: dict[str, Any],
+    header: Json,
     text_width: int | None = None,
 ) -> ShardEntry:
-    """Every block but the last has exactly `block_rows` rows. `header` goes into `__shard__`.
+    """Write the shard and return its entry for the manifest.
 
-    Captions are ragged, or padded to `text_width` ids.
+    Every block but the last has exactly `block_rows` rows. Captions are ragged, or padded to `text_width` ids. `header`
+    (format, version, schema, tokenizers) becomes part of `__shard__`.
     """
     writer = _ShardWriter(block_rows, code_dtype(codebook), code_dtype(vocab), text_width)
     with whole_file(path) as temporary:
@@ -112,7 +125,7 @@ class _ShardWriter:
             padded[row, : len(ids)] = ids
         return {"text": padded, "text_len": lengths}
 
-    def end(self, tar: tarfile.TarFile, header: dict[str, Any]) -> None:
+    def end(self, tar: tarfile.TarFile, header: Json) -> None:
         self.block_offsets.append(tar.offset)
         add_member(tar, HEADER, canonical_json({**header, **self._facts(), "block_offsets": self.block_offsets}))
 
@@ -120,19 +133,17 @@ class _ShardWriter:
         stats = {"text_tokens": self.tokens}
         return entry_of(name, file, self._facts(), self.block_offsets, "sha256:" + self.keys.hexdigest(), stats)
 
-    def _facts(self) -> dict[str, Any]:
-        return {"samples": self.samples, "layout": "block", "block_rows": self.block_rows, "arrays": self._arrays()}
+    def _facts(self) -> Json:
+        arrays = {name: offsets.model_dump() for name, offsets in self._arrays().items()}
+        return {"samples": self.samples, "layout": "block", "block_rows": self.block_rows, "arrays": arrays}
 
-    def _arrays(self) -> dict[str, dict[str, Any]]:
+    def _arrays(self) -> dict[str, ArrayOffsets]:
         widths = {"codes": self.codes_per_row, "text": self.text_width or 1, "text_ptr": 1, "text_len": 1}
-        places: dict[str, dict[str, Any]] = {
-            name: {"dtype": dtype, "stride": widths[name] * np.dtype(dtype).itemsize}
-            for name, dtype in self.dtypes.items()
+        formats = {name: (dtype, widths[name] * np.dtype(dtype).itemsize) for name, dtype in self.dtypes.items()}
+        return {
+            name: ArrayOffsets(dtype=dtype, stride=stride, offset=self.offsets[name][0], blocks=self.offsets[name])
+            for name, (dtype, stride) in {**formats, "meta": ("jsonl", 0)}.items()
         }
-        places["meta"] = {"dtype": "jsonl", "stride": 0}
-        for name, place in places.items():
-            place |= {"offset": self.offsets[name][0], "blocks": self.offsets[name]}
-        return places
 
     def _member(self, tar: tarfile.TarFile, array: str, name: str, values: NDArray[Any]) -> None:
         start = tar.offset + tarfile.BLOCKSIZE
@@ -142,9 +153,12 @@ class _ShardWriter:
 
 
 def entry_of(
-    name: str, file: Path, facts: dict[str, Any], block_offsets: list[int], keys_sha256: str, stats: dict[str, int]
+    name: str, file: Path, facts: Json, block_offsets: list[int], keys_sha256: str, stats: dict[str, int]
 ) -> ShardEntry:
-    """What a manifest says of the shard that lies in `file`; its checksums are taken from the bytes on the disk."""
+    """Return the entry of the shard in `file`, with checksums of the bytes on the disk.
+
+    `facts` are samples, layout, block_rows and arrays, as `__shard__` has them.
+    """
     data = np.memmap(file, dtype=np.uint8, mode="r")
     crcs = [zlib.crc32(data[start:stop].data) for start, stop in pairwise([*block_offsets, data.size])]
     return ShardEntry(
@@ -160,8 +174,11 @@ def entry_of(
     )
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """What `__shard__` says. Raises BadInput when `path` is no shard of tuwen, CheckFailed when it is cut short."""
+def read_header(path: Path) -> ShardDescription:
+    """Return the content of `__shard__`.
+
+    Raises BadInput when `path` is no shard of tuwen, CheckFailed when it is cut short.
+    """
     try:
         with tarfile.open(path) as tar:
             members = tar.getmembers()
@@ -169,28 +186,27 @@ def read_header(path: Path) -> dict[str, Any]:
                 raise BadInput(f"{path}: its last member is not `{HEADER}`", cure="name a shard of tuwen that is whole")
             file = tar.extractfile(members[-1])
             assert file is not None
-            header = dict(json.loads(file.read()))
+            return ShardDescription.model_validate_json(file.read())
     except (FileNotFoundError, IsADirectoryError):
         raise BadInput(f"{path}: no such file", cure="name a shard") from None
-    except (tarfile.TarError, ValueError, EOFError):
+    except ValidationError:
+        raise CheckFailed(f"{path}: its `{HEADER}` is not that of a shard", cure="restore it from a copy") from None
+    except (tarfile.TarError, EOFError):
         raise CheckFailed(f"{path}: not a whole tar", cure="restore it from a copy") from None
-    if not {"samples", "layout", "block_rows", "arrays", "block_offsets"} <= header.keys():
-        raise CheckFailed(f"{path}: its `{HEADER}` is not that of a shard", cure="restore it from a copy")
-    return header
 
 
 def read_lone_shard(path: Path) -> ShardEntry:
-    """An entry for a shard that came without its manifest: readable, but nothing says whether its bytes are right."""
+    """Return an entry for a shard without a manifest. It is readable, but nothing shows that its bytes are right."""
     header = read_header(path)
-    facts = {name: header[name] for name in ("samples", "layout", "block_rows", "arrays")}
-    return entry_of(path.name, path, facts, header["block_offsets"], "unknown", {})
+    facts = header.model_dump(include={"samples", "layout", "block_rows", "arrays"})
+    return entry_of(path.name, path, facts, header.block_offsets, "unknown", {})
 
 
 def _npy(array: NDArray[Any], dtype: str, start: int, aligned: bool) -> tuple[bytes, int]:
-    """The bytes of a .npy file that begins at `start` in the shard, and how many of them are its header.
+    """Return the bytes of a .npy file that begins at `start` in the shard, and the number of its header bytes.
 
-    Aligned rows begin at multiples of their size, if that is a power of two, and those of a large array at a page: a
-    row of 2,048 bytes then lies in one page instead of two. The header is filled up with spaces for that.
+    Aligned rows begin at multiples of their size if that is a power of two, and the rows of a large array at a page: a
+    row of 2,048 bytes then lies in one page instead of two. Spaces in the header fill the gap.
     """
     if array.size and (array.min() < 0 or array.max() > np.iinfo(dtype).max):
         raise ValueError(f"ids {array.min()} … {array.max()} do not fit into {dtype}")
@@ -200,6 +216,6 @@ def _npy(array: NDArray[Any], dtype: str, start: int, aligned: bool) -> tuple[by
     if aligned and row_bytes and row_bytes & (row_bytes - 1) == 0 and row_bytes <= _PAGE_BYTES:
         alignment = max(alignment, _PAGE_BYTES if len(payload) >= _LARGE_ARRAY_BYTES else row_bytes)
     header_bytes = _NPY_HEADER_BYTES + -(start + _NPY_HEADER_BYTES) % alignment
-    about = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {array.shape}, }}".encode()
+    description = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {array.shape}, }}".encode()
     magic = b"\x93NUMPY\x01\x00" + (header_bytes - 10).to_bytes(2, "little")  # format version 1.0
-    return magic + about.ljust(header_bytes - 11) + b"\n" + payload, header_bytes
+    return magic + description.ljust(header_bytes - 11) + b"\n" + payload, header_bytes

@@ -1,10 +1,10 @@
-"""Where a shard lies: its URL is not its identity, so several places may be tried for the same bytes.
+"""Find the file of a shard. A shard may have several locations, since its bytes identify it and not its URL.
 
     path = find_shard(manifest, manifest.shards[0])       # a local file of the right size
 
-A manifest's `urls` are base folders or fsspec URLs (s3, gs, http, memory), tried in this order; "." is where the
-manifest itself was found. A shard may have `urls` of its own (a merged manifest points into its parents' folders).
-What is remote goes through the content-addressed cache.
+The `urls` of a manifest are base folders or fsspec URLs (s3, gs, http, memory), tried in this order; "." is the
+location of the manifest itself. A shard may have `urls` of its own, by which a merged manifest points into the folders
+of its parents. Remote shards are read through the cache (`remote.file_cache`).
 """
 
 import hashlib
@@ -14,11 +14,10 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ..atomic import whole_file
 from ..canonical import sha256_of_file
-from ..documents import ShardEntry
+from ..documents import FileEntry, ShardEntry
 from ..errors import BadInput, CheckFailed
 from ..manifest import Manifest
 from ..remote.download import is_remote, join
@@ -29,59 +28,69 @@ _CURE = "restore it from a copy, or run the stage again"
 
 
 def find_shard(manifest: Manifest, shard: ShardEntry) -> Path:
-    """Raises CheckFailed with what is wrong at every place. A place that is passed over is logged as a warning."""
+    """Return the first usable location as a local path. Skipped locations are logged as warnings.
+
+    Raises CheckFailed with the problem of every location when none is usable.
+    """
     problems = []
-    for place in locations_of(manifest, shard):
+    for location in locations_of(manifest, shard):
         try:
-            found = cached(place, shard.sha256, shard.bytes) if is_remote(place) else _local(Path(place), shard.bytes)
+            if is_remote(location):
+                path = cached(location, shard.sha256, shard.bytes)
+            else:
+                path = _local(Path(location), shard.bytes)
         except CheckFailed as error:
             problems.append(error)
             continue
         for problem in problems:
-            _log.warning("%s; read from %s", problem.problem, place)
-        return found
+            _log.warning("%s; read from %s", problem.problem, location)
+        return path
     raise CheckFailed(", ".join(problem.problem for problem in problems), cure=problems[-1].cure)
 
 
 def locations_of(manifest: Manifest, shard: ShardEntry) -> list[str]:
-    bases = [join(manifest.base, url) for url in manifest.document["urls"]]
+    """Return the paths and URLs of a shard in the order in which they are tried."""
+    bases = [join(manifest.base, url) for url in manifest.urls]
     return [*(join(manifest.base, url) for url in shard.urls), *(join(base, shard.name) for base in bases)]
 
 
 def has_remote_location(manifest: Manifest, shard: ShardEntry) -> bool:
-    return any(is_remote(place) for place in locations_of(manifest, shard))
+    return any(is_remote(location) for location in locations_of(manifest, shard))
 
 
 def refuse_own_folder(out: Path, manifests: list[Manifest]) -> None:
-    """Raises BadInput when writing to `out` would overwrite one of the manifests, or shards that one points at."""
+    """Raise BadInput when a result in `out` would overwrite one of the manifests or the shards of one."""
     for manifest in manifests:
-        local = [
-            Path(place) for shard in manifest.shards for place in locations_of(manifest, shard) if not is_remote(place)
+        shards = [
+            Path(location)
+            for shard in manifest.shards
+            for location in locations_of(manifest, shard)
+            if not is_remote(location)
         ]
-        if out.resolve() in {manifest.folder.resolve(), *(place.parent.resolve() for place in local)}:
+        if out.resolve() in {manifest.folder.resolve(), *(path.parent.resolve() for path in shards)}:
             raise BadInput(f"{out}: holds the manifest or its shards", cure="give another --out: they stay as they are")
 
 
 def relative_locations(folder: Path, manifest: Manifest, shard: ShardEntry) -> list[str]:
-    """For a manifest in `folder` that points at the shards of another one."""
+    """Return the locations of a shard relative to `folder`, for a manifest there that points at it."""
     return [
-        place if is_remote(place) else os.path.relpath(Path(place).resolve(), folder.resolve())
-        for place in locations_of(manifest, shard)
+        location if is_remote(location) else os.path.relpath(Path(location).resolve(), folder.resolve())
+        for location in locations_of(manifest, shard)
     ]
 
 
-def copy_files(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
-    """The small files of a manifest (its tokenizers) beside another; what that says of them."""
-    for entry in manifest.document.get("files", []):
-        with whole_file(folder / entry["name"]) as temporary:
-            shutil.copyfile(manifest.folder / entry["name"], temporary)
-        if sha256_of_file(folder / entry["name"]) != entry["sha256"]:
-            raise CheckFailed(f"{manifest.folder / entry['name']}: its bytes were altered (sha256 differs)", cure=_CURE)
-    return list(manifest.document.get("files", []))
+def copy_files(manifest: Manifest, folder: Path) -> list[FileEntry]:
+    """Copy the files of a manifest, such as its tokenizers, to `folder`, and return their entries."""
+    for file in manifest.files:
+        with whole_file(folder / file.name) as temporary:
+            shutil.copyfile(manifest.folder / file.name, temporary)
+        if sha256_of_file(folder / file.name) != file.sha256:
+            raise CheckFailed(f"{manifest.folder / file.name}: its bytes were altered (sha256 differs)", cure=_CURE)
+    return manifest.files
 
 
 def sha256_holds(path: Path, shard: ShardEntry) -> bool:
-    """Is it the file that the manifest means? Hashed once for each file and host, as long as nobody touches it."""
+    """Return whether the file has the sha256 of its entry. A file is hashed once on each host until it changes."""
     stat = path.stat()
     identity = (path.resolve(), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     name = hashlib.blake2b(repr((identity, shard.sha256)).encode(), digest_size=16).hexdigest()

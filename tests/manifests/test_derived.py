@@ -12,9 +12,10 @@ import pytest
 import webdataset
 
 from tuwen.manifests import manifest as manifest_module
-from tuwen.manifests.diff import describe_difference, difference
+from tuwen.manifests.diff import compare_manifests, describe_difference
 from tuwen.manifests.errors import BadInput, CheckFailed
-from tuwen.manifests.manifest import Manifest, identity, load_manifest, save_manifest, seal
+from tuwen.manifests.manifest import Manifest, load_manifest, save_manifest
+from tuwen.manifests.manifest_hashes import identity, seal
 from tuwen.manifests.merge import merge
 from tuwen.manifests.order.mixture import Phase
 from tuwen.manifests.order.order import open_order
@@ -36,7 +37,7 @@ SCHEMA = json.loads((Path(manifest_module.__file__).parent / "manifest.schema.js
 def test_diff_says_which_samples_and_shards_are_others(tmp_path: Path) -> None:
     a = make_shards(tmp_path / "a", {"train": 100})
     b = make_shards(tmp_path / "b", {"train": 130})
-    changes = difference(a, b)
+    changes = compare_manifests(a, b)
     assert changes["shards"] == {"shared": 2, "only_a": 1, "only_b": 1}
     assert {name: changes["samples"][name] for name in ("added", "removed", "changed", "equal")} == {
         "added": 30, "removed": 0, "changed": 0, "equal": 100,
@@ -44,19 +45,19 @@ def test_diff_says_which_samples_and_shards_are_others(tmp_path: Path) -> None:
     assert changes["samples"]["examples"]["added"][0] == key_of("s", "train", 100)
     assert changes["splits"] == {"train": (100, 130)}
     assert "30 added, 0 removed, 0 changed, 100 equal" in describe_difference(changes)
-    assert describe_difference(difference(a, a)).startswith("equal")
+    assert describe_difference(compare_manifests(a, a)).startswith("equal")
 
 
 def test_diff_finds_samples_that_changed_and_settings_that_did(tmp_path: Path) -> None:
     a = make_shards(tmp_path / "a", {"train": 60})
     b = make_shards(tmp_path / "b", {"train": 60}, codebook=512, block_rows=8)
-    changes = difference(a, b)
+    changes = compare_manifests(a, b)
     assert changes["samples"]["changed"] == 60
     assert changes["schema"] == {"codes.codebook": (1024, 512)}
     assert changes["tokenizers"] == {"image_tokenizer.codebook": (1024, 512)}
-    only_stored_otherwise = difference(a, make_shards(tmp_path / "c", {"train": 60}, block_rows=8))
+    only_stored_otherwise = compare_manifests(a, make_shards(tmp_path / "c", {"train": 60}, block_rows=8))
     none = make_shards(tmp_path / "d", {"train": 60, "validation": 0})
-    assert difference(a, none)["samples"]["equal"] == 60
+    assert compare_manifests(a, none)["samples"]["equal"] == 60
     assert only_stored_otherwise["samples"] == {
         "added": 0, "removed": 0, "changed": 0, "equal": 60, "examples": {"added": [], "removed": [], "changed": []},
     }  # fmt: skip
@@ -68,12 +69,12 @@ def test_diff_of_two_corpora_names_the_pairs_that_came_and_went(shapes: tuple[Re
         update={"captions": recipe.captions.model_copy(update={"max_length": 10}), "name": "stricter"}
     )
     stricter._base = recipe.base
-    changes = difference(load_manifest(folder / "corpus"), build_corpus(stricter, tmp_path / "corpus"))
+    changes = compare_manifests(load_manifest(folder / "corpus"), build_corpus(stricter, tmp_path / "corpus"))
     assert changes["recipe"]["captions.max_length"] == (1000, 10)
     assert changes["samples"]["removed"] == 48  # 一个红色的方块，第1号 has eleven characters
     assert changes["samples"]["equal"] == 24
     with pytest.raises(BadInput, match="a manifest of corpus and one of shards"):
-        difference(load_manifest(folder / "corpus"), load_manifest(folder / "shards"))
+        compare_manifests(load_manifest(folder / "corpus"), load_manifest(folder / "shards"))
 
 
 # --- merge ------------------------------------------------------------------------------------------

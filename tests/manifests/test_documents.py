@@ -10,7 +10,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tuwen.manifests.documents import AnyManifest, FileEntry, Step
-from tuwen.manifests.manifest import Manifest, identity, load_manifest, new_manifest, seal
+from tuwen.manifests.manifest import Manifest, load_manifest, new_manifest
+from tuwen.manifests.manifest_hashes import identity, seal
 from tuwen.manifests.manifest_schema import FILE, manifest_schema
 from tuwen.tokenize.open_image_codes import SHIPPED
 

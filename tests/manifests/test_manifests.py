@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tuwen.manifests import manifest as manifest_module
 from tuwen.manifests.errors import BadInput, CheckFailed
-from tuwen.manifests.manifest import identity, load_manifest, new_manifest, save_manifest, seal
+from tuwen.manifests.manifest import load_manifest, new_manifest, save_manifest
+from tuwen.manifests.manifest_hashes import identity, seal
 from tuwen.manifests.merge import merge
 from tuwen.manifests.order.mixture import Phase
 from tuwen.manifests.quarantine import quarantine

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from tuwen.manifests.errors import BadInput, CheckFailed
-from tuwen.manifests.manifest import Manifest, identity, load_manifest, seal
+from tuwen.manifests.manifest import Manifest, load_manifest
+from tuwen.manifests.manifest_hashes import identity, seal
 from tuwen.manifests.merge import merge
 from tuwen.manifests.remote import download as remote
 from tuwen.manifests.remote import file_cache as shard_cache

@@ -123,8 +123,8 @@ def test_a_shard_is_ustar_without_time_or_owner_and_ends_with_its_header(
     size = "text_len" if text_width else "text_ptr"
     assert names[:4] == [f"b000000.{part}" for part in ("codes.npy", "meta.jsonl", "text.npy", f"{size}.npy")]
     header = read_header(path)
-    assert header["samples"] == 10
-    assert header["arrays"]["codes"]["blocks"][0] == header["arrays"]["codes"]["offset"]
+    assert header.samples == 10
+    assert header.arrays["codes"].blocks[0] == header.arrays["codes"].offset
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""The metadata of a row: one line of a block's `meta.jsonl`.
+
+meta = RowMeta(key="8033e9b5…", caption="一只蜜蜂", source="photos", license="CC-BY-4.0")
+"""
+
+from typing import Required, TypedDict
+
+
+class RowMeta(TypedDict, total=False):
+    """Writers may add keys; every row has a key."""
+
+    key: Required[str]
+    caption: str
+    source: str  # name in the recipe
+    license: str
+    crop: list[int]  # left, top, right, bottom in pixels of the original
+    pixels: str  # hash of the upright RGB pixels
