@@ -3,8 +3,8 @@
     gather_urls(section, Path("data/wukong"), Path("runs/x/corpus/pictures/wukong"), run)
 
 list: each list file is cut into slices of 5,000 rows, `lists/NAME-00003.parquet`. fetch: each slice becomes
-`NAME-00003.tar`, read afterwards as any WebDataset source, and `NAME-00003.parquet`, its ledger. Whatever was had is
-never fetched again; each run of the command tries once more what failed and may pass, and touches nothing else.
+`NAME-00003.tar`, read afterwards as any WebDataset source, and `NAME-00003.parquet`, its ledger. A picture is fetched
+once. Each run of the command tries again the failures that may pass, and touches nothing else.
 """
 
 import shutil
@@ -17,23 +17,23 @@ from ...manifests.documents import FileEntry
 from ..executor.part import InputFile, Part
 from ..executor.ray_cluster import num_cpus
 from ..executor.stage import Stage, StageRun, run_stage
+from .cut_list import ListConfig, cut_list, list_files
+from .fetch_slice import FetchConfig, SlicePart, fetch_slice
 from .ledger import FetchCounts, LedgerFacts, Rules, ledger_facts
 from .polite_http import Pace
 from .proxy import proxies
 from .robots_rules import AGENT
-from .slices import FetchConfig, SlicePart, fetch_slice
-from .url_lists import ListConfig, cut_list, list_files
 from .urls_section import Fetch, UrlsSource
 
 SLICE_ROWS = 5000
 
 
 LIST = Stage("list", cut_list, libraries=("pyarrow",), unhashed=("folder",))
-FETCH = Stage("fetch", fetch_slice, libraries=("aiohttp",), unhashed=("pace", "earlier", "spool"))
+FETCH = Stage("fetch", fetch_slice, libraries=("aiohttp",), unhashed=("pace", "previous", "spool"))
 
 
 def gather_urls(section: UrlsSource, path: Path, folder: Path, run: StageRun) -> None:
-    """Raises BadInput on a list that is missing, cannot be read, or whose columns cannot be told."""
+    """Raises BadInput on a list that is missing, cannot be read, or whose columns are not clear."""
     proxies()
     lists, name = list_files(section, path), section.name
     cut = ListConfig(rows=SLICE_ROWS, folder=str(path.resolve()))
@@ -44,7 +44,7 @@ def gather_urls(section: UrlsSource, path: Path, folder: Path, run: StageRun) ->
     todo = sum(fact is None or fact["may_pass"] > 0 or fact["rules"] != rules for fact in facts.values())
     tasks = max(1, min(todo, section.fetch.per_host_in_flight, run.workers or num_cpus()))
     root = folder.resolve()
-    config = FetchConfig(rules=rules, pace=_pace(section.fetch, tasks), earlier=str(root), spool=str(root / "spool"))
+    config = FetchConfig(rules=rules, pace=_pace(section.fetch, tasks), previous=str(root), spool=str(root / "spool"))
     parts = [_part(root, file, facts[file.name]) for file in slices]
     results = run_stage(FETCH, parts, config, folder, replace(run, workers=tasks), label=f"fetch {name}")
     shutil.rmtree(folder / "spool", ignore_errors=True)  # what killed tries of parts that are gone have left
@@ -52,7 +52,7 @@ def gather_urls(section: UrlsSource, path: Path, folder: Path, run: StageRun) ->
 
 
 def _part(root: Path, file: FileEntry, facts: LedgerFacts | None) -> Part[SlicePart]:
-    """`run` asks for a part again as long as something in it may pass: its number is in the ledger that it leaves."""
+    """`run` is hashed, so that a part runs again as long as something in it may pass. The ledger records it."""
     run = 1 if facts is None else facts["run"] + (facts["may_pass"] > 0)
     slice_ = InputFile(str(root / "lists" / file.name), file.sha256)
     return Part(file.name.removesuffix(".parquet"), SlicePart(run=run), {"slice": slice_})
@@ -68,9 +68,9 @@ def _rules(fetch: Fetch) -> Rules:
 
 
 def _pace(fetch: Fetch, tasks: int) -> Pace:
-    """A host's limits hold for the whole run, so each task at a time has its share.
+    """The share of one task in the limits of a host, which hold for the whole run.
 
-    There are never more tasks than requests that a host may have in flight: a share is at least one whole request.
+    No more tasks run at a time than a host may have requests in flight: a share is at least one request.
     """
     return Pace(
         user_agent=f"{AGENT}/{metadata.version('tuwen')} (+{fetch.contact})",

@@ -1,9 +1,9 @@
-"""The elements of a JSON array, one after the other, without the whole of it in memory.
+"""The elements of a JSON array, one after the other; the whole array is never in memory.
 
     for element in json_elements(text, broken=lambda line, error: …): …
 
-An element larger than 16 MiB, and a comma or bracket that is missing, cannot be told from rubbish: `broken` makes the
-error that is raised, from the line and the parser's own words.
+An element larger than 16 MiB, or a comma or bracket that is missing, ends the reading: `broken` makes the error that
+is raised, from the line and the parser's message.
 """
 
 import json
@@ -29,48 +29,48 @@ def json_elements(text: IO[str], broken: Callable[[int, str], Exception]) -> Ite
 class _Reader:
     def __init__(self, text: IO[str], broken: Callable[[int, str], Exception]) -> None:
         self._text, self._broken = text, broken
-        self._buffer, self._place, self._line = "", 0, 1
+        self._buffer, self._position, self._line = "", 0, 1
         self._decode = json.JSONDecoder().raw_decode
 
     def peek(self) -> str:
-        """The next character that is no blank."""
+        """Return the next character that is no blank, without taking it."""
         while True:
-            while self._place < len(self._buffer):
-                character = self._buffer[self._place]
+            while self._position < len(self._buffer):
+                character = self._buffer[self._position]
                 if character not in _BLANKS:
                     return character
-                self._place += 1
+                self._position += 1
             if not self._more():
                 raise self._broken(self._line_here(), "it ends too early")
 
     def expect(self, characters: str) -> str:
-        found = self.peek()
-        if found not in characters:
-            raise self._broken(self._line_here(), f"expected {' or '.join(characters)}, found {found}")
-        self._place += 1
-        return found
+        character = self.peek()
+        if character not in characters:
+            raise self._broken(self._line_here(), f"expected {' or '.join(characters)}, found {character}")
+        self._position += 1
+        return character
 
     def value(self) -> Any:
         self.peek()
         while True:
             try:
-                value, end = self._decode(self._buffer, self._place)
+                value, end = self._decode(self._buffer, self._position)
                 if self._buffer[end:].lstrip(_BLANKS)[:1] in (",", "]"):  # else a number may go on: 0 | .5
-                    self._place = end
+                    self._position = end
                     return value
                 problem = "expected , or ] behind it"
             except (json.JSONDecodeError, RecursionError) as error:
                 problem = str(error)
-            if len(self._buffer) - self._place > _MAX_ELEMENT or not self._more():
+            if len(self._buffer) - self._position > _MAX_ELEMENT or not self._more():
                 raise self._broken(self._line_here(), problem)
 
     def _more(self) -> bool:
-        """Twice what is waiting, so that a large element is parsed a few times and not thousands of times."""
-        self._line += self._buffer.count("\n", 0, self._place)
-        waiting = self._buffer[self._place :]
+        """Read on, as much again as is waiting: so a large element is parsed a few times and not thousands of times."""
+        self._line += self._buffer.count("\n", 0, self._position)
+        waiting = self._buffer[self._position :]
         chunk = self._text.read(max(_CHUNK, len(waiting)))
-        self._buffer, self._place = waiting + chunk, 0
+        self._buffer, self._position = waiting + chunk, 0
         return bool(chunk)
 
     def _line_here(self) -> int:
-        return self._line + self._buffer.count("\n", 0, self._place)
+        return self._line + self._buffer.count("\n", 0, self._position)

@@ -1,15 +1,16 @@
-"""Which column of a list is the address, which are captions, which is the licence.
+"""The columns of a list that hold the address, the captions and the licence.
 
-    columns = list_columns(Path("0.parquet"), ["URL", "TEXT", "LICENSE"], asked)
-    columns.url, columns.captions, columns.license          # URL, ("TEXT",), LICENSE
+    list_columns(Path("0.parquet"), ["URL", "TEXT", "LICENSE"], section)
+    # {"url": "URL", "captions": ["TEXT"], "license": "LICENSE"}
 
-Names that the recipe gives win; then its preset's; else what is obvious: one column alone is called as addresses are,
-and one alone as captions are. `url` beside `image_url` is not obvious (a page, and its picture).
+Names in the recipe come first, then its preset's, then the obvious: exactly one column has a usual name of addresses,
+and exactly one a usual name of captions. `url` beside `image_url` is not obvious (a page, and its picture).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from ...manifests.errors import BadInput
 from .urls_section import UrlsSource
@@ -21,47 +22,45 @@ _LICENSES = frozenset({"license", "licence"})
 
 @dataclass(frozen=True)
 class Preset:
-    """By plain names: lower case, without `_`, `-` and blanks. Of several addresses the first there is is taken."""
+    """Usual names of columns, as `_plain` spells them."""
 
-    urls: tuple[str, ...]
-    captions: tuple[str, ...]  # all that are there
+    urls: tuple[str, ...]  # the first that the list has is taken
+    captions: tuple[str, ...]  # all that the list has are taken
 
 
 _PRESETS = {
     "wukong": Preset(("url",), ("caption",)),  # wukong_100m_0.csv: url,caption
     "laion": Preset(("url",), ("text",)),  # SAMPLE_ID, URL, TEXT, HEIGHT, WIDTH, LICENSE, NSFW, similarity
     "coyo": Preset(("url",), ("text",)),  # id, url, text, width, height, image_phash, …
-    # Its files lie behind a form. Its makers speak of the address as imageURL, users as image_url, the paper of title,
+    # Its files lie behind a form. Its makers call the address imageURL, its users image_url. The paper names title,
     # content and image query as the texts of one picture: each becomes a caption.
     "zero": Preset(("imageurl", "url"), ("title", "content", "imagequery", "query", "text", "caption")),
 }
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(TypedDict):
+    """Names of columns."""
+
     url: str
-    captions: tuple[str, ...]
-    license: str | None
+    captions: list[str]
+    license: str | None  # None: the list has none
 
 
-def list_columns(file: Path, names: Sequence[str], asked: dict[str, str | None]) -> Columns:
-    """`asked`: preset, url, caption, license of the recipe. Raises BadInput with the columns that there are."""
+def list_columns(file: Path, names: Sequence[str], section: UrlsSource) -> Columns:
+    """`names` are all columns of the list. Raises BadInput, which lists them."""
     plain = {_plain(name): name for name in reversed(names)}  # of two that are alike the first
-    preset = _PRESETS.get(asked["preset"] or "")
-    for name in (asked["url"], asked["caption"], asked["license"]):
+    preset = _PRESETS.get(section.preset or "")
+    for name in (section.url, section.caption, section.license_column):
         if name and name not in names:
             raise BadInput(f"{file}: has no column `{name}`", cure=f"it has {_listed(names)}")
-    url = asked["url"] or _url(plain, preset)
-    captions = (asked["caption"],) if asked["caption"] else _captions(plain, preset)
+    url = section.url or _url(plain, preset)
+    captions = [section.caption] if section.caption else _captions(plain, preset)
     if not url or not captions:
-        which = f"preset `{asked['preset']}` does not fit" if preset else "it is not plain which column is what"
+        which = f"preset `{section.preset}` does not fit" if preset else "it is not plain which column is what"
         missing = "the address with `url: …`" if not url else "the caption with `caption: …`"
         raise BadInput(f"{file}: {which}; it has {_listed(names)}", cure=f"name the column of {missing}")
-    return Columns(url, captions, asked["license"] or next((plain[name] for name in _LICENSES if name in plain), None))
-
-
-def asked_of(source: UrlsSource) -> dict[str, str | None]:
-    return {"preset": source.preset, "url": source.url, "caption": source.caption, "license": source.license_column}
+    license_ = section.license_column or next((plain[name] for name in _LICENSES if name in plain), None)
+    return Columns(url=url, captions=captions, license=license_)
 
 
 def _url(plain: dict[str, str], preset: Preset | None) -> str | None:
@@ -70,19 +69,20 @@ def _url(plain: dict[str, str], preset: Preset | None) -> str | None:
     return _only(plain, _URLS)
 
 
-def _captions(plain: dict[str, str], preset: Preset | None) -> tuple[str, ...]:
+def _captions(plain: dict[str, str], preset: Preset | None) -> list[str]:
     if preset:
-        return tuple(plain[name] for name in preset.captions if name in plain)
+        return [plain[name] for name in preset.captions if name in plain]
     only = _only(plain, _CAPTIONS)
-    return (only,) if only else ()
+    return [only] if only else []
 
 
 def _only(plain: dict[str, str], known: frozenset[str]) -> str | None:
-    found = [name for kind, name in plain.items() if kind in known]
-    return found[0] if len(found) == 1 else None
+    names = [name for spelling, name in plain.items() if spelling in known]
+    return names[0] if len(names) == 1 else None
 
 
 def _plain(name: str) -> str:
+    """The name in lower case, without `_`, `-` and blanks."""
     return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
 
 

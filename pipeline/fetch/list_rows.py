@@ -2,8 +2,8 @@
 
     for record in list_rows(Path("wukong_100m_0.csv.gz"), ["url", "caption"]): …    # {"url": …, …}, or None
 
-None is a row that is there but cannot be read: too few or too many fields, a line that is no JSON object. What cannot
-be told apart into rows any more (a cut gzip, a missing bracket) raises BadInput with the file and the line.
+None is a row that cannot be read: too few or too many fields, a line that is no JSON object. A file that can no longer
+be divided into rows (a cut gzip, a missing bracket) raises BadInput with the file and the line.
 """
 
 import csv
@@ -23,7 +23,7 @@ from ...manifests.errors import BadInput
 from .json_array import json_elements
 from .list_text import not_whole, open_list
 
-Record = dict[str, Any]
+Record = dict[str, Any]  # column → cell, whatever JSON or Parquet holds there
 _ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _BATCH_ROWS = 2000
 _MAX_FIELD = 1 << 20  # characters; a quote that is never closed swallows what follows
@@ -31,10 +31,10 @@ _PEEKED_ROWS = 100
 
 
 def list_ending(path: Path) -> str | None:
-    """`.csv` of `wukong.csv.gz`; None of what is no list."""
+    """The ending that says how a list is read: `.csv` for `wukong.csv.gz`; None for a file that is no list."""
     name = path.name.lower()
-    found = next((ending for ending in _ENDINGS if name.removesuffix(".gz").endswith(ending)), None)
-    return None if found == ".parquet" and name.endswith(".gz") else found
+    ending = next((ending for ending in _ENDINGS if name.removesuffix(".gz").endswith(ending)), None)
+    return None if ending == ".parquet" and name.endswith(".gz") else ending
 
 
 def column_names(path: Path) -> list[str]:
@@ -52,7 +52,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def list_rows(path: Path, columns: list[str]) -> Iterator[Record | None]:
-    """Each row with at least these columns, as far as it has them."""
+    """Yield each row, with those of `columns` that it has."""
     ending = list_ending(path)
     if ending == ".parquet":
         with _opened_parquet(path) as file:
@@ -71,7 +71,7 @@ def list_rows(path: Path, columns: list[str]) -> Iterator[Record | None]:
 
 
 class _Lines:
-    """A text stream that counts its lines, for the error."""
+    """A text stream that counts its lines, for error messages."""
 
     def __init__(self, text: IO[str]) -> None:
         self.text, self.count = text, 1
@@ -98,8 +98,8 @@ def _opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path}: not whole Parquet ({said})", cure="get the file again") from None
+        message = " ".join(str(error).split())[:200]
+        raise BadInput(f"{path}: not whole Parquet ({message})", cure="get the file again") from None
 
 
 def _fields(path: Path, lines: _Lines) -> Iterator[list[str]]:

@@ -2,7 +2,7 @@
 
     with open_list(Path("wukong.csv.gz")) as text: …        # a text stream; lines end as they end in the file
 
-A byte that is no UTF-8, in a file that otherwise is, becomes a surrogate: its row can be told, and the others kept.
+A byte that is not UTF-8, in a file that otherwise is, becomes a surrogate: its row is refused, and the others are kept.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from typing import IO, cast
 from ...manifests.errors import BadInput
 
 _SNIFFED_BYTES = 1 << 20
-_MAX_BROKEN_SHARE = 0.01  # of what is not ASCII; a text in another encoding is broken nearly everywhere
+_MAX_BROKEN_SHARE = 0.01  # of the characters that are not ASCII; in a text of another encoding nearly all are broken
 
 
 @contextmanager
@@ -29,12 +29,14 @@ def open_list(path: Path) -> Iterator[IO[str]]:
 
 
 def not_whole(path: Path, line: int, error: object) -> BadInput:
-    said = " ".join(str(error).split())[:200]
-    return BadInput(f"{path}: broken at line {line} ({said})", cure="get the file again, or take it out of the source")
+    message = " ".join(str(error).split())[:200]
+    return BadInput(
+        f"{path}: broken at line {line} ({message})", cure="get the file again, or take it out of the source"
+    )
 
 
 def is_broken(text: str) -> bool:
-    """Holds a byte that could not be decoded."""
+    """Whether the text holds a byte that could not be decoded."""
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
@@ -45,7 +47,7 @@ def _binary(path: Path) -> io.BufferedReader:
 
 
 def _head(file: io.BufferedReader) -> bytes:
-    """Up to where a gzip was cut, which is to be told when that place is read."""
+    """The first MiB. A gzip that is cut ends it early; the error is raised when the rows are read."""
     head = b""
     try:
         while len(head) < _SNIFFED_BYTES and (piece := file.read1(1 << 16)):
@@ -73,5 +75,5 @@ def _encoding(path: Path, head: bytes) -> str:
         ) from None
 
 
-def _line(head: bytes, place: int) -> int:
-    return head.count(b"\n", 0, place) + 1
+def _line(head: bytes, offset: int) -> int:
+    return head.count(b"\n", 0, offset) + 1

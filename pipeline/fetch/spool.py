@@ -1,10 +1,10 @@
 """What a part has fetched so far, kept so that a kill costs nothing that was already downloaded.
 
     spool = Spool(folder, "wukong-…-00003", rules)
-    spool.held                       # row → LedgerRow, of this part's earlier, killed tries
+    spool.rows                       # row → LedgerRow, from tries of this part that were killed
     spool.add(ledger_row, file)
-    spool.body(row)                  # the bytes again
-    spool.remove()                   # when the part's tar is there
+    spool.picture(row)               # the bytes again
+    spool.remove()                   # when the part's tar is written
 
 A file is a sequence of records: two lengths, the ledger row as JSON, the picture. A try appends to a file of its own:
 should Ray believe a living task dead, two never write into one. A record that was cut, or altered, ends its file.
@@ -15,44 +15,51 @@ import json
 import shutil
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from .ledger import LedgerRow, Rules, from_json
 
-_LENGTHS = struct.Struct("<QQ")
+_LENGTHS = struct.Struct("<QQ")  # bytes of the JSON, bytes of the picture
+
+
+class _Record(NamedTuple):
+    row: LedgerRow
+    path: Path
+    offset: int  # of the picture
+    num_bytes: int
 
 
 class Spool:
     def __init__(self, folder: Path, part: str, rules: Rules) -> None:
-        """Rows of a try under other rules (say, robots.txt ignored) are not held."""
+        """Rows of a try under other rules (say, robots.txt ignored) are passed over."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.held: dict[int, LedgerRow] = {}
-        self._places: dict[int, tuple[Path, int, int]] = {}
         self._files = sorted(folder.glob(f"{part}.*.spool"))
-        for path in self._files:
-            for row, place in _records(path, rules):
-                self.held[row.row], self._places[row.row] = row, place
+        self._records = {record.row.row: record for path in self._files for record in _records(path, rules)}
         self._path = folder / f"{part}.{uuid.uuid4().hex[:8]}.spool"
         self._file = self._path.open("wb")
-        self._file.write(_framed(dict(rules), 0))
+        self._file.write(_head(rules, 0))
+
+    @property
+    def rows(self) -> dict[int, LedgerRow]:
+        return {number: record.row for number, record in self._records.items()}
 
     def add(self, row: LedgerRow, picture: IO[bytes]) -> None:
-        self._file.write(_framed(row.as_json(), row.bytes))
-        self._places[row.row] = self._path, self._file.tell(), row.bytes
+        self._file.write(_head(row.as_json(), row.bytes))
+        self._records[row.row] = _Record(row, self._path, self._file.tell(), row.bytes)
         if row.bytes:
             picture.seek(0)
             shutil.copyfileobj(picture, self._file)
         self._file.flush()  # to the system: a killed process loses nothing then
 
-    def body(self, row: int) -> bytes | None:
-        if row not in self._places:
+    def picture(self, row: int) -> bytes | None:
+        if row not in self._records:
             return None
-        path, start, size = self._places[row]
+        _, path, offset, num_bytes = self._records[row]
         with path.open("rb") as file:
-            file.seek(start)
-            return file.read(size)
+            file.seek(offset)
+            return file.read(num_bytes)
 
     def remove(self) -> None:
         self._file.close()
@@ -60,27 +67,28 @@ class Spool:
             path.unlink(missing_ok=True)
 
 
-def _framed(document: dict[str, Any], body_bytes: int) -> bytes:
-    head = json.dumps(document, sort_keys=True).encode()
-    return _LENGTHS.pack(len(head), body_bytes) + head
+def _head(document: Mapping[str, object], picture_bytes: int) -> bytes:
+    data = json.dumps(document, sort_keys=True).encode()
+    return _LENGTHS.pack(len(data), picture_bytes) + data
 
 
-def _records(path: Path, rules: Rules) -> Iterator[tuple[LedgerRow, tuple[Path, int, int]]]:
+def _records(path: Path, rules: Rules) -> Iterator[_Record]:
     with path.open("rb") as file:
-        if _head(file) != (rules, 0):
+        if _read_head(file) != (rules, 0):
             return
-        while found := _head(file):
-            document, size = found
-            start = file.tell()
-            body = file.read(size)
-            if len(body) < size or (size and hashlib.sha256(body).hexdigest() != document["sha256"]):
+        while head := _read_head(file):
+            document, num_bytes = head
+            offset = file.tell()
+            picture = file.read(num_bytes)
+            if len(picture) < num_bytes or (num_bytes and hashlib.sha256(picture).hexdigest() != document["sha256"]):
                 return
-            yield from_json(document), (path, start, size)
+            yield _Record(from_json(document), path, offset, num_bytes)
 
 
-def _head(file: IO[bytes]) -> tuple[dict[str, Any], int] | None:
+def _read_head(file: IO[bytes]) -> tuple[dict[str, Any], int] | None:
+    """The JSON of a record and the bytes of its picture; None at the end, and where a record was cut."""
     try:
-        head_bytes, body_bytes = _LENGTHS.unpack(file.read(_LENGTHS.size))
-        return json.loads(file.read(head_bytes)), body_bytes
+        head_bytes, picture_bytes = _LENGTHS.unpack(file.read(_LENGTHS.size))
+        return json.loads(file.read(head_bytes)), picture_bytes
     except (struct.error, ValueError, MemoryError, OverflowError):
         return None

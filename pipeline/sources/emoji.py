@@ -37,7 +37,7 @@ class EmojiSource(SourceSection):
 
 
 def locate(section: EmojiSource, base: Path, gathered: Path) -> OpenSource:
-    return OpenSource(section.name, PictureRoot("tar", str(gathered)), *LICENSES[section.artwork])
+    return OpenSource(section.name, PictureRoot("tar", str(gathered.absolute())), *LICENSES[section.artwork])
 
 
 def gather(section: EmojiSource, base: Path, gathered: Path, run: StageRun) -> None:
@@ -66,10 +66,10 @@ def chinese_names() -> dict[str, str]:
 
     emoji.config.load_language("zh")
     names = {}
-    for characters, about in emoji.EMOJI_DATA.items():
-        if "zh" in about:
+    for characters, entry in emoji.EMOJI_DATA.items():
+        if "zh" in entry:
             code = "-".join(f"{ord(character):x}" for character in characters)
-            names[_bare(code)] = _caption(code, about["zh"])
+            names[_bare(code)] = _caption(code, entry["zh"])
     return names
 
 

@@ -16,7 +16,7 @@ from typing import Literal, TypedDict
 
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource
-from ..executor.part import Part, PictureRoot
+from ..executor.part import Part
 from .source import (
     MOST_BYTES,
     PICTURES,
@@ -24,11 +24,13 @@ from .source import (
     SourceItem,
     SourcePart,
     as_text,
+    file_source,
     hash64,
-    on_disk,
-    part_of,
-    root_of,
-    whole_text,
+    name_below,
+    path_below,
+    root_path,
+    source_part,
+    without_surrogates,
 )
 
 _PART_PICTURES = 1000  # in the mean
@@ -58,8 +60,7 @@ class FolderPart(SourcePart):
 
 
 def locate(section: FolderSource, base: Path, gathered: Path) -> OpenSource:
-    root = PictureRoot("folder", str(base / section.path))
-    return OpenSource(section.name, root, section.license, section.attribution)
+    return file_source(section, "folder", base / section.path)
 
 
 def list_parts(section: FolderSource, source: OpenSource) -> list[Part[FolderPart]]:
@@ -75,28 +76,33 @@ def list_parts(section: FolderSource, source: OpenSource) -> list[Part[FolderPar
     captions = _caption_files(section, root, pictures)
     origins = sorted(set(pictures) | set(captions))
     return [
-        part_of(source, origins[start], {"items": [_item(root, origin, captions) for origin in origins[start:stop]]})
+        source_part(
+            source, origins[start], {"items": [_item(root, origin, captions) for origin in origins[start:stop]]}
+        )
         for start, stop in pairwise(_edges(origins))
     ]
 
 
 def read_part(part: Part[FolderPart]) -> Iterator[SourceItem]:
     for item in part.spec["items"]:
-        path = on_disk(root_of(part), item["origin"])
+        path = path_below(root_path(part), item["origin"])
         too_large = path.is_file() and path.stat().st_size > MOST_BYTES
         data = path.read_bytes() if path.is_file() and not too_large else None
         yield SourceItem(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
 
 
 def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
-    with on_disk(root, origin).open("rb") as file:
+    with path_below(root, origin).open("rb") as file:
         return file.read(num_bytes + 1)  # one more tells that it has grown
 
 
 def _edges(origins: list[str]) -> list[int]:
-    """Where parts begin, and the end. Hashes of names choose: a picture that is added, or goes, changes one part."""
-    chosen = [place for place, origin in enumerate(origins) if place and hash64(origin) % _PART_PICTURES == 0]
-    return [0, *chosen, len(origins)]
+    """The index of each part's first origin, and the end.
+
+    Hashes of names choose the first origins, so that a picture that is added or removed changes one part.
+    """
+    inner = [index for index, origin in enumerate(origins) if index and hash64(origin) % _PART_PICTURES == 0]
+    return [0, *inner, len(origins)]
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -104,11 +110,11 @@ def _walk(root: Path) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             if Path(name).suffix[1:].lower() in PICTURES and not name.startswith("."):
-                yield as_text((Path(folder) / name).relative_to(root).as_posix())
+                yield name_below(root, Path(folder) / name)
 
 
 def _item(root: Path, origin: str, captions: Captions) -> FolderItem:
-    path = on_disk(root, origin)
+    path = path_below(root, origin)
     own = captions.get(origin)
     if own is None:
         beside = path.with_suffix(".txt")
@@ -147,9 +153,9 @@ def _read_jsonl(path: Path, captions: Captions, pictures: list[str]) -> None:
     for number, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
-            said = row["captions"] if "captions" in row else row["caption"]
-            several = said if isinstance(said, list) else [] if said is None else [said]
-            captions.setdefault(_origin(row["file"]), []).extend(whole_text(caption) for caption in several)
+            value = row["captions"] if "captions" in row else row["caption"]
+            texts = value if isinstance(value, list) else [] if value is None else [value]
+            captions.setdefault(_origin(row["file"]), []).extend(without_surrogates(text) for text in texts)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise BadInput(f"{path}: line {number} is not one", cure='each line is {"file": …, "caption": …}') from None
 
@@ -157,23 +163,23 @@ def _read_jsonl(path: Path, captions: Captions, pictures: list[str]) -> None:
 def _read_numbered(path: Path, captions: Captions, pictures: list[str]) -> None:
     by_stem, whole = {Path(picture).stem: picture for picture in reversed(pictures)}, set(pictures)
     for number, line in enumerate(_lines(path), start=1):
-        found = _NUMBERED.match(line)
-        if not found:
+        match = _NUMBERED.match(line)
+        if not match:
             raise BadInput(f"{path}: line {number} is not one", cure="each line is picture#zhm#0 caption")
-        name = _origin(found["stem"])
+        name = _origin(match["stem"])
         origin = name if name in whole else by_stem.get(name, by_stem.get(Path(name).stem, name))
-        captions.setdefault(origin, []).append(found["caption"].rstrip())
+        captions.setdefault(origin, []).append(match["caption"].rstrip())
 
 
 _READERS = {".tsv": _read_tsv, ".jsonl": _read_jsonl}
 
 
 def _origin(file: str) -> str:
-    return Path(file.strip()).as_posix()
+    return Path(as_text(file.strip())).as_posix()
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Not empty, without their ends; only line feeds end a line, as captions may hold other separators."""
+    """The lines of a file that are not empty. Only a line feed ends one: captions may hold other separators."""
     with path.open("rb") as file:
         for number, data in enumerate(file):
             line = data.decode("utf-8-sig" if number == 0 else "utf-8", errors="replace").rstrip("\r\n")

@@ -16,8 +16,18 @@ import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource
-from ..executor.part import Part, PictureRoot
-from .source import OpenSource, SourceItem, SourcePart, files_below, on_disk, part_of, root_of, whole_text
+from ..executor.part import Part
+from .source import (
+    OpenSource,
+    SourceItem,
+    SourcePart,
+    file_source,
+    files_below,
+    path_below,
+    root_path,
+    source_part,
+    without_surrogates,
+)
 
 _IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "image_bytes", "bytes")
 _CAPTIONS = ("caption", "captions", "text", "TEXT", "txt")
@@ -52,8 +62,7 @@ class ParquetPart(SourcePart):
 
 
 def locate(section: ParquetSource, base: Path, gathered: Path) -> OpenSource:
-    root = PictureRoot("parquet", str(base / section.path))
-    return OpenSource(section.name, root, section.license, section.attribution)
+    return file_source(section, "parquet", base / section.path)
 
 
 def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetPart]]:
@@ -61,19 +70,19 @@ def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetP
     parts = []
     for file, name in files_below(source, ".parquet"):
         columns, group_rows = _columns(section, file)
-        start = 0
+        stat, start = file.stat(), 0
         for group, rows in enumerate(group_rows):
-            stat = file.stat()
             spec = {"parquet": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "group": group,
                     "first_row": start, "columns": columns}  # fmt: skip
-            parts.append(part_of(source, f"{name}#{start}", spec))
+            if rows:  # an empty group would have the name of the part that follows it
+                parts.append(source_part(source, f"{name}#{start}", spec))
             start += rows
     return parts
 
 
 def read_part(part: Part[ParquetPart]) -> Iterator[SourceItem]:
-    spec, root = part.spec, root_of(part)
-    file = root if root.is_file() else on_disk(root, spec["parquet"])
+    spec = part.spec
+    file = path_below(root_path(part), spec["parquet"])
     columns = spec["columns"]
     names = [name for name in (columns["image"], columns["caption"], columns["url"], columns["license"]) if name]
     row = spec["first_row"]
@@ -83,60 +92,64 @@ def read_part(part: Part[ParquetPart]) -> Iterator[SourceItem]:
             captions = cell if isinstance(cell, list) else [cell]
             yield SourceItem(
                 f"{spec['parquet']}#{row}",
-                [whole_text(caption) for caption in captions if isinstance(caption, str)],
+                [without_surrogates(caption) for caption in captions if isinstance(caption, str)],
                 _bytes(values[columns["image"]]),
                 row,
-                values.get(columns["url"]),
-                values.get(columns["license"]),
+                _text(values.get(columns["url"])),
+                _text(values.get(columns["license"])),
             )
             row += 1
 
 
 def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
-    """`offset` is the row. Reading on in the order of the rows costs one pass; going back begins the group again."""
-    file = root if root.is_file() else on_disk(root, origin.rpartition("#")[0])
-    if not file.is_file():
-        raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
-    data = _cursor(str(file), file.stat().st_mtime_ns).picture(offset)
-    if data is None:
+    """`offset` is the row. Reading on in the order of the rows costs one pass; going back begins the group again.
+
+    The recipe may have named the column, which the decision table does not record: of several columns of bytes, the
+    picture is in the first whose value has the right length.
+    """
+    file = path_below(root, origin.rpartition("#")[0])
+    values = _cursor(str(file), file.stat().st_mtime_ns).values(offset)
+    if not values:
         raise BadInput(f"{file}: row {offset} has no picture any more", cure="run `tuwen corpus` again")
-    return data
+    return next((data for data in values if len(data) == num_bytes), values[0])
 
 
 class _Cursor:
-    """Pictures of one file by row, for readers that mostly go forward."""
+    """The columns of bytes of one file, row by row, for readers that mostly go forward."""
 
     def __init__(self, file: str) -> None:
         self._file = Path(file)
         opened = pq.ParquetFile(file)
-        self._column = _image_column(file, opened.schema_arrow)
+        self._columns = _byte_columns(opened.schema_arrow)
         self._groups = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
-        self._rows: Iterator[tuple[int, bytes | None]] = iter(())
+        self._rows: Iterator[tuple[int, list[bytes]]] = iter(())
         self._next, self._end = 0, 0
 
-    def picture(self, row: int) -> bytes | None:
+    def values(self, row: int) -> list[bytes]:
+        """What the columns hold in that row, without nulls."""
         if not self._next <= row < self._end:
             self._enter(row)
-        for place, data in self._rows:
-            self._next = place + 1
-            if place == row:
-                return data
-        return None
+        for number, values in self._rows:
+            self._next = number + 1
+            if number == row:
+                return values
+        return []
 
     def _enter(self, row: int) -> None:
         start = 0
         for group, rows in enumerate(self._groups):
             if row < start + rows:
-                self._rows = self._pictures(group, start)
+                self._rows = self._read(group, start)
                 self._next, self._end = start, start + rows
                 return
             start += rows
         raise BadInput(f"{self._file}: has no row {row} any more", cure="run `tuwen corpus` again")
 
-    def _pictures(self, group: int, row: int) -> Iterator[tuple[int, bytes | None]]:
-        for batch in _batches(self._file, group, [self._column]):
-            for value in batch.column(0).to_pylist():
-                yield row, _bytes(value)
+    def _read(self, group: int, row: int) -> Iterator[tuple[int, list[bytes]]]:
+        for batch in _batches(self._file, group, self._columns):
+            for values in batch.to_pylist():
+                cells = [_bytes(values[name]) for name in self._columns]
+                yield row, [data for data in cells if data is not None]
                 row += 1
 
 
@@ -163,6 +176,10 @@ def _columns(section: ParquetSource, file: Path) -> tuple[Columns, list[int]]:
     for name in (section.image, section.caption):
         if name and name not in schema.names:
             raise BadInput(f"{file}: has no column `{name}`", cure=f"it has {', '.join(schema.names)}")
+    if section.image and section.image not in _byte_columns(schema):
+        raise BadInput(
+            f"{file}: column `{section.image}` holds no bytes", cure="name the column that holds the pictures"
+        )
     caption = section.caption or _first(_CAPTIONS, schema)
     if caption is None:
         raise BadInput(
@@ -182,17 +199,28 @@ def _first(names: tuple[str, ...], schema: pa.Schema) -> str | None:
 
 
 def _image_column(file: Path | str, schema: pa.Schema) -> str:
+    binary = _byte_columns(schema)
+    if binary and (binary[0] in _IMAGES or len(binary) == 1):
+        return binary[0]
+    raise BadInput(f"{file}: no column of pictures among {', '.join(schema.names)}", cure="name it with `image: …`")
+
+
+def _byte_columns(schema: pa.Schema) -> list[str]:
+    """The names of the columns that may hold pictures, those that are called like it first."""
     binary = [field.name for field in schema if _holds_bytes(field.type)]
     named = [name for name in _IMAGES if name in binary]
-    if named or len(binary) == 1:
-        return (named or binary)[0]
-    raise BadInput(f"{file}: no column of pictures among {', '.join(schema.names)}", cure="name it with `image: …`")
+    return [*named, *(name for name in binary if name not in named)]
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text; COCO numbers its licences."""
+    return without_surrogates(str(value)) if isinstance(value, str | int) else None
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -2,11 +2,12 @@
 
     for item in read_part(part):
         item.origin, item.data, item.captions
-    data = read_picture(PictureRoot("tar", "data/tars"), "0.tar/000123.jpg", offset=1536, num_bytes=20480)
+    data = read_picture(PictureRoot("tar", "/data/tars"), "0.tar/000123.jpg", offset=1536, num_bytes=20480)
 
 One picture is in memory at a time, whatever the source. A caption without its picture, and a picture without a
 caption, are items too: they get a verdict like all others. The module that reads is found by its name, so that a stage
-which reads tars does not depend on the code that reads Parquet; each part names its own (`Part.modules`).
+which reads tars does not depend on the code that reads Parquet; each part names its own (`Part.modules`). A name with a
+dot is that of a module outside this room.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from .source import SourceItem
 
 
 class Reader(Protocol):
-    """What a module of this room that reads a kind of source has."""
+    """The functions of a module that reads a kind of source."""
 
     def read_part(self, part: Part[Any]) -> Iterator[SourceItem]: ...
 
@@ -32,7 +33,7 @@ def read_part(part: Part[Any]) -> Iterator[SourceItem]:
 
 
 def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
-    """The bytes of one picture, by what the decision table says of where it lies. Raises BadInput when it is gone."""
+    """The bytes of the picture that the decision table has at `origin`, `offset`. Raises BadInput when it is gone."""
     try:
         data = _reader(root.reader).read_picture(Path(root.path), origin, offset, num_bytes)
     except FileNotFoundError as error:
@@ -45,4 +46,4 @@ def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) ->
 
 
 def _reader(name: str) -> Reader:
-    return cast(Reader, import_module(f".{name}", __package__))
+    return cast(Reader, import_module(name if "." in name else f".{name}", __package__))

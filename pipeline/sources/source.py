@@ -1,6 +1,6 @@
-"""What every kind of source shares: where it lies, what one of its items is, and names that are not UTF-8.
+"""What every kind of source shares: the open source, its parts, its items, and file names that are not UTF-8.
 
-OpenSource("photos", PictureRoot("folder", "data/photos"), "CC0-1.0", "")
+OpenSource("photos", PictureRoot("folder", "/data/photos"), "CC0-1.0", "")
 SourceItem("2021/cat.jpg", ["一只猫"], data)
 """
 
@@ -8,11 +8,15 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
+
+if TYPE_CHECKING:  # a stage's fingerprint must not hold the recipe
+    from ...manifests.recipe.sources import FileSource
 
 PICTURES = frozenset({"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "svg", "heic", "jfif"})
 
@@ -20,10 +24,10 @@ MOST_BYTES = 256 * 1024**2  # of one picture's file: no picture needs more, and 
 
 
 class SourcePart(TypedDict):
-    """What the parts of every kind say; a kind adds what it reads: a tar, a row group, some files."""
+    """The spec of a part of any kind. A kind adds what it reads: a tar, a row group, some files."""
 
     source: str
-    reader: str  # the module of this room that reads the part
+    reader: str  # see PictureRoot.reader
     license: str
 
 
@@ -43,32 +47,37 @@ class OpenSource:
 
 @dataclass(frozen=True)
 class SourceItem:
-    """A picture with its captions, as it stands in a source."""
+    """A picture with its captions."""
 
-    origin: str  # where it stands: "2021/cat.jpg", "00000.tar/000123.jpg"
+    origin: str  # its name in the source: "2021/cat.jpg", "00000.tar/000123.jpg"
     captions: list[str]
     data: bytes | None = None  # None: there is a caption but no picture
-    offset: int = 0
+    offset: int = 0  # where its bytes begin in the file that holds it; of Parquet the row
     url: str | None = None
-    license: str | None = None  # where each picture has one of its own
+    license: str | None = None  # None: the source's
     problem: str | None = None  # why there is no picture; None: it is just missing
-    key_origin: str | None = None  # what the key is made of, where that is not the origin
+    key_origin: str | None = None  # what the pair's key is made of, where that is not the origin
 
 
-def part_of(source: OpenSource, begins: str, spec: Mapping[str, Any]) -> Part[Any]:
-    """A part that is named by what it begins with, not by a count: what is added to a source renames nothing else."""
+def file_source(section: "FileSource", reader: str, path: Path) -> OpenSource:
+    """The source whose pictures lie at `path`. The path is absolute: workers may run in another folder."""
+    return OpenSource(section.name, PictureRoot(reader, str(path.absolute())), section.license, section.attribution)
+
+
+def source_part(source: OpenSource, first: str, spec: Mapping[str, Any]) -> Part[Any]:
+    """A part that is named by its first item and not by a count: a new file in a source renames no other part."""
     reader = source.root.reader
     shared = SourcePart(source=source.name, reader=reader, license=source.license)
     return Part(
-        f"{source.name}-{hash64(begins):016x}",
+        f"{source.name}-{hash64(first):016x}",
         {**shared, **spec},
         roots={source.name: source.root},
-        modules=(f"pipeline/sources/{reader}.py",),
+        modules=(_reader_path(reader),),
     )
 
 
 def files_below(source: OpenSource, ending: str) -> list[tuple[Path, str]]:
-    """Every file of that ending, or the one that the source is, with its name below the root.
+    """Every file with that ending, or the one file that the source is; each with its name below the root.
 
     Raises BadInput when there is none. macOS leaves `._x.tar` beside `x.tar`, which is no tar.
     """
@@ -79,10 +88,36 @@ def files_below(source: OpenSource, ending: str) -> list[tuple[Path, str]]:
         raise BadInput(
             f"source {source.name}: no {ending} below {root}", cure=f"name a folder with {ending} files, or one"
         )
-    return [(file, as_text(file.name if file == root else file.relative_to(root).as_posix())) for file in files]
+    return [(file, name_below(root, file)) for file in files]
 
 
-def root_of(part: Part[Any]) -> Path:
+def name_below(root: Path, file: Path) -> str:
+    """The name of a file below `root`, as UTF-8; of `root` itself its own name."""
+    return as_text(file.name if file == root else file.relative_to(root).as_posix())
+
+
+def path_below(root: Path, name: str) -> Path:
+    """The path that `name_below` names: escaped bytes are put back when there is no file of that very name."""
+    if root.is_file():
+        return root
+    path = root / name
+    if path.is_file() or "\\x" not in name:
+        return path
+    return root / re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(0xDC00 + int(match[1], 16)), name)
+
+
+def as_text(name: str) -> str:
+    """A file name as UTF-8. Bytes that are none (GBK, from a zip made on Windows) are escaped: `\\xd6\\xd0.jpg`."""
+    whole = re.sub("[\ud800-\udc7f\udd00-\udfff]", "?", name)  # half a surrogate pair, which only JSON can hold
+    return whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with `?` for each half of a surrogate pair: JSON may hold one, a file may not."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def root_path(part: Part[Any]) -> Path:
     return Path(part.roots[part.spec["source"]].path)
 
 
@@ -90,19 +125,10 @@ def hash64(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def as_text(name: str) -> str:
-    """A file name that is not UTF-8 (GBK, from a zip made on Windows) has its bytes written out: `\\xd6\\xd0.jpg`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def on_disk(root: Path, origin: str) -> Path:
-    """The path of an origin, written-out bytes put back when there is no file of that very name."""
-    path = root / origin
-    if path.is_file() or "\\x" not in origin:
-        return path
-    return root / re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(0xDC00 + int(found[1], 16)), origin)
-
-
-def whole_text(text: str) -> str:
-    """JSON may hold half a surrogate pair, which no file can."""
-    return text.encode("utf-8", "replace").decode()
+def _reader_path(reader: str) -> str:
+    """The file of a reader's module: below the package, or the whole path of a module that is not of this room."""
+    if "." not in reader:
+        return f"pipeline/sources/{reader}.py"
+    spec = find_spec(reader)
+    assert spec is not None and spec.origin is not None
+    return spec.origin

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource, SourceSection
-from ..executor.part import Part, PictureRoot
+from ..executor.part import Part
 from .source import (
     MOST_BYTES,
     PICTURES,
@@ -32,11 +32,12 @@ from .source import (
     SourceItem,
     SourcePart,
     as_text,
+    file_source,
     files_below,
-    on_disk,
-    part_of,
-    root_of,
-    whole_text,
+    path_below,
+    root_path,
+    source_part,
+    without_surrogates,
 )
 
 _CURE = "restore it, or take it out of the source"
@@ -58,8 +59,7 @@ class TarPart(SourcePart):
 
 
 def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
-    root = PictureRoot("tar", str(base / section.path))
-    return OpenSource(section.name, root, section.license, section.attribution)
+    return file_source(section, "tar", base / section.path)
 
 
 def list_parts(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> list[Part[TarPart]]:
@@ -68,14 +68,13 @@ def list_parts(section: SourceSection, source: OpenSource, key_by_row: bool = Fa
     for tar, name in files_below(source, ".tar"):
         stat = tar.stat()
         spec = {"tar": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key_by_row": key_by_row}
-        parts.append(part_of(source, name, spec))
+        parts.append(source_part(source, name, spec))
     return parts
 
 
 def read_part(part: Part[TarPart]) -> Iterator[SourceItem]:
     """Raises BadInput on a tar that is cut or damaged."""
-    root = root_of(part)
-    path = root if root.is_file() else on_disk(root, part.spec["tar"])
+    path = path_below(root_path(part), part.spec["tar"])
     try:
         index = _index(path)
     except tarfile.TarError as error:
@@ -83,26 +82,16 @@ def read_part(part: Part[TarPart]) -> Iterator[SourceItem]:
     with path.open("rb") as file:
         for members in index.samples():
             for item in _items(_Sample(file.fileno(), members), part.spec["tar"]):
-                # What is fetched has one picture a row, if any: its key must not change when it comes at last.
+                # A row that is fetched has one picture at most, and its key must not change when a retry brings it.
                 yield replace(item, key_origin=item.origin.rpartition(".")[0] if part.spec["key_by_row"] else None)
 
 
 def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
-    path = _container(root, origin)
-    with path.open("rb") as file:
+    """`shards/0.tar/000123.jpg` lies in root/shards/0.tar, or in root itself when root is that tar."""
+    tar, _, _ = origin.partition(".tar/")
+    with path_below(root, f"{tar}.tar").open("rb") as file:
         file.seek(offset)
         return file.read(num_bytes)
-
-
-def _container(root: Path, origin: str) -> Path:
-    """`shards/0.tar/000123.jpg` lies in root/shards/0.tar, or in root itself when root is that tar."""
-    if root.is_file():
-        return root
-    tar, _, _ = origin.partition(".tar/")
-    path = on_disk(root, f"{tar}.tar")
-    if not path.is_file():
-        raise BadInput(f"{root / origin}: gone since it was measured", cure="restore it, or run `tuwen corpus` again")
-    return path
 
 
 @dataclass(frozen=True)
@@ -136,10 +125,10 @@ def _index(path: Path) -> _Index:
     with tarfile.open(path, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-            found = _MEMBER.match(member.name)
-            if not member.isfile() or not found or Path(found[1]).name.startswith(("__", "._")):
+            match = _MEMBER.match(member.name)
+            if not member.isfile() or not match or Path(match[1]).name.startswith(("__", "._")):
                 continue
-            keys.append(numbers.setdefault(found[1].encode("utf-8", "surrogateescape"), len(numbers)))
+            keys.append(numbers.setdefault(match[1].encode("utf-8", "surrogateescape"), len(numbers)))
             names.append(as_text(member.name))
             offsets.append(member.offset_data)
             sizes.append(member.size)
@@ -180,28 +169,34 @@ def _items(sample: _Sample, tar_name: str) -> Iterator[SourceItem]:
     pictures = [ending for ending in sorted(sample.members) if ending.rpartition(".")[2] in PICTURES]
     for ending in pictures:
         name, offset, size = sample.members[ending]
-        captions, about = _captions(sample, ending.rpartition(".")[0])
+        captions, facts = _captions(sample, ending.rpartition(".")[0])
         data, problem = (sample.read(ending), None) if size <= MOST_BYTES else (None, "file_too_large")
-        yield SourceItem(f"{tar_name}/{name}", captions, data, offset, about["url"], about["license"], problem)
+        yield SourceItem(f"{tar_name}/{name}", captions, data, offset, facts.url, facts.license, problem)
     if not pictures:
         name, _, _ = next(iter(sample.members.values()))
-        captions, about = _captions(sample, "")
-        yield SourceItem(
-            f"{tar_name}/{name}", captions, url=about["url"], license=about["license"], problem=about["problem"]
-        )
+        captions, facts = _captions(sample, "")
+        yield SourceItem(f"{tar_name}/{name}", captions, None, 0, facts.url, facts.license, facts.problem)
 
 
-def _captions(sample: _Sample, stem: str) -> tuple[list[str], dict[str, str | None]]:
+class _Facts(NamedTuple):
+    """What a .json says of its picture besides the captions."""
+
+    url: str | None
+    license: str | None
+    problem: str | None
+
+
+def _captions(sample: _Sample, stem: str) -> tuple[list[str], _Facts]:
     """Captions from the .txt, else the .json, of the picture's own name (`a.0.png`, `a.0.txt`), else of the key."""
     document = _json(sample, stem)
-    about = {name: _string(document.get(name)) for name in ("url", "license", "problem")}
+    facts = _Facts(*(_string(document.get(name)) for name in _Facts._fields))
     for ending in (f"{stem}.txt", "txt"):
         if ending in sample.members:
             text = sample.read(ending).decode("utf-8-sig", errors="replace")
-            return [line.rstrip("\r") for line in text.split("\n") if line.strip()], about
-    said = document.get("captions", document.get("caption"))
-    several = said if isinstance(said, list) else [said]
-    return [whole_text(caption) for caption in several if isinstance(caption, str)], about
+            return [line.rstrip("\r") for line in text.split("\n") if line.strip()], facts
+    value = document.get("captions", document.get("caption"))
+    captions = value if isinstance(value, list) else [value]
+    return [without_surrogates(caption) for caption in captions if isinstance(caption, str)], facts
 
 
 def _json(sample: _Sample, stem: str) -> dict[str, Any]:
@@ -216,4 +211,4 @@ def _json(sample: _Sample, stem: str) -> dict[str, Any]:
 
 
 def _string(value: Any) -> str | None:
-    return whole_text(value) if isinstance(value, str) and value else None
+    return without_surrogates(value) if isinstance(value, str) and value else None

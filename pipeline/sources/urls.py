@@ -6,16 +6,16 @@
 from pathlib import Path
 from typing import Any
 
-from ..executor.part import Part, PictureRoot
+from ..executor.part import Part
 from ..executor.stage import StageRun
 from ..fetch.gather import gather_urls
 from ..fetch.urls_section import UrlsSource
 from . import tar
-from .source import OpenSource
+from .source import OpenSource, file_source
 
 
 def locate(section: UrlsSource, base: Path, gathered: Path) -> OpenSource:
-    return OpenSource(section.name, PictureRoot("tar", str(gathered)), section.license, section.attribution)
+    return file_source(section, "tar", gathered)
 
 
 def gather(section: UrlsSource, base: Path, gathered: Path, run: StageRun) -> None:

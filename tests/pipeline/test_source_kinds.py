@@ -1,64 +1,94 @@
-"""A kind of source is one row: a module that reads it, and its line in KINDS; no stage knows its name."""
+"""A kind of source is one module and one row of KINDS: no stage, no report and no command knows its name."""
 
-import sys
-import types
-from collections.abc import Iterator
+import base64
+import hashlib
+import json
+import tarfile
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 
-from tuwen.manifests.recipe.sources import FileSource
-from tuwen.pipeline.executor.part import Part, PictureRoot
+from tuwen.manifests.errors import BadInput
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.pipeline.corpus_files.verdicts import read_verdicts
+from tuwen.pipeline.executor.done_marker import read_marker, read_record
+from tuwen.pipeline.explain import explain
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.sources import folder
+from tuwen.pipeline.open_source import roots_of
 from tuwen.pipeline.sources.kinds import KINDS, SourceKind
-from tuwen.pipeline.sources.reader import read_part, read_picture
-from tuwen.pipeline.sources.source import OpenSource, SourceItem, files_below, part_of, root_of
+from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import write_recipe
+from ..stages import build_corpus, export
 from .hostile import picture, saved
 
-
-class CaptionInName(FileSource):
-    """Pictures that are named by what they show: `一只猫.jpg`."""
-
-    kind: Literal["caption_in_name"]
-
-
-def locate(section: CaptionInName, base: Path, gathered: Path) -> OpenSource:
-    root = PictureRoot("caption_in_name", str(base / section.path))
-    return OpenSource(section.name, root, section.license, section.attribution)
-
-
-def list_parts(section: CaptionInName, source: OpenSource) -> list[Part[Any]]:
-    return [part_of(source, name, {"file": name}) for _, name in files_below(source, ".jpg")]
-
-
-def read_named(part: Part[Any]) -> Iterator[SourceItem]:
-    name = part.spec["file"]
-    yield SourceItem(name, [Path(name).stem], (root_of(part) / name).read_bytes())
+# By the name under which a worker can import it, too.
+base64_pictures = import_module("tuwen.tests.pipeline.base64_pictures")
+CAPTIONS = ["一只猫", "红色的圆", "蓝天下的山"]
+SOURCES = "[{name: coded, kind: base64, path: data, caption: title, license: CC0-1.0}]"
 
 
 @pytest.fixture
-def kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("tuwen.pipeline.sources.caption_in_name")
-    module.read_part, module.read_picture = read_named, folder.read_picture  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(KINDS, "caption_in_name", SourceKind(CaptionInName, locate, list_parts))
+def base64_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SourceKind(base64_pictures.Base64Source, base64_pictures.locate, base64_pictures.list_parts)
+    monkeypatch.setitem(KINDS, "base64", row)
 
 
-def test_a_kind_is_added_by_its_row_and_its_module(kind: None, tmp_path: Path) -> None:
-    (tmp_path / "named").mkdir()
-    for number, caption in enumerate(["一只猫", "红色的圆"]):
-        (tmp_path / "named" / f"{caption}.jpg").write_bytes(saved(picture(number), "JPEG"))
-    sources = "[{name: named, kind: caption_in_name, path: named, license: CC0-1.0}]"
-    recipe = load_recipe(str(write_recipe(tmp_path, sources=sources)))
-    source = KINDS["caption_in_name"].locate(recipe.sources[0], recipe.base, tmp_path / "gathered")
-    parts = KINDS["caption_in_name"].list_parts(recipe.sources[0], source)
-    items = [item for part in parts for item in read_part(part)]
-    assert sorted(item.captions[0] for item in items) == ["一只猫", "红色的圆"]
-    assert {part.modules for part in parts} == {("pipeline/sources/caption_in_name.py",)}
-    for item in items:
-        assert item.data is not None
-        assert read_picture(source.root, item.origin, item.offset, len(item.data)) == item.data
+@pytest.fixture
+def recipe(base64_kind: None, tmp_path: Path) -> Recipe:
+    (tmp_path / "data").mkdir()
+    pictures = [saved(picture(number), "JPEG") for number in range(len(CAPTIONS))]
+    rows = [
+        {"name": f"{number}.jpg", "title": caption, "base64": base64.b64encode(data).decode()}
+        for number, (caption, data) in enumerate(zip(CAPTIONS, pictures, strict=True))
+    ]
+    (tmp_path / "data" / "a.json").write_text(json.dumps(rows[:2]), encoding="utf-8")
+    (tmp_path / "data" / "b.json").write_text(json.dumps(rows[2:]), encoding="utf-8")
+    return load_recipe(str(write_recipe(tmp_path, sources=SOURCES)))
+
+
+def test_a_recipe_of_a_new_kind_is_read_and_explained(recipe: Recipe) -> None:
+    assert isinstance(recipe.sources[0], base64_pictures.Base64Source)
+    line = next(line for line in explain(recipe).splitlines() if "coded" in line)
+    assert line.split() == ["sources", "coded", "base64", "data", "licence", "CC0-1.0", "caption", "title"]
+
+
+def test_its_bad_keys_are_refused_with_those_that_it_has(base64_kind: None, tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, sources="[{name: coded, kind: base64, path: data, captain: title}]")
+    with pytest.raises(BadInput, match="did you mean `caption`"):
+        load_recipe(str(path))
+
+
+def test_a_kind_that_has_no_row_is_refused_with_those_that_have(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="say one of emoji, folder, parquet, urls, webdataset"):
+        load_recipe(str(write_recipe(tmp_path, sources=SOURCES)))
+
+
+def test_a_corpus_of_a_new_kind_is_built_read_back_and_exported(recipe: Recipe, tmp_path: Path) -> None:
+    corpus = build_corpus(recipe, tmp_path / "corpus")
+    rows = read_verdicts(corpus).to_pylist()
+    assert [(row["origin"], row["caption"], row["kept"]) for row in rows] == [
+        ("a.json/0.jpg", CAPTIONS[0], True), ("a.json/1.jpg", CAPTIONS[1], True), ("b.json/2.jpg", CAPTIONS[2], True),
+    ]  # fmt: skip
+    root = roots_of(corpus)["coded"]
+    for row in rows:
+        data = read_picture(root, row["origin"], row["offset"], row["bytes"])
+        assert hashlib.sha256(data).hexdigest() == row["image_sha256"]
+    made = export(corpus, recipe, tmp_path / "exported")
+    members: list[str] = []
+    for file in made.files:
+        with tarfile.open(made.folder / file.name) as tar:
+            members += tar.getnames()
+    assert sum(name.endswith(".jpg") for name in members) == len(CAPTIONS)
+
+
+def test_its_parts_depend_on_its_reader_and_on_no_other(recipe: Recipe, tmp_path: Path) -> None:
+    build_corpus(recipe, tmp_path / "corpus")
+    measures = tmp_path / "corpus" / "measures"
+    for path in measures.glob("*.parquet"):
+        marker = read_marker(measures, path.stem)
+        assert marker is not None
+        record = read_record(measures, marker["made_by"])
+        assert record is not None and base64_pictures.__file__ in record.code
+        assert "pipeline/sources/tar.py" not in record.code

@@ -17,6 +17,7 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.sources import folder as folder_source
+from tuwen.pipeline.sources.kinds import KINDS
 from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import draw, encoded, png, tar_of, write_recipe
@@ -122,6 +123,37 @@ def test_names_that_are_not_utf8_and_half_surrogates_are_read_all_the_same(tmp_p
     assert rows["b.png"]["caption"] == "蓝?色"
 
 
+def test_file_names_in_captions_jsonl_may_hold_what_no_text_file_can(tmp_path: Path) -> None:
+    """Python writes a name that is not UTF-8 as surrogates; half a surrogate pair names no file."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    gbk = os.fsdecode("中.png".encode("gbk"))
+    (folder / gbk).write_bytes(png(draw("红", "圆", 60)))
+    rows = [
+        {"file": gbk, "caption": "一只猫"},
+        {"file": "\ud83d.png", "caption": "没有"},
+        {"file": "a\0.png", "caption": "没有"},
+    ]
+    (folder / "captions.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    assert {row["origin"]: (row["caption_raw"], row["reason"]) for row in rows_of(tmp_path, SHAPES)} == {
+        "\\xd6\\xd0.png": ("一只猫", ""), "?.png": ("没有", "missing_picture"), "a\0.png": ("没有", "missing_picture"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["urls", "emoji"])
+def test_where_pictures_are_gathered_is_absolute_as_workers_may_run_in_another_folder(kind: str) -> None:
+    fields = {
+        "urls": {"path": "list.csv", "fetch": {"contact": "https://example.com"}},
+        "emoji": {"artwork": "twemoji"},
+    }
+    section = KINDS[kind].section.model_validate({"name": "s", "kind": kind, **fields[kind]})
+    located = KINDS[kind].locate(section, Path(), Path("runs/x/corpus/pictures/s"))
+    assert located.path == Path.cwd() / "runs/x/corpus/pictures/s"
+
+
+SHAPES = "[{name: shapes, kind: folder, path: pictures}]"
+
+
 def rows_of(folder: Path, sources: str) -> list[dict[str, Any]]:
     recipe = load_recipe(str(write_recipe(folder, sources=sources, images="{min_side: 16}")))
     return list(read_verdicts(build_corpus(recipe, folder / "corpus")).to_pylist())
@@ -163,25 +195,51 @@ def test_parquet_with_pictures_is_read_by_row_groups_whoever_wrote_it(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "refusal"),
     [
         ({"a": [b"x"], "b": [b"y"], "caption": ["c"]}, "name it with `image: …`"),
         ({"image": [b"x"], "words": ["c"]}, "name it with `caption: …`"),
+        ({"image": ["x.png"], "caption": ["c"]}, "name it with `image: …`"),
     ],
 )
-def test_parquet_whose_columns_cannot_be_told_is_refused_with_the_cure(
-    tmp_path: Path, columns: dict[str, Any], said: str
+def test_parquet_whose_columns_are_not_clear_is_refused_with_the_cure(
+    tmp_path: Path, columns: dict[str, Any], refusal: str
 ) -> None:
     pq.write_table(pa.table(columns), tmp_path / "0.parquet")
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=refusal):
         rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet}]")
 
 
-def test_parquet_columns_are_those_that_the_recipe_names(tmp_path: Path) -> None:
-    columns = {"a": [b"x"], "b": [png(draw("红", "圆", 60))], "said": ["一个圆"]}
+def test_a_parquet_column_of_pictures_that_holds_no_bytes_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"file": ["x.png"], "caption": ["c"]}), tmp_path / "0.parquet")
+    with pytest.raises(BadInput, match="column `file` holds no bytes"):
+        rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, image: file}]")
+
+
+def test_parquet_columns_are_those_that_the_recipe_names_also_when_a_picture_is_read_back(tmp_path: Path) -> None:
+    """`image`, which would be taken otherwise, holds something smaller."""
+    columns = {"image": [b"x"], "full": [png(draw("红", "圆", 60))], "text": ["小"], "words": ["一个圆"]}
     pq.write_table(pa.table(columns), tmp_path / "0.parquet")
-    rows = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, image: b, caption: said}]")
-    assert [(row["caption"], row["reason"]) for row in rows] == [("一个圆", "")]
+    (row,) = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, image: full, caption: words}]")
+    assert (row["caption"], row["reason"]) == ("一个圆", "")
+    root = PictureRoot("parquet", str(tmp_path / "0.parquet"))
+    assert read_picture(root, row["origin"], row["offset"], row["bytes"]) == columns["full"][0]
+
+
+def test_empty_row_groups_of_parquet_double_no_pair(tmp_path: Path) -> None:
+    table = pa.table({"image": [png(draw("红", "圆", n)) for n in (40, 60)], "caption": ["四十", "六十"]})
+    with pq.ParquetWriter(tmp_path / "0.parquet", table.schema) as writer:
+        for start, length in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            writer.write_table(table.slice(start, length))
+    rows = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet}]")
+    assert [(row["origin"], row["caption"]) for row in rows] == [("0.parquet#0", "四十"), ("0.parquet#1", "六十")]
+
+
+def test_licences_of_parquet_may_be_numbers(tmp_path: Path) -> None:
+    columns = {"image": [png(draw("红", "圆", n)) for n in (40, 60)], "caption": ["四十", "六十"], "license": [4, None]}
+    pq.write_table(pa.table(columns), tmp_path / "0.parquet")
+    rows = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, license: CC0-1.0}]")
+    assert [row["license"] for row in rows] == ["4", "CC0-1.0"]
 
 
 @pytest.mark.parametrize(

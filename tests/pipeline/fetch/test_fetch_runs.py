@@ -19,10 +19,10 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import InputFile, Part
 from tuwen.pipeline.executor.stage import StageRun
 from tuwen.pipeline.fetch import gather as fetching
+from tuwen.pipeline.fetch.cut_list import cut_list, list_files
+from tuwen.pipeline.fetch.fetch_slice import FetchConfig, SlicePart, fetch_slice
 from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
-from tuwen.pipeline.fetch.slices import FetchConfig, SlicePart, fetch_slice
-from tuwen.pipeline.fetch.url_lists import cut_list, list_files
 from tuwen.pipeline.fetch.urls_section import UrlsSource
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.sources.kinds import KINDS, list_parts
@@ -186,7 +186,7 @@ def slice_part(folder: Path, urls: list[str]) -> tuple[Part[SlicePart], FetchCon
     config = FetchConfig(
         rules=fetching._rules(source().fetch),
         pace=fetching._pace(fetch, 1),
-        earlier=str(folder),
+        previous=str(folder),
         spool=str(folder / "spool"),
     )
     return Part(slice_.stem, SlicePart(run=1), {"slice": InputFile(str(slice_), sha256_of_file(slice_))}), config
@@ -195,7 +195,7 @@ def slice_part(folder: Path, urls: list[str]) -> tuple[Part[SlicePart], FetchCon
 _IN_A_PROCESS = """
 import json, sys
 from pathlib import Path
-from tuwen.pipeline.fetch.slices import FetchConfig, SlicePart, fetch_slice
+from tuwen.pipeline.fetch.fetch_slice import FetchConfig, SlicePart, fetch_slice
 from tuwen.pipeline.executor.part import InputFile, Part
 name, spec, slice_, config, folder = json.loads(sys.argv[1])
 fetch_slice(Part(name, spec, {"slice": InputFile(**slice_)}), config, Path(folder))

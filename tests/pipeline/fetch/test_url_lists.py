@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuwen.manifests.errors import BadInput
+from tuwen.pipeline.fetch.cut_list import ListRow, cut_list, list_files, read_slice
 from tuwen.pipeline.fetch.json_array import json_elements
-from tuwen.pipeline.fetch.url_lists import ListRow, cut_list, list_files, read_slice
 from tuwen.pipeline.fetch.urls_section import UrlsSource
 
 PAIRS = [(f"https://example.com/{number}.jpg", f'图{number}，"引号"，逗号') for number in range(7)]
