@@ -29,5 +29,5 @@ def find_image_tokenizer(name: str, base: Path) -> Path:
     shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if ImageTokenizerFolder(path).weights.is_file()))
     raise BadInput(
         f"image tokenizer `{name}`: not found",
-        cure=f"give a folder that `tuwen tokenizer` left, or a shipped one: {shipped}",
+        cure=f"give the folder `tokenizer/image` of a run, or a shipped one: {shipped}",
     )

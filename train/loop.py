@@ -30,6 +30,8 @@ from .run import Run, RunDocument, begin_run, open_run
 from .time_steps import NUM_STEPS, steps_within
 from .trainer import Trainer, train_device
 
+_CURES = {"precision": "say --set train.precision=… as run.json has it: `auto` means another one on this machine"}
+
 
 def train(recipe: Recipe, shards: Manifest, folder: TrainFolder, must_resume: bool = False) -> Run:
     """Train to the last step, from the checkpoint in `folder` if there is one.
@@ -75,7 +77,7 @@ def _existing_run(recipe: Recipe, shards: Manifest, folder: TrainFolder) -> Run 
     if differing:
         raise BadInput(
             f"{folder.path}: holds another run ({', '.join(differing)} differ)",
-            cure="give another --out, or delete that folder",
+            cure=_CURES.get(" ".join(differing), "give another --out, or delete that folder"),
         )
     return run
 

@@ -49,7 +49,7 @@ class CompactVQTraining(Section):
 
 
 class ImageTokenizer(Section):
-    tokenizer: str = "compact-64"  # a shipped name, or a folder that `tuwen tokenizer` left
+    tokenizer: str = "compact-64"  # a shipped name, or the folder `tokenizer/image` of a run
     training: CompactVQTraining = CompactVQTraining()
 
 
@@ -93,7 +93,7 @@ class Train(Section):
     shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
     verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read
     checkpoint_every: Annotated[int, Field(ge=1)] = 200  # steps
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; run.json records what auto meant
 
 
 class Recipe(Section):

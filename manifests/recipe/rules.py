@@ -112,7 +112,7 @@ class Duplicates(Section):
     """Which pictures and captions are the same, and which pairs of them stay."""
 
     images: Literal["none", "exact", "near"] = "near"
-    radius: Annotated[int, Field(ge=0, le=8)] = 4  # bits of 64 in which the hashes of near pictures may differ
+    radius: Annotated[int, Field(ge=0, le=8)] = 4  # hash bits of 64: proposes; signatures decide
     flips: bool = False  # mirrored pictures, and those rotated by quarters, are near-duplicates, too
     embedding: Embedding = Embedding()
     captions: Literal["none", "exact", "near"] = "none"

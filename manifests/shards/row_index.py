@@ -1,8 +1,8 @@
 """Where every row of many shards lies, as arrays over their blocks: 80 bytes a block, whatever the rows.
 
-tables = RowIndex(shards, files.starts)
-blocks, places = tables.locate(np.array([7000, 3]))
-codes = tables.codes(memory, blocks, places, tables.shard_starts(blocks))
+index = RowIndex(shards, files.starts)               # files: MappedFiles
+blocks, places = index.locate(np.array([7000, 3]))
+codes = index.codes(memory, blocks, places, index.shard_starts(blocks))      # memory: np.asarray(files)
 """
 
 from typing import Any

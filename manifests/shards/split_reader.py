@@ -71,9 +71,9 @@ class SplitReader:
             )
         self.source = f"{manifest.id}/{split}"
         self._files = MappedFiles([shard.bytes for shard in self.shards])
-        self._tables = RowIndex(self.shards, self._files.starts)
+        self._index = RowIndex(self.shards, self._files.starts)
         self._recycled = BufferPool()
-        self._ready = np.zeros(self._tables.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
+        self._ready = np.zeros(self._index.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
         self._stamps: dict[int, tuple[int, ...]] = {}  # of mapped shards: which file it was, and when it was changed
         self._paths: dict[int, Path] = {}
         self._repairs: Counter[int] = Counter()  # of cached copies
@@ -83,12 +83,12 @@ class SplitReader:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return self._tables.num_rows
+        return self._index.num_rows
 
     @property
     def first_rows(self) -> Numbers:
         """The first row of each shard."""
-        return self._tables.row_starts
+        return self._index.row_starts
 
     def rows(self, rows: Numbers) -> Rows:
         """codes (n, h·w), caption ids (n, longest) padded with 0, caption lengths (n,), in the order of `rows`."""
@@ -102,19 +102,19 @@ class SplitReader:
         """
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows {rows.min()} … {rows.max()} of a split of {len(self)}")
-        blocks, places = self._tables.locate(rows)
+        blocks, places = self._index.locate(rows)
         parts = [slice(start, start + size) for start in range(0, max(1, len(rows)), size)]
         if self.verify == "always":
             yield from (self._rows_of_copies(blocks[part], places[part]) for part in parts)
             return
-        starts = self._tables.shard_starts(blocks)
+        starts = self._index.shard_starts(blocks)
         memory = np.asarray(self._files)
         # Two steps: a length that is taken from addresses in the moment in which they are unmapped may be any number.
-        text_at, lengths = self._while_ready(blocks, partial(self._tables.text_places, memory, blocks, places, starts))
-        text = self._while_ready(blocks, partial(self._tables.text, memory, text_at, lengths))
+        text_at, lengths = self._while_ready(blocks, partial(self._index.text_places, memory, blocks, places, starts))
+        text = self._while_ready(blocks, partial(self._index.text, memory, text_at, lengths))
         for part in parts:
             found = memory, blocks[part], places[part], starts[part]
-            codes = self._while_ready(blocks[part], partial(self._tables.codes, *found, self._recycled))
+            codes = self._while_ready(blocks[part], partial(self._index.codes, *found, self._recycled))
             longest = int(lengths[part].max(initial=0))
             yield codes, text[part, :longest], lengths[part]
 
@@ -131,7 +131,7 @@ class SplitReader:
     def block_meta(self, block: int) -> list[dict[str, Any]]:
         """Return key, caption, source, license and crop box of each row of a block, counted through all shards."""
         data = self._copy(block)
-        start = self._tables.in_block("meta", block)
+        start = self._index.in_block("meta", block)
         size = int(bytes(data[start - tarfile.BLOCKSIZE + 124 : start - tarfile.BLOCKSIZE + 135]), 8)  # USTAR's size
         return [json.loads(line) for line in bytes(data[start : start + size]).splitlines()]
 
@@ -140,7 +140,7 @@ class SplitReader:
 
     def metas(self, rows: Numbers) -> list[dict[str, Any]]:
         """As `block_meta`, of any rows; each block is read once."""
-        blocks, places = self._tables.locate(rows)
+        blocks, places = self._index.locate(rows)
         found: dict[int, dict[str, Any]] = {}
         for block in np.unique(blocks).tolist():
             lines = self.block_meta(block)
@@ -148,7 +148,7 @@ class SplitReader:
         return [found[at] for at in range(len(rows))]
 
     def all_meta(self) -> Iterator[dict[str, Any]]:
-        for block in range(self._tables.num_blocks):
+        for block in range(self._index.num_blocks):
             yield from self.block_meta(block)
 
     def find(self, key: str) -> int | None:
@@ -161,8 +161,8 @@ class SplitReader:
         while not self._ready[blocks].all():
             generation = self._generation
             missing = np.unique(blocks[~self._ready[blocks]])
-            needed = set(np.unique(self._tables.shard_of_block[blocks]).tolist())
-            for shard in np.unique(self._tables.shard_of_block[missing]).tolist():
+            needed = set(np.unique(self._index.shard_of_block[blocks]).tolist())
+            for shard in np.unique(self._index.shard_of_block[missing]).tolist():
                 self._open(shard, needed)
             if self.verify == "block":
                 for block in missing.tolist():
@@ -198,7 +198,7 @@ class SplitReader:
         with self._repairing:
             if generation != self._generation:  # unmapped or dropped in the meantime: what was looked at is not there
                 return
-            shard = int(self._tables.shard_of_block[block])
+            shard = int(self._index.shard_of_block[block])
             stamp = self._stamps.get(shard)
             if stamp is None or _stamp(self._paths[shard])[:5] != stamp[:5]:  # it was replaced since it was mapped
                 with self._lock:
@@ -212,14 +212,14 @@ class SplitReader:
                 self._distrust([shard])
 
     def _mapped_holds(self, block: int) -> bool:
-        start = int(self._files.starts[self._tables.shard_of_block[block]])
-        first, last = self._tables.edges(block)
+        start = int(self._files.starts[self._index.shard_of_block[block]])
+        first, last = self._index.edges(block)
         crc = zlib.crc32(np.asarray(self._files)[start + first : start + last].data)
-        return crc == int(self._tables.crc32[block])
+        return crc == int(self._index.crc32[block])
 
     def _corrupt(self, block: int) -> CheckFailed:
-        shard = int(self._tables.shard_of_block[block])
-        number = block - int(self._tables.first_block[shard])
+        shard = int(self._index.shard_of_block[block])
+        number = block - int(self._index.first_block[shard])
         name, path = self.shards[shard].name, self._paths[shard]
         where = str(path) if path.name == name else f"{name} ({path})"
         return CheckFailed(f"{where}: block {number} is corrupt", cure=_CURE)
@@ -257,7 +257,7 @@ class SplitReader:
         if shards:
             # In this order: a reader takes the generation, looks whether its blocks are ready, copies, and looks at the
             # generation again. Whatever it took from addresses that are unmapped meanwhile, one of the two has changed.
-            self._ready[np.isin(self._tables.shard_of_block, shards)] = False
+            self._ready[np.isin(self._index.shard_of_block, shards)] = False
             self._generation += 1
             for shard in shards:
                 self._stamps.pop(shard, None)
@@ -265,16 +265,16 @@ class SplitReader:
 
     def _rows_of_copies(self, blocks: Numbers, places: Numbers) -> Rows:
         """As `rows`, block by block, each from a copy that was verified after it was made."""
-        codes = np.empty((len(blocks), self._tables.num_codes), self._tables.codes_dtype)
-        text = np.zeros((len(blocks), 0), self._tables.text_dtype)
+        codes = np.empty((len(blocks), self._index.num_codes), self._index.codes_dtype)
+        text = np.zeros((len(blocks), 0), self._index.text_dtype)
         lengths = np.zeros(len(blocks), np.int64)
         for block in np.unique(blocks).tolist():
             here = np.flatnonzero(blocks == block)
-            start = np.full(len(here), -self._tables.edges(block)[0])
+            start = np.full(len(here), -self._index.edges(block)[0])
             rows = self._copy(block), blocks[here], places[here], start
-            codes[here] = self._tables.codes(*rows)
-            text_at, lengths[here] = self._tables.text_places(*rows)
-            found = self._tables.text(rows[0], text_at, lengths[here])
+            codes[here] = self._index.codes(*rows)
+            text_at, lengths[here] = self._index.text_places(*rows)
+            found = self._index.text(rows[0], text_at, lengths[here])
             if found.shape[1] > text.shape[1]:
                 text = np.pad(text, ((0, 0), (0, found.shape[1] - text.shape[1])))
             text[here, : found.shape[1]] = found
@@ -282,8 +282,8 @@ class SplitReader:
 
     def _copy(self, block: int) -> Memory:
         """The bytes of a block in memory of our own, verified unless `off`, with zeros behind them."""
-        shard = int(self._tables.shard_of_block[block])
-        start, stop = self._tables.edges(block)
+        shard = int(self._index.shard_of_block[block])
+        start, stop = self._index.edges(block)
         data = np.zeros(stop - start + _TEXT_SLACK_BYTES, np.uint8)
 
         def read() -> Path:
@@ -296,7 +296,7 @@ class SplitReader:
             return path
 
         path = self._paths[shard] = self._found_again(shard, read)
-        if self.verify != "off" and zlib.crc32(data[: stop - start].data) != self._tables.crc32[block]:
+        if self.verify != "off" and zlib.crc32(data[: stop - start].data) != self._index.crc32[block]:
             self._repairs[shard] += 1
             if self._repairs[shard] > _MOST_REPAIRS or not forget(path):
                 raise self._corrupt(block)

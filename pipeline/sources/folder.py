@@ -3,7 +3,8 @@
 `captions.tsv` (file TAB caption, no header), `captions.jsonl` ({"file", "caption"} or {"file", "captions"}), a
 `.txt` beside each picture (a caption a line), or a file that the recipe names (`captions: x.txt`): COCO-CN's and
 Flickr8k-CN's `COCO_val2014_000000000042#zhm#0 caption`, whose picture has that stem; .tsv and .jsonl as above.
-A picture with five captions is five pairs.
+A picture with five captions is five pairs. The `.txt` beside a picture counts
+only if no caption file names the picture.
 """
 
 import json
