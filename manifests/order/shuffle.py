@@ -1,29 +1,24 @@
-"""Which row of one source is its d-th draw, as a pure function, and back.
+"""The order of the rows of one source: a pure function of seed, epoch and shuffle, and its inverse.
 
     shuffled = Shuffled("sha256:…/train", num_rows=7213, seed=0, shuffle=Shuffle(kind="window"), block_rows=4096)
     shuffled.rows(np.arange(128))            # the rows of the first 128 draws
-    shuffled.draws(row=5, num_epochs=3)      # when that row is drawn
+    shuffled.draws(row=5, num_epochs=3)      # the draws of row 5
 
-Draw d lies in epoch d ÷ n; every epoch has a permutation of its own and draws each row exactly once.
-
-    global   any row may come at any place
-    window   blocks in random order, rows mixed within each window of `blocks` of them: few blocks are in use at a time
-    none     the order of the shards
-
-`window` is a closed form too: nothing is stored, and it has an exact inverse. Blocks that belong together (`run`) stay
-side by side: with the blocks of a shard as a run, remote shards are fetched once an epoch.
+Draw d lies in epoch d ÷ n; every epoch draws each of the n rows exactly once, in an order of its own. `SHUFFLES` lists
+the kinds of shuffle. All are in closed form: nothing is stored, and any draw costs the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from ..documents import Json
 from ..errors import BadInput
 from .permutation import Permutation
 
@@ -31,11 +26,20 @@ Numbers = NDArray[np.int64]
 
 
 class Shuffle(BaseModel):
+    """`train.shuffle` of a recipe."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["global", "window", "none"] = "global"
+    kind: str = "global"  # a key of SHUFFLES
     blocks: Annotated[int, Field(ge=1)] = 64  # of a window
     run: Annotated[int, Field(ge=1)] = 1  # blocks that stay side by side; the window is a multiple of it
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, kind: str) -> str:
+        if kind not in SHUFFLES:
+            raise ValueError(f"use one of {', '.join(SHUFFLES)}")
+        return kind
 
     @model_validator(mode="after")
     def _runs_fill_the_window(self) -> "Shuffle":
@@ -45,56 +49,73 @@ class Shuffle(BaseModel):
             )
         return self
 
-    def document(self) -> dict[str, Any]:
-        return self.model_dump() if self.kind == "window" else {"kind": self.kind}
+    def document(self) -> Json:
+        """Return the kind and the settings that it uses."""
+        return {"kind": self.kind, **{name: getattr(self, name) for name in SHUFFLES[self.kind].settings}}
 
 
 def parse_shuffle(text: str) -> Shuffle:
-    """`global`, `none`, `window:64`, `window:64:16` (blocks, run). Raises BadInput on anything else."""
+    """Return the shuffle of `global`, `none`, `window:64` or `window:64:16`: a kind, then its settings in order.
+
+    Raises BadInput for anything else.
+    """
     kind, *numbers = text.split(":")
+    settings = SHUFFLES[kind].settings if kind in SHUFFLES else ()
     try:
-        return Shuffle(kind=kind, **dict(zip(("blocks", "run"), map(int, numbers), strict=False)))  # type: ignore[arg-type]
+        if len(numbers) > len(settings):
+            raise ValueError
+        return Shuffle(kind=kind, **dict(zip(settings, map(int, numbers), strict=False)))
     except ValueError:
         raise BadInput(f"--shuffle {text}", cure="say global, none, window:64 or window:64:16") from None
 
 
-class _Epoch(Protocol):
-    """One epoch of a shuffle: a permutation of all rows, and its inverse."""
-
-    def rows(self, indices: Numbers) -> Numbers: ...
-
-    def index(self, row: int) -> int: ...
-
-
 @dataclass(frozen=True)
 class Shuffled:
-    source: str
+    """The rows of one source in the order of their draws."""
+
+    source: str  # id of the manifest, and split
     num_rows: int
     seed: int
     shuffle: Shuffle
     block_rows: int
 
     def rows(self, draws: Numbers) -> Numbers:
+        """Return the row of each draw."""
         epochs, indices = np.divmod(draws, self.num_rows)
         rows = np.empty(len(draws), dtype=np.int64)
         for epoch, here in _runs(epochs):
-            rows[here] = self._epoch(epoch).rows(indices[here])
+            rows[here] = _epoch(self, epoch).rows(indices[here])
         return rows
 
     def draws(self, row: int, num_epochs: int) -> list[int]:
-        """The draw of `row` in each of the first epochs."""
-        return [epoch * self.num_rows + self._epoch(epoch).index(row) for epoch in range(num_epochs)]
+        """Return the draw of `row` in each of the first epochs."""
+        return [epoch * self.num_rows + _epoch(self, epoch).index(row) for epoch in range(num_epochs)]
 
-    def _epoch(self, epoch: int) -> _Epoch:
-        return _epoch(self, epoch)
+
+class Epoch(Protocol):
+    """One epoch of a shuffle: a permutation of the rows 0 … num_rows − 1."""
+
+    settings: ClassVar[tuple[str, ...]]  # the fields of `Shuffle` that it uses
+
+    def __init__(self, shuffled: Shuffled, epoch: int) -> None: ...
+
+    def rows(self, indices: Numbers) -> Numbers:
+        """Return the row at each index of the epoch."""
+
+    def index(self, row: int) -> int:
+        """Return the index at which a row stands: the inverse of `rows`."""
 
 
 @lru_cache(maxsize=64)
-def _epoch(shuffled: Shuffled, epoch: int) -> _Epoch:
-    return _EPOCHS[shuffled.shuffle.kind](shuffled, epoch)
+def _epoch(shuffled: Shuffled, epoch: int) -> Epoch:
+    return SHUFFLES[shuffled.shuffle.kind](shuffled, epoch)
 
 
-class _AsTheyLie:
+class UnshuffledEpoch:
+    """`none`: the order of the shards."""
+
+    settings: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, shuffled: Shuffled, epoch: int) -> None:
         pass
 
@@ -105,7 +126,11 @@ class _AsTheyLie:
         return row
 
 
-class _Everything:
+class GlobalEpoch:
+    """`global`: any row may come at any index."""
+
+    settings: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, shuffled: Shuffled, epoch: int) -> None:
         self._permutation = Permutation(shuffled.num_rows, shuffled.seed, shuffled.source, epoch)
 
@@ -116,13 +141,15 @@ class _Everything:
         return int(self._permutation.inverse(np.array([row], dtype=np.uint64))[0])
 
 
-class _Windows:
-    """One epoch of a window shuffle.
+class WindowEpoch:
+    """`window`: blocks in random order, rows mixed within each window of `blocks` blocks.
 
-    The rows are cut into units of `unit` rows (`run` blocks), of which only the last may be short; it misses `missing`
-    rows. The units are permuted, consecutive places make windows of `window` rows, and the rows of a window are
-    permuted. All windows but the one that holds the short unit, and the last, have exactly `window` rows.
+    The rows are cut into units of `unit` rows (`run` blocks). Only the last unit may be short, by `missing` rows. The
+    units are permuted, consecutive units make windows of `window` rows, and the rows of each window are permuted. All
+    windows have exactly `window` rows, except the last one and the one that holds the short unit.
     """
+
+    settings: ClassVar[tuple[str, ...]] = ("blocks", "run")
 
     def __init__(self, shuffled: Shuffled, epoch: int) -> None:
         self._shuffled, self._epoch = shuffled, epoch
@@ -132,8 +159,8 @@ class _Windows:
         self.num_units = -(-shuffled.num_rows // self.unit)
         self.missing = self.num_units * self.unit - shuffled.num_rows
         self.units = self._permutation("units", self.num_units)
-        short_at = int(self.units.inverse(np.array([self.num_units - 1], dtype=np.uint64))[0])
-        self.short_window, self.short_place = divmod(short_at, self.units_of_window)
+        short_index = int(self.units.inverse(np.array([self.num_units - 1], dtype=np.uint64))[0])
+        self.short_window, self.short_slot = divmod(short_index, self.units_of_window)
 
     def rows(self, indices: Numbers) -> Numbers:
         before_short_ends = indices < (self.short_window + 1) * self.window - self.missing
@@ -145,27 +172,30 @@ class _Windows:
 
     def index(self, row: int) -> int:
         unit, offset = divmod(row, self.unit)
-        place = int(self.units.inverse(np.array([unit], dtype=np.uint64))[0])
-        window, slot = divmod(place, self.units_of_window)
-        at = slot * self.unit + offset
-        if window == self.short_window and slot > self.short_place:
-            at -= self.missing
-        within = int(self._mixing(window).inverse(np.array([at], dtype=np.uint64))[0])
+        unit_index = int(self.units.inverse(np.array([unit], dtype=np.uint64))[0])
+        window, slot = divmod(unit_index, self.units_of_window)
+        unmixed = slot * self.unit + offset
+        if window == self.short_window and slot > self.short_slot:
+            unmixed -= self.missing
+        within = int(self._mixing(window).inverse(np.array([unmixed], dtype=np.uint64))[0])
         return self._start(window) + within
 
     def _rows_of_window(self, window: int, within: Numbers) -> Numbers:
-        at = _forward(self._mixing(window), within)
+        unmixed = _forward(self._mixing(window), within)
         if window == self.short_window:
-            at = at + np.where(at >= (self.short_place + 1) * self.unit - self.missing, self.missing, 0)
-        slots, offsets = np.divmod(at, self.unit)
+            behind_short = unmixed >= (self.short_slot + 1) * self.unit - self.missing
+            unmixed = unmixed + np.where(behind_short, self.missing, 0)
+        slots, offsets = np.divmod(unmixed, self.unit)
         first = window * self.units_of_window
-        places = np.arange(first, min(first + self.units_of_window, self.num_units), dtype=np.uint64)
-        return self.units.forward(places).astype(np.int64)[slots] * self.unit + offsets
+        unit_indices = np.arange(first, min(first + self.units_of_window, self.num_units), dtype=np.uint64)
+        return self.units.forward(unit_indices).astype(np.int64)[slots] * self.unit + offsets
 
     def _start(self, window: int) -> int:
+        """Return the index of the first row of a window in the epoch."""
         return window * self.window - (self.missing if window > self.short_window else 0)
 
     def _mixing(self, window: int) -> Permutation:
+        """Return the permutation of the rows of a window."""
         size = min(self.window, self.num_units * self.unit - window * self.window)
         return self._permutation(f"window {window}", size - (self.missing if window == self.short_window else 0))
 
@@ -173,12 +203,11 @@ class _Windows:
         return Permutation(n, self._shuffled.seed, f"{self._shuffled.source} {part}", self._epoch)
 
 
-# A shuffle is a name in `Shuffle.kind` and its row here.
-_EPOCHS: dict[str, Callable[[Shuffled, int], _Epoch]] = {"global": _Everything, "window": _Windows, "none": _AsTheyLie}
+SHUFFLES: dict[str, type[Epoch]] = {"global": GlobalEpoch, "window": WindowEpoch, "none": UnshuffledEpoch}
 
 
 def _runs(values: Numbers) -> Iterator[tuple[int, slice]]:
-    """Each stretch of equal values: positions in order have few of them, and finding these needs no sorting."""
+    """Yield each stretch of equal values. Consecutive positions have few of them, and no sorting is needed."""
     edges = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist(), len(values)]
     for start, stop in pairwise(edges):
         if start < stop:

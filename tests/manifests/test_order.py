@@ -4,20 +4,24 @@ import hashlib
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.merge import merge
+from tuwen.manifests.order import shuffle as shuffle_module
 from tuwen.manifests.order.mixture import Mixture, Phase, parse_phases
 from tuwen.manifests.order.order import open_order
 from tuwen.manifests.order.order_lookup import keys_at, reads_of_key
 from tuwen.manifests.order.permutation import Permutation
 from tuwen.manifests.order.shuffle import Shuffle, Shuffled, parse_shuffle
+from tuwen.manifests.recipe.recipe import Train
 
 from .synthetic import key_of, make_shards
 
@@ -196,9 +200,34 @@ def test_none_is_the_order_of_the_shards() -> None:
 def test_shuffles_are_read_from_words() -> None:
     assert parse_shuffle("window:64:16") == Shuffle(kind="window", blocks=64, run=16)
     assert parse_shuffle("global") == Shuffle()
-    for wrong in ("windows", "window:x", "window:10:3", "window:0"):
+    for wrong in ("windows", "window:x", "window:10:3", "window:0", "window:64:16:2", "global:3"):
         with pytest.raises(BadInput, match=wrong):
             parse_shuffle(wrong)
+
+
+class OddRowsFirst:
+    """A shuffle that a reader of the README adds: one class."""
+
+    settings = ()
+
+    def __init__(self, shuffled: Shuffled, epoch: int) -> None:
+        self._order = [*range(1, shuffled.num_rows, 2), *range(0, shuffled.num_rows, 2)]
+
+    def rows(self, indices: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.array(self._order)[indices]
+
+    def index(self, row: int) -> int:
+        return self._order.index(row)
+
+
+def test_a_shuffle_is_added_by_one_row_of_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="use one of global, window, none"):
+        Shuffle(kind="odd")
+    monkeypatch.setitem(shuffle_module.SHUFFLES, "odd", OddRowsFirst)
+    order = open_order(make_shards(tmp_path, {"train": 5}), "train", 0, parse_shuffle("odd"))
+    assert order.rows(np.arange(10)).tolist() == [1, 3, 0, 2, 4] * 2
+    assert order.positions(3, num_epochs=2) == [1, 6]
+    assert Train.model_validate({"shuffle": {"kind": "odd"}}).shuffle.document() == {"kind": "odd"}
 
 
 # --- mixtures ---------------------------------------------------------------------------------------
