@@ -36,7 +36,7 @@ from .executor.stage import Stage, StageRun, run_stage
 from .open_source import open_source, write_roots
 from .pictures.measure import measure
 from .pictures.measure_isolated import MeasureConfig
-from .sources.kinds import list_parts
+from .source_kinds import list_parts
 from .sources.source import OpenSource
 
 

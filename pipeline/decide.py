@@ -4,7 +4,7 @@
     files = write_verdicts(decisions.table, measured, corpus)
 
 Another threshold costs a second read of the tables; pictures are read again only for a score that was never asked for.
-The few columns that decisions are made of lie in memory, about 1.4 KB a pair at the peak (1.3 GB more for a million
+The few columns that decisions are made of are in memory, about 1.4 KB a pair at the peak (1.3 GB more for a million
 pairs than for 100,000); the decision table itself is written part by part.
 """
 
@@ -56,7 +56,7 @@ class Decisions:
 def decide(
     recipe: Recipe, measured: list[Measured], measured_evaluation: list[Measured], corpus: CorpusFolder, run: StageRun
 ) -> Decisions:
-    """`run.roots` are those of all sources, evaluation sources included."""
+    """The decision on every pair. `run.roots` are those of all sources, evaluation sources included."""
     parts = [_part(result, corpus.measures, run) for result in measured]
     early = _run_scores(recipe, parts, corpus, run, is_after_rules=False)
     to_judge = _with_words(parts, recipe)
@@ -117,7 +117,7 @@ def funnel(decisions: pa.Table) -> list[Step]:
 
 
 def write_contaminated(decisions: Decisions, corpus: CorpusFolder) -> FileEntry | None:
-    """Write the pairs that evaluation pictures took away, for a person to read; None where no picture is evaluated."""
+    """Write the pairs that were dropped for evaluation pictures. Returns None if the recipe has no evaluation set."""
     corpus.contaminated.unlink(missing_ok=True)
     if decisions.contaminated is None:
         return None
@@ -138,17 +138,18 @@ def _run_scores(
 
 
 def _part(result: Measured, folder: Path, run: StageRun) -> Part[None]:
-    """What was measured of a part, as the input of a stage that follows."""
+    """A measured part, as the input of a later stage."""
     source = result.summary["source"]
     return Part(result.name, None, {"measures": result.file(folder)}, roots={source: run.roots[source]})
 
 
 def _with(parts: list[Part[None]], name: str, results: list[PartResult[Any]], folder: Path) -> list[Part[None]]:
-    """`parts`, each with the file that an earlier stage left of it as one more input."""
+    """`parts`, each with its file of an earlier stage as one more input."""
     return [part.with_inputs(**{name: result.file(folder)}) for part, result in zip(parts, results, strict=True)]
 
 
 def _with_words(parts: list[Part[None]], recipe: Recipe) -> list[Part[None]]:
+    """`parts` with the user's word list as one more input, if the recipe names one."""
     if not recipe.captions.word_list:
         return parts
     path = (recipe.base / recipe.captions.word_list).resolve()
@@ -210,7 +211,7 @@ def _drop_frequent_captions(pairs: pa.Table, recipe: Recipe) -> pa.Table:
 
 
 def _keepers_from(table: pa.Table, known: KnownPictures) -> pa.Array:
-    """The name of the set that the keeper of each pair stands in; null if that is this corpus."""
+    """The name of the set that the keeper of each pair is in; null for this corpus."""
     row = pc.subtract(table["keeper_row"], len(table)).combine_chunks()
     keeper = known.table.take(pc.if_else(pc.less(row, 0), None, row))
     names = pa.array(known.names).take(keeper["corpus"].combine_chunks())
@@ -218,7 +219,7 @@ def _keepers_from(table: pa.Table, known: KnownPictures) -> pa.Array:
 
 
 def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures) -> pa.Table:
-    """Every pair that a picture of an evaluation set drops, and that picture."""
+    """Every pair that is dropped for a picture of an evaluation set, and that picture."""
     rows = pc.indices_nonzero(pc.equal(table["stage"], "evaluation"))
     dropped = table.take(rows)
     keeper = known.table.take(pc.subtract(dropped["keeper_row"], len(pairs)))

@@ -9,7 +9,7 @@ from typing import Any
 from ..manifests.recipe.recipe import Recipe, read_recipe
 from ..manifests.recipe.recipe import recorded_recipe as read_recorded
 from ..manifests.recipe.sources import SourceSection
-from .sources.kinds import KINDS
+from .source_kinds import KINDS
 
 
 def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:

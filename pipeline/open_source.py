@@ -16,7 +16,7 @@ from ..manifests.recipe.sources import SourceSection
 from ..manifests.run_folders import CorpusFolder
 from .executor.part import PictureRoot
 from .executor.stage import StageRun
-from .sources.kinds import KINDS
+from .source_kinds import KINDS
 from .sources.source import OpenSource
 
 

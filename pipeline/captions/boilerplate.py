@@ -43,8 +43,8 @@ def is_boilerplate(caption: str) -> bool:
     if len(caption) <= _WHOLE_AT_MOST and patterns.whole.fullmatch(_SIGNS.sub("", caption)):
         return True
     numbers: set[int] = set()
-    for _, found in patterns.cues.iter(caption.lower()):  # 3 µs, where all patterns take 21
-        numbers.update(found)
+    for _, of_cue in patterns.cues.iter(caption.lower()):  # 3 µs, where all patterns take 21
+        numbers.update(of_cue)
     if -1 in numbers and _advertises(caption, patterns):
         return True
     return any(patterns.anywhere[number].search(caption) for number in numbers if number >= 0)

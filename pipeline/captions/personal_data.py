@@ -97,34 +97,34 @@ Proof = Callable[["re.Match[str]"], bool]
 
 
 def _masking(kind: str, proven: Proof, kinds: set[str]) -> Callable[["re.Match[str]"], str]:
-    def masked(found: "re.Match[str]") -> str:
-        if not proven(found):
-            return found[0]
+    def masked(match: "re.Match[str]") -> str:
+        if not proven(match):
+            return match[0]
         kinds.add(kind)
-        return (found[1] if found.re.groups else "") + TOKENS[kind]
+        return (match[1] if match.re.groups else "") + TOKENS[kind]
 
     return masked
 
 
-def _always(found: "re.Match[str]") -> bool:
+def _always(match: "re.Match[str]") -> bool:
     return True
 
 
-def _is_address(found: "re.Match[str]") -> bool:
-    return not _PICTURE_ENDING.search(found[0])  # icon@2x.png
+def _is_address(match: "re.Match[str]") -> bool:
+    return not _PICTURE_ENDING.search(match[0])  # icon@2x.png
 
 
-def _is_url(found: "re.Match[str]") -> bool:
-    return not re.fullmatch("(?:asp|vb|ado|ml|paint)\\.net", found[0], re.IGNORECASE)
+def _is_url(match: "re.Match[str]") -> bool:
+    return not re.fullmatch("(?:asp|vb|ado|ml|paint)\\.net", match[0], re.IGNORECASE)
 
 
-def _is_persons(found: "re.Match[str]") -> bool:
-    return not _NUMBER_OF_A_THING.search(found.string[max(0, found.start() - 12) : found.start()])
+def _is_persons(match: "re.Match[str]") -> bool:
+    return not _NUMBER_OF_A_THING.search(match.string[max(0, match.start() - 12) : match.start()])
 
 
-def _is_id_card(found: "re.Match[str]") -> bool:
+def _is_id_card(match: "re.Match[str]") -> bool:
     """GB 11643-1999: region, birthday, ISO 7064 MOD 11-2."""
-    number = found[0].upper()
+    number = match[0].upper()
     if int(number[:2]) not in _REGIONS:
         return False
     try:
@@ -149,10 +149,10 @@ _REGIONS = {
 }
 
 
-def _is_bank_card(found: "re.Match[str]") -> bool:
+def _is_bank_card(match: "re.Match[str]") -> bool:
     """UnionPay, Visa, Mastercard, American Express, JCB, and the old cards of ICBC and ABC; by Luhn's check digit."""
-    number = re.sub("[ -]", "", found[0])
-    return bool(_ISSUERS.fullmatch(number)) and _luhn(number) and _is_persons(found)
+    number = re.sub("[ -]", "", match[0])
+    return bool(_ISSUERS.fullmatch(number)) and _luhn(number) and _is_persons(match)
 
 
 _ISSUERS = re.compile(
@@ -165,13 +165,13 @@ def _luhn(number: str) -> bool:
     return (sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
 
 
-def _is_ip(found: "re.Match[str]") -> bool:
-    host = found[0].rpartition(":")[0] if found[0].count(":") == 1 else found[0]
+def _is_ip(match: "re.Match[str]") -> bool:
+    host = match[0].rpartition(":")[0] if match[0].count(":") == 1 else match[0]
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
-    return _is_persons(found)  # 版本 1.2.3.4
+    return _is_persons(match)  # 版本 1.2.3.4
 
 
 _KINDS: tuple[tuple[str, "re.Pattern[str]", Proof], ...] = (

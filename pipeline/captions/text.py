@@ -84,12 +84,12 @@ def normalise(raw: str, simplify: bool, emoji: str = "keep") -> str:
 
 def _in_one_spelling(text: str, emoji: str) -> str:
     text = _without_html(_decoded(text))
-    text = _EMOJI_OR_INVISIBLE.sub(lambda found: (found[1] or "") if emoji == "keep" else "", text)
+    text = _EMOJI_OR_INVISIBLE.sub(lambda match: (match[1] or "") if emoji == "keep" else "", text)
     text = "".join(
         part if _SEGMENTS.fullmatch(part) else unicodedata.normalize("NFKC", part)
         for part in _SEGMENTS.split(text.replace("㎡", "m²").replace("㎥", "m³"))
     )
-    text = _BETWEEN_ASCII.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    text = _BETWEEN_ASCII.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     return " ".join("".join(map(_printable, text)).split())
 
 
@@ -120,10 +120,10 @@ def _without_html(text: str) -> str:
         before = ""
         while before != text:
             before = text
-            text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+            text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
     if "<" in text:
         text = _SCRIPT.sub(" ", text)
-        text = _TAG.sub(lambda found: " " if found[1] else "", text)
+        text = _TAG.sub(lambda match: " " if match[1] else "", text)
     return text
 
 

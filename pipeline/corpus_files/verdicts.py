@@ -46,14 +46,14 @@ def read_part(folder: Path, entry: FileEntry, columns: list[str] | None = None) 
 
 def read_thumbnails(corpus: Manifest, keys: list[str], side_px: int) -> NDArray[np.float32]:
     """RGB thumbnails of measured pairs, (len(keys), side_px, side_px, 3) in 0 … 255; `side_px` divides 32."""
-    found: dict[str, bytes] = {}
+    thumbnails: dict[str, bytes] = {}
     wanted = set(keys)
     for entry in corpus.files:
         table = pq.read_table(
             CorpusFolder(corpus.folder).measures / Path(entry.name).name, columns=["key", "thumbnail"]
         )
-        found.update((key, data) for key, data in zip(*table.to_pydict().values(), strict=True) if key in wanted)
-    pixels = np.frombuffer(b"".join(found[key] for key in keys), np.uint8).astype(np.float32)
+        thumbnails.update((key, data) for key, data in zip(*table.to_pydict().values(), strict=True) if key in wanted)
+    pixels = np.frombuffer(b"".join(thumbnails[key] for key in keys), np.uint8).astype(np.float32)
     cell = THUMBNAIL_SIDE_PX // side_px
     means: NDArray[np.float32] = pixels.reshape(len(keys), side_px, cell, side_px, cell, 3).mean(axis=(2, 4))
     return means

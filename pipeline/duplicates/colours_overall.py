@@ -31,12 +31,12 @@ Mask = NDArray[np.bool_]
 
 def same_colours_overall(a: Bytes, b: Bytes) -> Mask:
     """(n,) for n pairs of thumbnails; symmetric in a and b."""
-    found = [np.empty(0, np.bool_)]
+    strips = [np.empty(0, np.bool_)]
     for start in range(0, len(a), _STRIP_PAIRS):
         ours, theirs = (_planes(thumbnails[start : start + _STRIP_PAIRS]) for thumbnails in (a, b))
         colours = _has_colours_of(theirs, ours) & _has_colours_of(ours, theirs)
-        found.append(colours & _has_hues_of(theirs, ours) & _has_hues_of(ours, theirs))
-    return np.concatenate(found)
+        strips.append(colours & _has_hues_of(theirs, ours) & _has_hues_of(ours, theirs))
+    return np.concatenate(strips)
 
 
 def _planes(thumbnails: Bytes) -> Bytes:
@@ -54,8 +54,8 @@ def _has_colours_of(partner: Bytes, cells: Bytes) -> Mask:
     missing = plain & ~known
     square = missing[:, 1:, 1:] & missing[:, 1:, :-1] & missing[:, :-1, 1:] & missing[:, :-1, :-1]
     enough = missing.sum(axis=(1, 2)) <= (1 - _MIN_SHARE) * plain.sum(axis=(1, 2))
-    found: Mask = enough & ~square.any(axis=(1, 2))
-    return found
+    same: Mask = enough & ~square.any(axis=(1, 2))
+    return same
 
 
 def _has_hues_of(partner: Bytes, cells: Bytes) -> Mask:
@@ -68,8 +68,8 @@ def _has_hues_of(partner: Bytes, cells: Bytes) -> Mask:
         for steps in (shift, _HUES - shift):
             near |= (bits << np.uint64(steps)) | (bits >> np.uint64(_HUES - steps))
     missing = (colourful & ((near[:, None, None] >> hue) & np.uint64(1) == 0)).sum(axis=(1, 2))
-    found: Mask = missing <= np.maximum(_FEW_CELLS, (1 - _MIN_HUE_SHARE) * colourful.sum(axis=(1, 2)))
-    return found
+    same: Mask = missing <= np.maximum(_FEW_CELLS, (1 - _MIN_HUE_SHARE) * colourful.sum(axis=(1, 2)))
+    return same
 
 
 def _hues(cells: Bytes, least: int) -> tuple[NDArray[np.uint64], Mask]:

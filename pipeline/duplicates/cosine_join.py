@@ -51,21 +51,21 @@ def cosine_join(
 
     Raises BadInput when more than `max_pairs` are near: such a model means something else by its cosines.
     """
-    found = _Found(vectors, min_cosine, max_pairs)
+    near_pairs = _NearPairs(vectors, min_cosine, max_pairs)
     if len(vectors) > exact_up_to:
-        record = _by_lists(vectors, found)
+        record = _by_lists(vectors, near_pairs)
     else:
         record = SearchRecord(index="exact")
         with progress("vectors", len(vectors), "vector") as advance:
             for start in range(0, len(vectors), _QUERIES):
                 rows = np.arange(start, min(start + _QUERIES, len(vectors)))
-                found.add(_among_all(vectors, rows, found.proposed_from, later=True))
+                near_pairs.add(_among_all(vectors, rows, near_pairs.proposed_from, later=True))
                 advance(len(rows))
-    pairs, cosines = found.sorted()
+    pairs, cosines = near_pairs.sorted()
     return pairs, cosines, record
 
 
-class _Found:
+class _NearPairs:
     """The pairs that are near: every candidate is decided exactly, and kept once."""
 
     def __init__(self, vectors: Floats, min_cosine: float, max_pairs: int) -> None:
@@ -74,8 +74,8 @@ class _Found:
         self._keys, self._cosines = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         self._unsorted = 0
 
-    def none_yet(self) -> "_Found":
-        return _Found(self._vectors, self._min_cosine, self._max_pairs)
+    def none_yet(self) -> "_NearPairs":
+        return _NearPairs(self._vectors, self._min_cosine, self._max_pairs)
 
     def add(self, proposed: Iterator[Pairs]) -> None:
         """Raises BadInput as soon as too many are near, so that no memory is asked for that is not there."""
@@ -130,18 +130,18 @@ def _among_all(vectors: Floats, rows: Ints, least: float, later: bool = False) -
         yield pairs[pairs[:, 0] < pairs[:, 1]] if later else pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def _by_lists(vectors: Floats, found: _Found) -> SearchRecord:
-    """Fills `found` with the pairs that an index finds."""
+def _by_lists(vectors: Floats, near_pairs: _NearPairs) -> SearchRecord:
+    """Fills `near_pairs` with the pairs that an index finds."""
     index = _index_of(vectors)
     sample = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
-    true = found.none_yet()
+    true = near_pairs.none_yet()
     for start in range(0, len(sample), _QUERIES):
-        true.add(_among_all(vectors, sample[start : start + _QUERIES], found.proposed_from))
+        true.add(_among_all(vectors, sample[start : start + _QUERIES], near_pairs.proposed_from))
     true_pairs = true.sorted()[0]
     # Half of what the sample lets expect is far more than chance: asking the index could take all memory at once.
-    found.refuse_if_more(len(true_pairs) / len(sample) * len(vectors) / 4)
+    near_pairs.refuse_if_more(len(true_pairs) / len(sample) * len(vectors) / 4)
     index.nprobe = _FIRST_PROBES
-    while (recall := _recall(vectors, index, true_pairs, found)) < MIN_RECALL and index.nprobe < index.nlist:
+    while (recall := _recall(vectors, index, true_pairs, near_pairs)) < MIN_RECALL and index.nprobe < index.nlist:
         index.nprobe = min(2 * index.nprobe, index.nlist)
     print(
         f"vectors: {index.nprobe} of {index.nlist} lists searched find {recall:.4f} of the {len(true_pairs):,}"
@@ -152,7 +152,7 @@ def _by_lists(vectors: Floats, found: _Found) -> SearchRecord:
     with progress("vectors", len(vectors), "vector") as advance:
         for start in range(0, len(vectors), _QUERIES):
             rows = np.arange(start, min(start + _QUERIES, len(vectors)))
-            found.add(_in_lists(vectors, index, rows, found.proposed_from))
+            near_pairs.add(_in_lists(vectors, index, rows, near_pairs.proposed_from))
             advance(len(rows))
     return SearchRecord(
         index="ivf",
@@ -164,15 +164,15 @@ def _by_lists(vectors: Floats, found: _Found) -> SearchRecord:
     )
 
 
-def _recall(vectors: Floats, index: Any, true: Pairs, found: _Found) -> float:
+def _recall(vectors: Floats, index: Any, true: Pairs, near_pairs: _NearPairs) -> float:
     """Share of the true pairs (query, other) that the search of either of the two finds; 1 where there is none."""
     missed = true
     for side in (0, 1):
-        tried = found.none_yet()
+        searched = near_pairs.none_yet()
         rows = np.unique(missed[:, side])
         for start in range(0, len(rows), _QUERIES):
-            tried.add(_in_lists(vectors, index, rows[start : start + _QUERIES], found.proposed_from))
-        missed = missed[~np.isin(_keys(missed, len(vectors)), _keys(tried.sorted()[0], len(vectors)))]
+            searched.add(_in_lists(vectors, index, rows[start : start + _QUERIES], near_pairs.proposed_from))
+        missed = missed[~np.isin(_keys(missed, len(vectors)), _keys(searched.sorted()[0], len(vectors)))]
     return 1 - len(missed) / max(1, len(true))
 
 

@@ -77,21 +77,16 @@ def embedding_tier(
     if not score.is_asked(recipe):
         return EmbeddingTier(None, None, [])
     origin = _origin(recipe)
-    folder, evaluation_folder = corpus.score(score.name), corpus.evaluation_score(score.name)
+    folder = corpus.score(score.name)
     results = run_score(score, recipe, parts, folder, run)
     files = [Path(result.file(folder).path) for result in results]
-    beside: dict[str, Path] = {}  # a file of measures → its vectors, for pictures that are known elsewhere
-    if evaluation_parts:
-        evaluated = run_score(score, recipe, evaluation_parts, evaluation_folder, run)
-        for part, result in zip(evaluation_parts, evaluated, strict=True):
-            measures = corpus.evaluation_measures / part.input_path("measures").name  # as `known_pictures` names it
-            beside[str(measures)] = Path(result.file(evaluation_folder).path)
+    beside = _of_evaluation(recipe, evaluation_parts, corpus, run) if evaluation_parts else {}
     for earlier in known.corpora:
         beside |= _earlier(earlier, origin)
     row, number = _rows_in_files(pairs, known.table, beside)
     corpus.near.mkdir(parents=True, exist_ok=True)
     values, with_vector = read_vectors([*files, *beside.values()], row, corpus.near / "vectors")
-    (corpus.near / "vectors").unlink()  # what is mapped stays readable, and nothing is left behind
+    (corpus.near / "vectors").unlink()  # mapped files remain readable, and none is left behind
     rows = number[np.searchsorted(row, with_vector)]
     near, _, search = cosine_join(values, recipe.duplicates.embedding.min_cosine)
     alike = _alike_in_colour(rows[near], pairs, known.table, corpus.near)
@@ -99,12 +94,21 @@ def embedding_tier(
     return EmbeddingTier(Vectors(rows, values, alike), record, results)
 
 
+def _of_evaluation(recipe: Recipe, parts: list[Part[None]], corpus: CorpusFolder, run: StageRun) -> dict[str, Path]:
+    """Each file of measures of the evaluation sources, as `known_pictures` names it, with its vectors."""
+    score = SCORES["embedding"]
+    folder = corpus.evaluation_score(score.name)
+    results = run_score(score, recipe, parts, folder, run)
+    measures = [str(corpus.evaluation_measures / part.input_path("measures").name) for part in parts]
+    return {name: Path(result.file(folder).path) for name, result in zip(measures, results, strict=True)}
+
+
 def _origin(recipe: Recipe) -> VectorsOrigin:
     return VectorsOrigin(model=model_of(recipe).sha256, **config_of(recipe))
 
 
 def _earlier(corpus: Manifest, origin: VectorsOrigin) -> dict[str, Path]:
-    """The files of measures of an earlier corpus, each with its vectors; none if another model made them."""
+    """Each file of measures of an earlier corpus with its vectors; none if another model made them."""
     vectors = corpus.document["lineage"].get("vectors", {})
     folder = CorpusFolder(corpus.folder)
     names = [Path(entry["name"]).name for entry in corpus.document["files"]]

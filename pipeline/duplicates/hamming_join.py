@@ -51,10 +51,10 @@ def hamming_pairs(codes: U64, radius: int) -> Pairs:
     ordered = codes if order is None else codes[order]
     plan = plan_tables(ordered, radius)
     if plan.nanoseconds < _SMALL_NS:
-        found = [_found_in(ordered, plan, *job) for job in plan.jobs()]
+        jobs_pairs = [_pairs_of_job(ordered, plan, *job) for job in plan.jobs()]
     else:
-        found = _by_ray(ordered, plan)
-    numbers = np.sort(np.concatenate(found))  # a * len(codes) + b
+        jobs_pairs = _by_ray(ordered, plan)
+    numbers = np.sort(np.concatenate(jobs_pairs))  # a * len(codes) + b
     pairs = np.column_stack(np.divmod(numbers, len(codes)))
     if order is None:
         return pairs
@@ -143,17 +143,17 @@ def _masks(entropy: NDArray[np.float64], radius: int, k: int, g: int) -> tuple[i
 
 def _by_ray(ordered: U64, plan: Plan) -> list[Ints]:
     shared = ray.put(ordered)
-    task = ray.remote(num_cpus=1)(_found_in)
+    task = ray.remote(num_cpus=1)(_pairs_of_job)
     waiting = [task.remote(shared, plan, *job) for job in plan.jobs()]
-    found = []
+    jobs_pairs = []
     with progress("match", len(waiting), "table") as advance:
         for each in waiting:
-            found.append(ray.get(each))
+            jobs_pairs.append(ray.get(each))
             advance()
-    return found
+    return jobs_pairs
 
 
-def _found_in(ordered: U64, plan: Plan, number: int, part: int) -> Ints:
+def _pairs_of_job(ordered: U64, plan: Plan, number: int, part: int) -> Ints:
     """The pairs that belong to one slice of one table, each as a * len(ordered) + b."""
     pairs = np.concatenate(_pairs_of_table(ordered, plan, number, part))
     order = np.argsort(pairs)
@@ -171,8 +171,8 @@ def _pairs_of_table(codes: U64, plan: Plan, number: int, part: int) -> tuple[U64
     keyed = _slice_of_table(codes, moves, plan.slices, part)
     keyed.sort()
     below_key = np.uint64((1 << 64 - mask.bit_count()) - 1)
-    found = list(_pairs_of_runs(keyed, below_key, plan.radius))
-    a, b = (_moved(np.concatenate([pair[side] for pair in found]), _back(moves)) for side in (0, 1))
+    near = list(_pairs_of_runs(keyed, below_key, plan.radius))
+    a, b = (_moved(np.concatenate([pair[side] for pair in near]), _back(moves)) for side in (0, 1))
     for earlier in plan.masks[:number]:
         mine = ((a ^ b) & np.uint64(earlier)) != 0
         a, b = a[mine], b[mine]

@@ -65,26 +65,26 @@ def jaccard_join(
     """
     sets = _sets_of(pa.array(captions, pa.string()) if isinstance(captions, list) else captions)
     least = _least_shared(sets.sizes, min_jaccard)
-    found = _Found(sets, min_jaccard, max_pairs)
+    near_pairs = _NearPairs(sets, min_jaccard, max_pairs)
     member = _members_sharing(1, sets, least, _alone(sets))
     with progress("captions", len(member.row), "2-gram") as advance:
-        for count in _compared(member, 1, sets, least, found):
+        for count in _compared(member, 1, sets, least, near_pairs):
             advance(count)
-    return found.sorted()
+    return near_pairs.sorted()
 
 
-def _compared(member: _Members, shared: int, sets: _Sets, least: Ints, found: "_Found") -> Iterator[int]:
+def _compared(member: _Members, shared: int, sets: _Sets, least: Ints, near_pairs: "_NearPairs") -> Iterator[int]:
     """Compare the sets that share `shared` grams, in crowds more. Yields how many of `member` are done."""
     num_members = len(member.row)
     member, crowd = _grouped(member, sets)
     crowded = (crowd > _CROWD) & (shared < _MAX_SHARED)
-    crowded[crowded] = ~found.are_alike(member[crowded])
-    found.compare(member[~crowded])
+    crowded[crowded] = ~near_pairs.are_alike(member[crowded])
+    near_pairs.compare(member[~crowded])
     yield num_members - int(crowded.sum())
     for some in _pieces(member[crowded]):
         # Two sets that need not share another gram might share none, and so meet in no smaller crowd.
-        found.compare(some[least[some.row] <= shared])
-        for _ in _compared(_members_sharing(shared + 1, sets, least, some), shared + 1, sets, least, found):
+        near_pairs.compare(some[least[some.row] <= shared])
+        for _ in _compared(_members_sharing(shared + 1, sets, least, some), shared + 1, sets, least, near_pairs):
             pass
         yield len(some.row)
 
@@ -133,7 +133,7 @@ def _grouped(member: _Members, sets: _Sets) -> tuple[_Members, Ints]:
     return _Members(number, member.row, member.position)[several], crowd[several]
 
 
-class _Found:
+class _NearPairs:
     """The pairs that are near: sketches dismiss most candidates, the sets decide the others in large batches."""
 
     def __init__(self, sets: _Sets, min_jaccard: float, max_pairs: int) -> None:

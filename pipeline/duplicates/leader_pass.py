@@ -1,6 +1,6 @@
 """The leader of each picture, best first: a picture is dropped only for a leader, which is kept itself.
 
-    found = leader_pass(near, rank, protected, compare)       # a NearDuplicates, over the pictures of `near`
+    near_duplicates = leader_pass(near, rank, protected, compare)       # a NearDuplicates, over the pictures of `near`
 
 Comes in: pictures that are proposed as near one another (`Neighbours`), their rank, and `compare`, which compares two
 of them. Goes out: the leader of each picture, and ties enough to connect all that are near. The outcome is that of
@@ -46,20 +46,20 @@ def leader_pass(near: Neighbours, rank: Ints, protected: Mask, compare: Compare)
     index = _Index(near)
     undecided = np.ones(len(rank), np.bool_)
     leads = np.zeros(len(rank), np.bool_)
-    found = _Alike()
+    alike = _Alike()
     while undecided.any():
         ready = undecided & (protected | (index.best_near(rank, undecided) >= rank))
         leads |= ready
         undecided &= ~ready
         for a, b, transpose in index.followers(ready):
             worse = rank[a] < rank[b]
-            found.compare(a[worse], b[worse], transpose[worse], compare)
+            alike.compare(a[worse], b[worse], transpose[worse], compare)
         a, b = index.certain_followers(ready)
         worse = rank[a] < rank[b]
-        found.add(a[worse], b[worse], np.full(worse.sum(), np.nan, np.float32))
-        dropped = found.last_round()
+        alike.add(a[worse], b[worse], np.full(worse.sum(), np.nan, np.float32))
+        dropped = alike.last_round()
         undecided[dropped] = False
-    a, b, difference = found.pairs()
+    a, b, difference = alike.pairs()
     leader, least = _nearest(a, b, difference, rank, protected)
     ties = np.column_stack([a, b])
     return NearDuplicates(leader, least, np.concatenate([ties, *_missing_ties(index, ties, leads, rank, compare)]))
@@ -68,11 +68,11 @@ def leader_pass(near: Neighbours, rank: Ints, protected: Mask, compare: Compare)
 def _missing_ties(index: "_Index", ties: Ints, leads: Mask, rank: Ints, compare: Compare) -> list[Ints]:
     """Ties between pictures that nothing connects yet: two that were dropped for different leaders may be near."""
     label = components(len(rank), np.concatenate([ties, index.certain]))
-    found = _Alike()
+    alike = _Alike()
     for a, b, transpose in index.followers(~leads, label):
         worse = (rank[a] < rank[b]) & (label[a] != label[b])
-        found.compare(a[worse], b[worse], transpose[worse], compare)
-    a, b, _ = found.pairs()
+        alike.compare(a[worse], b[worse], transpose[worse], compare)
+    a, b, _ = alike.pairs()
     return [np.column_stack([a, b]), index.certain]
 
 
@@ -91,7 +91,7 @@ class _Alike:
     """Pairs of leader and follower that are near-duplicates, as they are found."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[Ints, Ints, Floats]] = []
+        self._pairs: list[tuple[Ints, Ints, Floats]] = []
         self._seen = 0
 
     def compare(self, a: Ints, b: Ints, transpose: Ints, compare: Compare) -> None:
@@ -101,16 +101,16 @@ class _Alike:
 
     def add(self, a: Ints, b: Ints, difference: Floats) -> None:
         if len(a):
-            self._found.append((a, b, difference))
+            self._pairs.append((a, b, difference))
 
     def last_round(self) -> Ints:
         """The followers that were found since the last call."""
-        fresh, self._seen = self._found[self._seen :], len(self._found)
+        fresh, self._seen = self._pairs[self._seen :], len(self._pairs)
         return np.concatenate([np.empty(0, np.int64), *(b for _, b, _ in fresh)])
 
     def pairs(self) -> tuple[Ints, Ints, Floats]:
         nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-        a, b, difference = (np.concatenate(column) for column in zip(nothing, *self._found, strict=True))
+        a, b, difference = (np.concatenate(column) for column in zip(nothing, *self._pairs, strict=True))
         return a, b, difference
 
 
@@ -134,11 +134,11 @@ class _Index:
         width = self._codes.shape[1]
         np.minimum.at(best, self._codes[undecided].reshape(-1), np.repeat(rank[undecided], width))
         around = np.minimum.reduceat(best[self._beside.values], self._beside.start[:-1])
-        found: Ints = around[self._codes[:, 0]]
+        best_rank: Ints = around[self._codes[:, 0]]
         if len(self.certain):
             a, b = np.concatenate([self.certain, self.certain[:, ::-1]]).T
-            np.minimum.at(found, a[undecided[b]], rank[b[undecided[b]]])
-        return found
+            np.minimum.at(best_rank, a[undecided[b]], rank[b[undecided[b]]])
+        return best_rank
 
     def followers(self, leaders: Mask, label: Ints | None = None) -> Iterator[tuple[Ints, Ints, Ints]]:
         """(a, b, transpose): the code of leader `a`, transposed so, is near that of `b`. In pieces of bounded size.

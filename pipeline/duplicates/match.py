@@ -110,10 +110,10 @@ def _near_duplicates(
         certain=alike[(alike >= 0).all(axis=1)],
         signatures=lambda some: signature_file(measures.take(pa.array(chosen[some])), row[chosen[some]], folder),
     )
-    found = near_pictures(pictures, rules.radius)
+    near = near_pictures(pictures, rules.radius)
     leader, difference = np.arange(len(compared)), np.zeros(len(compared), np.float32)
-    leader[lively], difference[lively] = lively[found.leader], found.difference
-    return NearDuplicates(leader, difference, lively[found.ties])
+    leader[lively], difference[lively] = lively[near.leader], near.difference
+    return NearDuplicates(leader, difference, lively[near.ties])
 
 
 def _picture_codes(rows: pa.Table, chosen: Ints, rules: Duplicates) -> NDArray[np.uint64]:
@@ -186,13 +186,13 @@ def _distances(rows: pa.Table, keeper: Ints, rules: Duplicates) -> NDArray[np.in
 
 def _cosines(vectors: Vectors | None, mine: Ints, keeper: Ints) -> Floats:
     """The cosine of each row and its keeper, not a number where one of the two has no vector."""
-    found = np.full(len(mine), np.nan, np.float32)
+    cosines = np.full(len(mine), np.nan, np.float32)
     if vectors is None or not len(vectors.rows):
-        return found
+        return cosines
     dropped = np.flatnonzero(mine != keeper)
     both = np.column_stack([mine[dropped], keeper[dropped]])
     position = np.minimum(np.searchsorted(vectors.rows, both), len(vectors.rows) - 1)
     known = (vectors.rows[position] == both).all(axis=1)
     a, b = position[known].T
-    found[dropped[known]] = np.einsum("nd,nd->n", vectors.values[a], vectors.values[b])
-    return found
+    cosines[dropped[known]] = np.einsum("nd,nd->n", vectors.values[a], vectors.values[b])
+    return cosines

@@ -1,6 +1,6 @@
 """Near-duplicate pictures, and the kept one of each: hashes propose pairs, the pictures' signatures decide.
 
-    found = near_pictures(pictures, radius=4)         # a NearDuplicates (`leader_pass`)
+    near_duplicates = near_pictures(pictures, radius=4)         # a NearDuplicates (`leader_pass`)
 
 Comes in: a 64-bit code of each picture, or eight with those of its flips and rotations; ranks; and a mapped file of
 signatures. Candidates are all pairs within the radius, by an exact join (`hamming_join`). Components of candidates are
@@ -59,9 +59,9 @@ def near_pictures(pictures: Pictures, radius: int) -> NearDuplicates:
     leader, least = np.arange(len(ids)), np.zeros(len(ids), np.float32)
     ties = [np.empty((0, 2), np.int64)]
     with pictures.signatures(compared) as path:
-        for rows, found in _in_tasks(pictures, ids, near, component, compared, path):
-            leader[rows], least[rows] = rows[found.leader], found.difference
-            ties.append(rows[found.ties])
+        for rows, part in _in_tasks(pictures, ids, near, component, compared, path):
+            leader[rows], least[rows] = rows[part.leader], part.difference
+            ties.append(rows[part.ties])
     return NearDuplicates(leader, least, np.concatenate(ties))
 
 
@@ -109,12 +109,12 @@ def _in_tasks(
         rank = np.argsort(np.argsort(pictures.rank[rows]))
         answer = task.remote(inside, rank, pictures.protected[rows], str(path.resolve()), int(positions[0]))
         running.append((rows, answer))
-    found = []
+    results = []
     with progress("look", len(running), "task") as advance:
         for rows, answer in running:
-            found.append((rows, ray.get(answer)))
+            results.append((rows, ray.get(answer)))
             advance()
-    return found
+    return results
 
 
 def _by_chunk(chunk: Ints, values: Ints) -> dict[int, Ints]:
@@ -137,12 +137,12 @@ def _compare_chunk(near: Neighbours, rank: Ints, protected: NDArray[np.bool_], p
     signatures = map_signatures(path)[first : first + len(rank)]
 
     def compare(a: Ints, b: Ints, transpose: Ints) -> Floats:
-        found = np.empty(len(a), np.float32)
+        differences = np.empty(len(a), np.float32)
         for method in np.unique(transpose).tolist():
             pairs = np.flatnonzero(transpose == method)
             for start in range(0, len(pairs), _STRIP_PAIRS):
                 strip = pairs[start : start + _STRIP_PAIRS]
-                found[strip] = difference(transposed(signatures[a[strip]], method), signatures[b[strip]])
-        return found
+                differences[strip] = difference(transposed(signatures[a[strip]], method), signatures[b[strip]])
+        return differences
 
     return leader_pass(inside, rank, protected, compare)

@@ -52,12 +52,12 @@ class PictureDuplicates:
     def compare(self, near_of: NearOf) -> None:
         """Compare pictures that are no copies, and copies that are protected."""
         compared = self._units[self.reason[self._units] == ""]
-        found = near_of(compared, np.argsort(np.argsort(self.rank[compared])), self.protected[compared])
-        dropped = np.flatnonzero(found.leader != np.arange(len(compared)))
+        near = near_of(compared, np.argsort(np.argsort(self.rank[compared])), self.protected[compared])
+        dropped = np.flatnonzero(near.leader != np.arange(len(compared)))
         rows = compared[dropped]
-        self.better[rows], self.reason[rows] = compared[found.leader[dropped]], NEAR
-        self.difference[rows] = found.difference[dropped]
-        self._near = compared[found.ties]
+        self.better[rows], self.reason[rows] = compared[near.leader[dropped]], NEAR
+        self.difference[rows] = near.difference[dropped]
+        self._near = compared[near.ties]
 
     def best(self, reasons: set[str]) -> Ints:
         """The picture at the end of each row's chain of better ones, going only by these reasons."""

@@ -49,11 +49,11 @@ Floats = NDArray[np.float32]
 
 def difference(a: Signatures, b: Signatures) -> Floats:
     """(n,) for n pairs; symmetric in a and b."""
-    found = np.full(len(a), np.inf, np.float32)
+    differences = np.full(len(a), np.inf, np.float32)
     for start in range(0, len(a), _STRIP_PAIRS):
         strip = slice(start, start + _STRIP_PAIRS)
-        found[strip] = _difference(a[strip], b[strip])
-    return found
+        differences[strip] = _difference(a[strip], b[strip])
+    return differences
 
 
 def transposed(signatures: Signatures, method: int) -> Signatures:
@@ -124,8 +124,8 @@ def _worst(a: Signatures, b: Signatures) -> Floats:
     apart = np.abs(_beside_sharpness(light[same], other_light[same]))
     most = _most(apart / (_LIGHT_BASE + _LIGHT_SHARE * light_contrast[same]))
     worst[same] = np.maximum(worst[same], most / np.interp(lively[same], _LIVELY, _LIGHT_ALLOWED))
-    found: Floats = worst.astype(np.float32)
-    return found
+    difference_of_worst: Floats = worst.astype(np.float32)
+    return difference_of_worst
 
 
 def _most(cells: NDArray[np.floating]) -> Floats:
@@ -167,12 +167,12 @@ def _beside_sharpness(a: Cells, b: Cells) -> Floats:
 
 
 def _laplacian(cells: NDArray[np.int16]) -> NDArray[np.int16]:
-    found = np.zeros_like(cells)
+    laplacian = np.zeros_like(cells)
     for first, last in _NEIGHBOURS:
         step = cells[first] - cells[last]
-        found[last] += step
-        found[first] -= step
-    return found
+        laplacian[last] += step
+        laplacian[first] -= step
+    return laplacian
 
 
 _LEVELS = np.arange(256, dtype=np.float32)

@@ -2,8 +2,8 @@
 
     await read_body(response, file, limit=32 * 1024**2, look=check_head)
 
-`look` sees the first 4,096 bytes (or all) as soon as they are there and may refuse: a film of gigabytes that is called
-.jpg is not read to its end.
+`look` gets the first 4,096 bytes (or all) as soon as they have arrived and may refuse: a film of gigabytes that is
+called .jpg is not read to its end.
 """
 
 import zlib
@@ -19,7 +19,7 @@ _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 async def read_start(response: ClientResponse, file: IO[bytes], limit: int) -> None:
-    """As many bytes as that, or a chunk more, and leave the rest; not unpacked, since nothing packed was asked for."""
+    """Write the first `limit` bytes, or up to a chunk more, and leave the rest. A packed body is not unpacked."""
     async for chunk in response.content.iter_any():
         file.write(chunk)
         if file.tell() >= limit:
@@ -27,7 +27,7 @@ async def read_start(response: ClientResponse, file: IO[bytes], limit: int) -> N
 
 
 async def read_body(response: ClientResponse, file: IO[bytes], limit: int, look: Callable[[bytes], None]) -> None:
-    """Raises Refused: too_many_bytes, cut_body, bad_encoding, and whatever `look` does."""
+    """Write the body, unpacked. Raises Refused: too_many_bytes, cut_body, bad_encoding, and what `look` raises."""
     if (response.content_length or 0) > limit:
         raise Refused("too_many_bytes", f"Content-Length: {response.content_length}")
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
@@ -50,7 +50,7 @@ async def read_body(response: ClientResponse, file: IO[bytes], limit: int, look:
 
 
 def _unpack(unpack: "zlib._Decompress", chunk: bytes, writer: "_Writer") -> None:
-    """Never more at once than what is still allowed: a bomb of a kilobyte may hold a gigabyte."""
+    """Unpack no more at once than is still allowed: a bomb of a kilobyte may hold a gigabyte."""
     while chunk and not unpack.eof:
         try:
             writer.write(unpack.decompress(chunk, writer.left + 1))

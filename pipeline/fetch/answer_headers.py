@@ -1,7 +1,7 @@
-"""What the headers of an answer ask of us: to wait, or to keep away.
+"""The headers of an answer that say to wait (Retry-After), or that forbid this use (X-Robots-Tag).
 
-retry_after("120", now)                           # 120.0 seconds; also of an HTTP date
-forbids(["noai", "otherbot: noindex"])            # "noai": which of its X-Robots-Tag forbids this use
+retry_after("120", now)                           # 120.0 seconds; an HTTP date is read, too
+forbids(["noai", "otherbot: noindex"])            # "noai": the word that forbids
 """
 
 import re
@@ -16,7 +16,7 @@ _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview"
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from `now`, never negative; None when there is nothing that can be understood."""
+    """Seconds from `now`, never negative; None without a header that can be understood."""
     if not value:
         return None
     if re.fullmatch(r"\d{1,9}", value.strip()):
@@ -29,7 +29,10 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def forbids(values: Iterable[str]) -> str | None:
-    """A name with a colon, `otherbot: noindex, nofollow`, holds for what follows it in the same header."""
+    """The first word that forbids this use; None when none does.
+
+    In `otherbot: noindex, nofollow` the name is that of a crawler, and all that follows it is for that crawler.
+    """
     for value in values:
         agent = "*"
         for piece in value.split(","):

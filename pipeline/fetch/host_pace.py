@@ -1,11 +1,11 @@
-"""How fast a host is asked: so many requests at a time, so many a second, and a pause whenever it wants one.
+"""How fast requests go to a host: at most so many at a time and a second, with a pause when the host asks for one.
 
-    async with paces.turn("example.com") as pace:      # waits for its turn; raises Refused when that is hopeless
+    async with paces.turn("example.com") as pace:      # waits for its turn; raises Refused when the wait is too long
         …
         pace.answered()                                 # or pace.failed(refusal), pace.pause(seconds)
 
-Rows of one host wait at its own gate, so that a slow one never takes the places of others. All is per task: what the
-whole run promises is divided by the number of tasks before it comes here.
+Rows of one host wait at its own gate, so that a slow host never blocks the others. All limits are per task: those of
+the whole run are divided by the number of tasks before they come here.
 """
 
 import asyncio
@@ -15,12 +15,13 @@ from contextlib import asynccontextmanager
 
 from .problems import Refused
 
-# A host that is slowed by its own wish (Crawl-delay, Retry-After) is waited for so long in one part; the rest of its
-# rows are retriable, and come up when the command is given again.
+# In one part a host that asks for pauses (Crawl-delay, Retry-After) is waited for this long. Its other rows are
+# retriable, and are tried when the command is given again.
 PATIENCE_SECONDS = 300.0
-# So many failures in a row, without one answer: 4 at a time and 60 s each, a dead host costs three minutes, not days.
+# Failures in a row, without one answer, after which a host is given up. With 4 at a time and 60 s each, a dead host
+# costs three minutes, not days.
 _STRIKES = 10
-# Timers are late by about a millisecond: without this, no host would be asked more than 900 times a second.
+# Timers are late by about a millisecond: without this, no host would get more than 900 requests a second.
 _CATCH_UP_SECONDS = 0.02
 
 
@@ -37,7 +38,7 @@ class HostPace:
         self._crawl_delay = 0.0
 
     async def wait(self) -> None:
-        """Until the next request may start; called with the gate held, and `started` when it does."""
+        """Wait until the next request may start. The caller holds the gate, and calls `started` next."""
         while True:
             if self._gone:
                 raise self._gone.again()

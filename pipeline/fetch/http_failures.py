@@ -1,4 +1,4 @@
-"""What went wrong below HTTP, or in it, as one of our words.
+"""Exceptions of aiohttp and of sockets → the problems of `reasons`.
 
 as_refusal(error)        # ClientConnectorError(…) → Refused("connection_failed")
 """
@@ -14,7 +14,7 @@ from .public_addresses import NotPublic
 _NOT_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_SYSTEM, socket.EAI_MEMORY})
 _TLS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError, ssl.CertificateError)
 _PROXY = (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)
-_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+_PROBLEMS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     (_PROXY, "proxy_failed"),  # first: it is a ClientConnectorError too
     (_TLS, "tls_failed"),
     ((TimeoutError,), "timed_out"),  # also aiohttp's own, which are connection errors too
@@ -33,7 +33,7 @@ def as_refusal(error: Exception) -> Refused:
         return Refused("private_address")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Refused("dns_failed", str(inner), retriable=getattr(inner, "errno", None) in _NOT_NOW)
-    for kinds, word in _WORDS:
+    for kinds, problem in _PROBLEMS:
         if isinstance(error, kinds):
-            return Refused(word, f"{type(error).__name__}: {error}")
+            return Refused(problem, f"{type(error).__name__}: {error}")
     return Refused("unforeseen", f"{type(error).__name__}: {error}")

@@ -1,11 +1,11 @@
-"""The ledger of a fetched part: one row an address, with what came of it; `PART.parquet` beside `PART.tar`.
+"""The ledger of a fetched part: one row for each address, with its result; `PART.parquet` beside `PART.tar`.
 
     write_ledger(path, rows, {"slice": …, "tar": …, "run": 2, "rules": {…}})
-    read_ledger(path)          # → rows, facts
+    read_ledger(path)          # the rows
     ledger_facts(path)         # the facts alone, from the footer
 
-`problem` is the verdict and stands in the tar too; `latest` is what the latest attempt met. They differ when a problem
-that may pass is now another one: the verdict, and so the tar, stay as they are until a retry brings something final.
+`problem` is the verdict, which stands in the tar too; `latest` is the problem of the latest attempt. They differ when a
+retry failed in another way that may pass: the verdict, and so the tar, change only when a retry has a final result.
 """
 
 import json
@@ -50,7 +50,7 @@ class Rules(TypedDict):
 
 
 class FetchCounts(TypedDict):
-    """What became of the rows of a part."""
+    """How many rows of a part have which result."""
 
     rows: int
     pictures: int
@@ -59,11 +59,11 @@ class FetchCounts(TypedDict):
 
 
 class LedgerFacts(FetchCounts):
-    """What the footer of a ledger says of its part."""
+    """The footer of a ledger."""
 
     slice: str  # sha256 of the slice that was fetched
     tar: str  # sha256
-    run: int  # how often the part was asked for
+    run: int  # see SlicePart.run
     rules: Rules
 
 
@@ -100,12 +100,12 @@ def write_ledger(path: Path, rows: list[LedgerRow], facts: LedgerFacts) -> None:
 
 
 def ledger_facts(path: Path) -> LedgerFacts | None:
-    """None when there is no ledger, or none that can be read: its part is then fetched anew."""
+    """The footer; None when there is no ledger, or none that can be read: its part is then fetched anew."""
     try:
-        found = (pq.read_metadata(path).metadata or {}).get(_FACTS)
+        footer = (pq.read_metadata(path).metadata or {}).get(_FACTS)
     except (OSError, pa.ArrowException):
         return None
-    return cast(LedgerFacts, json.loads(found)) if found else None
+    return cast(LedgerFacts, json.loads(footer)) if footer else None
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:

@@ -1,4 +1,4 @@
-"""What kind of picture some bytes are, told by content alone: their ending in a tar, or None.
+"""The ending that a picture gets in a tar, by its content alone; None when the bytes are no picture.
 
 picture_ending(b"\\xff\\xd8\\xff…")    # jpg
 picture_ending(b"<html>…")            # None, though it was served as image/jpeg
@@ -14,7 +14,7 @@ _OTHERS = {"SVG": "svg", "HEIC": "heic", "JXL": "jxl", "JPEG2000": "jp2", "ICO":
 
 
 def picture_ending(head: bytes) -> str | None:
-    """`head`: the first 4,096 bytes, or all of them. What else `other_format` knows (PDF, PPM) is no web picture."""
+    """`head` is the first 4,096 bytes, or all. Other formats of `other_format` (PDF, PPM) are no web pictures."""
     for magic, ending in _MAGIC.items():
         if head.startswith(magic):
             return ending

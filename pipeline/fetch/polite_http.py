@@ -1,11 +1,11 @@
-"""One address → its bytes in a file, or the reason why not; politely, and with every step bounded.
+"""One address → its picture in a file, or the problem; politely, and with every step bounded.
 
     async with PoliteClient(Politeness(…)) as client:
-        answer = await client.fetch("https://example.com/a.jpg", file)     # tries again what may pass
-        answer.problem, answer.bytes, answer.sha256                        # "" when it was had
+        answer = await client.fetch("https://example.com/a.jpg", file)     # with retries of what may pass
+        answer.problem, answer.bytes, answer.sha256                        # "" when the picture is in `file`
 
-Every hop of a redirect goes through the same door: the host's turn, its robots.txt, the check of the connected
-address, what is left of the deadline. No cookies, no credentials, TLS verified, headers and body bounded.
+Every hop of a redirect passes the same checks: the host's turn, its robots.txt, the connected address, what is left of
+the deadline. No cookies, no credentials; TLS is verified; headers and body are bounded.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ Take = Callable[[aiohttp.ClientResponse], Awaitable[None]]
 
 
 class Pace(TypedDict):
-    """How fast: the share of one task in what is promised for the whole run."""
+    """How fast one task may fetch: its share in the limits of the whole run."""
 
     user_agent: str
     in_flight: int
@@ -60,7 +60,7 @@ class Pace(TypedDict):
 
 @dataclass(frozen=True)
 class Politeness:
-    """`Fetch` of the recipe, with what is promised per host divided by the number of tasks at a time."""
+    """`Pace` and `Rules` of one task."""
 
     user_agent: str
     in_flight: int
@@ -112,7 +112,7 @@ class PoliteClient:
         await self._proxied.close()
 
     async def fetch(self, address: str, file: IO[bytes]) -> Answer:
-        """Writes the picture into `file`. Never raises for what the web does."""
+        """Write the picture into `file`. Whatever the web does is an Answer, and no exception."""
         answer = Answer()
         while True:
             answer.attempts += 1
@@ -120,10 +120,10 @@ class PoliteClient:
                 await self._attempt(address, file, answer)
                 answer.problem, answer.retriable, answer.detail = "", False, ""
                 return answer
-            except Exception as error:  # what nobody thought of must not cost the other rows; the ledger names it
+            except Exception as error:  # an unforeseen one must not cost the other rows; the ledger names it
                 refusal = as_refusal(error)
                 if answer.problem and refusal.settled:
-                    return answer  # what it was answered says more than that it was not asked again
+                    return answer  # the earlier problem tells more than that there was no retry
                 answer.problem, answer.retriable = refusal.problem, refusal.retriable
                 answer.status, answer.detail = refusal.status, refusal.detail
                 if not refusal.retriable or refusal.settled or answer.attempts >= self._politeness.attempts:
@@ -155,7 +155,7 @@ class PoliteClient:
         return file.getvalue()
 
     async def _follow(self, url: URL, take: Take, answer: Answer | None) -> URL:
-        """To the end of the redirects. `answer` is None for a robots.txt, which no robots.txt forbids."""
+        """Follow redirects; return the final URL. `answer` is None for a robots.txt, which no robots.txt forbids."""
         left = self._politeness.deadline_seconds
         for _ in range(_MAX_REDIRECTS + 1):
             if answer and self._politeness.robots == "obey":
@@ -164,7 +164,7 @@ class PoliteClient:
             async with self._paces.turn(_host(url)) as pace:
                 began = _now()
                 try:
-                    location = await self._ask(url, pace, left, take, tagged=answer is not None)
+                    location = await self._request_once(url, pace, left, take, tagged=answer is not None)
                 finally:
                     left -= _now() - began
                     if answer:
@@ -174,11 +174,11 @@ class PoliteClient:
             url = next_address(url, location)
         raise Refused("too_many_redirects", str(url))
 
-    async def _ask(self, url: URL, pace: HostPace, seconds: float, take: Take, tagged: bool) -> str | None:
-        """One request. Returns where it is redirected to, or None when `take` has taken the body."""
+    async def _request_once(self, url: URL, pace: HostPace, seconds: float, take: Take, tagged: bool) -> str | None:
+        """Send one request. Returns the target of a redirect, or None when `take` has taken the body."""
         try:
             async with asyncio.timeout(seconds), self._request(url) as response:
-                location = await self._heed(response, take, tagged)
+                location = await self._read(response, take, tagged)
         except Exception as error:
             refusal = as_refusal(error)
             if refusal.status in (429, 503):
@@ -191,7 +191,7 @@ class PoliteClient:
         pace.answered()
         return location
 
-    async def _heed(self, response: aiohttp.ClientResponse, take: Take, tagged: bool) -> str | None:
+    async def _read(self, response: aiohttp.ClientResponse, take: Take, tagged: bool) -> str | None:
         if tagged and self._politeness.robots_tag == "obey":
             word = forbids(response.headers.getall("X-Robots-Tag", []))
             if word:
@@ -252,7 +252,7 @@ def _ending(head: bytes) -> str:
 
 
 def _backoff(what: str, attempt: int) -> float:
-    """1 s, 2 s, 4 s, …, each times 0.5 to 1.5: by a hash, so that not all come back at once, and yet no dice."""
+    """Seconds before a retry: 1, 2, 4, …, each times 0.5 to 1.5. A hash gives the jitter: it is not random."""
     jitter = int.from_bytes(
         hashlib.blake2b(f"{what} {attempt}".encode("utf-8", "replace"), digest_size=2).digest(), "big"
     )

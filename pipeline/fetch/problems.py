@@ -1,10 +1,9 @@
-"""Why a picture could not be fetched, and which of these problems may pass.
+"""Refused: a picture is not fetched, for one of the reasons of the stage `fetch` in `pipeline.reasons`.
 
     raise Refused("too_many_bytes")
 
-The words are the reasons of the stage `fetch` in `pipeline.reasons`. A problem that may pass (`retriable`) is tried
-again in the same run, after a pause, and once more whenever the command is given again; any other is a verdict, and
-stays.
+A problem that may pass (`retriable`) is tried again in the same run, after a pause, and in each later run. Any other
+problem is final.
 """
 
 _MAY_PASS = frozenset(
@@ -16,7 +15,7 @@ _STATUS_MAY_PASS = frozenset({408, 425, 429})
 
 
 class Refused(Exception):
-    """A picture that was not fetched: the reason, and what a person who looks for the cause needs."""
+    """The problem, and the details for a person who looks for its cause."""
 
     def __init__(self, problem: str, detail: str = "", *, status: int | None = None, retriable: bool | None = None):
         super().__init__(problem)
@@ -26,7 +25,7 @@ class Refused(Exception):
         self.settled = problem in _SETTLED  # may pass, but not in this run
 
     def again(self) -> "Refused":
-        """A fresh one: an exception that is raised ten thousand times drags ten thousand tracebacks."""
+        """A copy to raise: an exception that is raised ten thousand times collects ten thousand tracebacks."""
         fresh = Refused(self.problem, self.detail, status=self.status, retriable=self.retriable)
         fresh.settled = self.settled
         return fresh

@@ -3,9 +3,9 @@
     proxy_for(url)                                   # "http://proxy:3128", or None
     await check_target(url, allowed, resolver)       # raises Refused("private_address")
 
-Behind a proxy the connected address is the proxy's, which the operator chose. It looks names up by itself, so nobody
-here can tell where a name leads in the end: a literal address, and a name that leads to a private one when it is looked
-up here, are refused; the rest (a name that changes in between) is for the proxy to refuse.
+Behind a proxy the connected address is the proxy's, which the operator chose. The proxy looks names up by itself, so
+the final address is unknown here. A literal private address is refused, and so is a name that has one when it is looked
+up here. A name whose address changes in between is for the proxy to refuse.
 """
 
 from functools import cache
@@ -21,14 +21,14 @@ from .public_addresses import Network, is_ip_address, may_connect
 
 @cache
 def proxies() -> dict[str, str]:
-    """Raises BadInput on a proxy of another kind than http or https."""
-    found = getproxies_environment()
-    for scheme in {"http", "https"} & set(found):
-        found[scheme] = found[scheme] if "://" in found[scheme] else f"http://{found[scheme]}"
-        kind = found[scheme].partition("://")[0]
+    """Scheme → address of its proxy. Raises BadInput on a proxy that is neither http nor https."""
+    by_scheme = getproxies_environment()
+    for scheme in {"http", "https"} & set(by_scheme):
+        by_scheme[scheme] = by_scheme[scheme] if "://" in by_scheme[scheme] else f"http://{by_scheme[scheme]}"
+        kind = by_scheme[scheme].partition("://")[0]
         if kind not in ("http", "https"):
             raise BadInput(f"{scheme}_proxy names a {kind} proxy", cure="name an http:// proxy, or unset it")
-    return found
+    return by_scheme
 
 
 def proxy_for(url: URL) -> str | None:
@@ -40,8 +40,9 @@ def proxy_for(url: URL) -> str | None:
 async def check_target(url: URL, allowed: tuple[Network, ...], resolver: AbstractResolver) -> None:
     host = url.raw_host or ""
     try:
-        found = [host] if is_ip_address(host) else [one["host"] for one in await resolver.resolve(host, url.port or 0)]
+        resolved = [] if is_ip_address(host) else await resolver.resolve(host, url.port or 0)
     except OSError:  # a network whose proxy alone can look names up
         return
-    if not all(may_connect(address, allowed) for address in found):
+    addresses = [result["host"] for result in resolved] or [host]
+    if not all(may_connect(address, allowed) for address in addresses):
         raise Refused("private_address", "behind a proxy")

@@ -1,8 +1,8 @@
-"""No private, loopback, link-local or otherwise inner address is ever connected to, whatever name led there.
+"""Sockets that connect to public addresses only, whatever name or redirect led there.
 
-A list of addresses from the web may point into the network of whoever fetches it: to a router, a database, the
-metadata service of a cloud. A name that is looked up, judged, and then looked up again by the client may have changed
-in between; so what is judged is the very address that a socket is about to be connected to.
+A list from the web may point into the network of whoever fetches it: to a router, a database, the metadata service of a
+cloud. A name that is looked up, checked, and then looked up again by the client may have changed in between; so the
+check is on the address that a socket is about to connect to.
 
     TCPConnector(socket_factory=checked_sockets(allowed=["10.1.0.0/16"]))
 """
@@ -27,14 +27,14 @@ _NOT_PUBLIC: tuple[Network, ...] = (
 
 
 class NotPublic(OSError):
-    """Always the same text: of several addresses that all fail alike, asyncio's connect raises the first error."""
+    """Its text is always the same: when several addresses fail alike, asyncio's connect raises the first error."""
 
     def __init__(self) -> None:
         super().__init__("not a public address")
 
 
 def is_public(address: Address) -> bool:
-    """An IPv4 address inside an IPv6 one (mapped, compatible, 6to4, Teredo, NAT64) is judged too."""
+    """Whether an address is public, and any IPv4 address inside it (mapped, compatible, 6to4, Teredo, NAT64), too."""
     if address.is_multicast or address.is_reserved or not address.is_global:
         return isinstance(address, ipaddress.IPv6Address) and _is_translated(address)
     if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
@@ -63,12 +63,12 @@ def may_connect(address: str, allowed: tuple[Network, ...]) -> bool:
 
 
 def checked_sockets(allowed: Iterable[str]) -> Callable[[AddrInfo], socket.socket]:
-    """For aiohttp's `TCPConnector(socket_factory=…)`, which asks for a socket with the address it will connect to."""
-    known = networks(allowed)
+    """A function for aiohttp's `TCPConnector(socket_factory=…)`, which calls it with the address to connect to."""
+    also_allowed = networks(allowed)
 
     def socket_for(info: AddrInfo) -> socket.socket:
         family, kind, protocol, _, address = info
-        if family not in (socket.AF_INET, socket.AF_INET6) or not may_connect(address[0], known):
+        if family not in (socket.AF_INET, socket.AF_INET6) or not may_connect(address[0], also_allowed):
             raise NotPublic
         return socket.socket(family=family, type=kind, proto=protocol)
 
@@ -76,16 +76,16 @@ def checked_sockets(allowed: Iterable[str]) -> Callable[[AddrInfo], socket.socke
 
 
 def _is_translated(address: ipaddress.IPv6Address) -> bool:
-    """Python calls mapped and NAT64 addresses reserved or not global, though they may lead to a public one."""
+    """Whether a mapped or NAT64 address leads to a public one; Python calls all of them reserved or not global."""
     inner = address.ipv4_mapped or (_low_bits(address) if address in _NAT64 else None)
     return inner is not None and is_public(inner)
 
 
 def _embedded(address: ipaddress.IPv6Address) -> list[Address]:
-    found: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    inner: list[Address | None] = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     if address in _NAT64 or int(address) >> 32 == 0:  # the latter: IPv4-compatible, `::127.0.0.1`
-        found.append(_low_bits(address))
-    return [inner for inner in found if inner is not None]
+        inner.append(_low_bits(address))
+    return [one for one in inner if one is not None]
 
 
 def _low_bits(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address:

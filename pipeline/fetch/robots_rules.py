@@ -1,10 +1,10 @@
-"""What robots.txt says, by RFC 9309: asked for once a host, kept for a day, obeyed before anything else is asked.
+"""The rules of robots.txt, by RFC 9309: fetched before anything else of a host, once, and kept for a day.
 
     rules = RobotsRules(get, attempts=3, backoff=backoff)
     delay = await rules.check(url)        # seconds of Crawl-delay, 0 without one; raises Refused
 
-Found: its rules for `tuwen`, else for `*`. 4xx: there is none, all is allowed. 5xx, 429 or no answer: nothing is
-allowed for now (`robots_unreachable`, which may pass). More than 500 KiB of it are not read.
+Its rules for `tuwen` hold, else those for `*`. With 4xx there is no robots.txt, and all is allowed. With 5xx, 429 or no
+answer nothing is allowed for now (`robots_unreachable`, which may pass). The first 500 KiB are read.
 """
 
 import asyncio
@@ -22,27 +22,28 @@ AGENT = "tuwen"
 MAX_ROBOTS_BYTES = 500 * 1024
 _KEPT_SECONDS = 24 * 3600.0
 _KEPT_HOSTS = 20_000
-# The picture would meet the same, and that says more than that its robots.txt met it.
-_SAY_MORE = frozenset({"dns_failed", "private_address", "tls_failed", "connection_failed", "proxy_failed",
+# Problems of the host, which the picture would have as well: they are reported, and not `robots_unreachable`.
+_OF_THE_HOST = frozenset({"dns_failed", "private_address", "tls_failed", "connection_failed", "proxy_failed",
                        "bad_address", "host_down", "host_asks_to_wait"})  # fmt: skip
 
 Get = Callable[[URL], Awaitable[bytes]]  # the body; raises Refused
 Backoff = Callable[[str, int], float]
 
-# Of the process: Ray gives one process many parts. Failures are not kept here, so that the next run asks again.
+# One for the process, to which Ray gives many parts. Failures are not kept, so that the next run tries again.
 _known: OrderedDict[str, tuple[float, Protego]] = OrderedDict()
 
 
 class RobotsRules:
     def __init__(self, get: Get, attempts: int, backoff: Backoff) -> None:
         self._get, self._attempts, self._backoff = get, attempts, backoff
-        self._asked: dict[str, asyncio.Future[Protego | Refused]] = {}
+        self._rules_of: dict[str, asyncio.Future[Protego | Refused]] = {}
 
     async def check(self, url: URL) -> float:
+        """Seconds of Crawl-delay. Raises Refused where a fetch is not allowed."""
         origin = origin_of(url)
-        if origin not in self._asked:
-            self._asked[origin] = asyncio.ensure_future(self._rules(origin))
-        rules = await asyncio.shield(self._asked[origin])  # one who gives up must not take it from the others
+        if origin not in self._rules_of:
+            self._rules_of[origin] = asyncio.ensure_future(self._rules(origin))
+        rules = await asyncio.shield(self._rules_of[origin])  # a row that is cancelled must not cancel it for the others
         if isinstance(rules, Refused):
             raise rules.again()
         if not rules.can_fetch(str(url), AGENT):
@@ -76,14 +77,14 @@ class RobotsRules:
 
 
 def _is_unavailable(refusal: Refused) -> bool:
-    """There is none to be read, as RFC 9309 has it (or 204: an empty one). 429 is left out: not now, as 503 says."""
+    """Whether there is no robots.txt, by RFC 9309 (204 is an empty one). 429 means "not now", as 503 does."""
     status = refusal.status or 0
     return (status // 100 in (2, 4) and status != 429) or refusal.problem == "too_many_redirects"
 
 
 def _refusal(refusal: Refused) -> Refused:
-    """It was asked for as often as a picture is: whoever wants something of this host in this run need not retry."""
-    if refusal.problem in _SAY_MORE:
+    """The refusal of every row of this host. robots.txt was retried as often as a picture: the rows need no retry."""
+    if refusal.problem in _OF_THE_HOST:
         refused = Refused(refusal.problem, f"robots.txt: {refusal.detail}", retriable=refusal.retriable)
     else:
         refused = Refused("robots_unreachable", f"{refusal.problem}: {refusal.detail}", status=refusal.status)

@@ -25,7 +25,7 @@ Network = Annotated[str, AfterValidator(_as_network)]
 class Fetch(Section):
     """How pictures are downloaded: politely, and from public addresses only."""
 
-    contact: Annotated[str, Field(pattern=r"^(https?://\S+|(mailto:)?\S+@\S+\.\S+)$")]  # whom a site's owner can ask
+    contact: Annotated[str, Field(pattern=r"^(https?://\S+|(mailto:)?\S+@\S+\.\S+)$")]  # for the owner of a site; stands in the User-Agent
     in_flight: Annotated[int, Field(ge=1, le=4096)] = 256  # requests at a time, of one task
     per_host_in_flight: Annotated[int, Field(ge=1)] = 4
     per_host_per_second: Annotated[float, Field(gt=0)] = 10.0
@@ -34,7 +34,7 @@ class Fetch(Section):
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     robots: Literal["obey", "ignore"] = "obey"  # robots.txt
     robots_tag: Literal["obey", "ignore"] = "obey"  # X-Robots-Tag: noai, noimageai, noindex
-    allow_addresses: list[Network] = Field(default=[])  # such as 10.1.0.0/16: not public, and may be asked all the same
+    allow_addresses: list[Network] = Field(default=[])  # not public, yet allowed, such as 10.1.0.0/16
 
 
 class UrlsSource(FileSource):

@@ -1,10 +1,10 @@
-"""Text that someone calls an address → one that can be asked; and where a redirect points.
+"""The text of an address in a list → a URL that can be requested; and the target of a redirect.
 
     web_address("http://例子.测试/中文 图.jpg")          # http://xn--fsqu00a.xn--0zwm56d/%E4%B8%AD%E6%96%87%20%E5%9B%BE.jpg
     next_address(url, "../b.jpg")
 
-What is already percent-encoded stays as it is, byte for byte: a signed address must not be made prettier.
-User name and password in an address are dropped: they were never meant for us.
+What is already percent-encoded stays as it is, byte for byte: a signed address would break. User name and password in
+an address are dropped.
 """
 
 import string
@@ -46,10 +46,10 @@ def next_address(url: URL, location: str) -> URL:
 
 
 def origin_of(url: URL) -> str:
-    """`http://example.com:8080`, what a robots.txt speaks for."""
+    """`http://example.com:8080`, for which a robots.txt holds."""
     return str(url.origin())
 
 
 def _quoted(text: str) -> str:
-    """Bytes of a header that are no UTF-8 (GBK is common) come as surrogates; they go out as they came."""
+    """Percent-encode. Bytes of a header that are not UTF-8 (GBK is common) come as surrogates and keep their value."""
     return quote(text.encode("utf-8", "surrogateescape"), safe=_KEPT)

@@ -50,15 +50,15 @@ def is_cut(data: bytes) -> bool:
 
 def has_broken_checksum(png: bytes) -> bool:
     """Pillow skips the checksums of pixel data, and a flipped bit passes as a picture with a smear."""
-    place = 8
-    while place + 12 <= len(png):
-        size = struct.unpack(">I", png[place : place + 4])[0]
-        kind, end = png[place + 4 : place + 8], place + 8 + size
+    offset = 8
+    while offset + 12 <= len(png):
+        size = struct.unpack(">I", png[offset : offset + 4])[0]
+        kind, end = png[offset + 4 : offset + 8], offset + 8 + size
         if kind == b"IEND":
             return False
-        if kind == b"IDAT" and png[end : end + 4] != struct.pack(">I", zlib.crc32(memoryview(png)[place + 4 : end])):
+        if kind == b"IDAT" and png[end : end + 4] != struct.pack(">I", zlib.crc32(memoryview(png)[offset + 4 : end])):
             return True
-        place = end + 4
+        offset = end + 4
     return False
 
 
@@ -80,15 +80,15 @@ def was_cut_and_closed(image: Image.Image, jpeg: bytes) -> bool:
 
 def _boxes_end(data: bytes) -> int:
     """Where the last box of an ISO media file (AVIF) would end."""
-    place = 0
-    while len(data) - place >= 8:
-        size = struct.unpack(">I", data[place : place + 4])[0]
+    offset = 0
+    while len(data) - offset >= 8:
+        size = struct.unpack(">I", data[offset : offset + 4])[0]
         if size < 8:  # 0: to the end of the file; 1: a 64-bit size follows, which no picture needs
             return len(data)
-        place += size
-    return place
+        offset += size
+    return offset
 
 
 def _extrema(image: Image.Image) -> list[tuple[float, float]]:
-    found: Any = image.getextrema()
-    return [found] if isinstance(found[0], int | float) else list(found)
+    extrema: Any = image.getextrema()
+    return [extrema] if isinstance(extrema[0], int | float) else list(extrema)

@@ -39,10 +39,10 @@ class Upright:
 def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation, 1 … 8; 1 if EXIF is broken. To be called before `load`, which may transpose a TIFF."""
     try:
-        found = image.getexif().get(_ORIENTATION_TAG, 1)
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # its parser raises nearly anything on hostile bytes
         return 1
-    return found if found in _TRANSPOSE else 1
+    return orientation if orientation in _TRANSPOSE else 1
 
 
 def upright_rgb(image: Image.Image, orientation: int) -> Upright:

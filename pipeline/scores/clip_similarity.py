@@ -89,8 +89,8 @@ class _ChineseClip:
             captions, padding="max_length", truncation=True, max_length=_MAX_TOKENS, return_tensors="pt"
         )
         with torch.inference_mode():
-            found = self._model(pixel_values=torch.stack(pixels), **text)
-        cosines: np.ndarray[Any, Any] = (found.image_embeds[pictures] * found.text_embeds).sum(dim=1).numpy()
+            output = self._model(pixel_values=torch.stack(pixels), **text)
+        cosines: np.ndarray[Any, Any] = (output.image_embeds[pictures] * output.text_embeds).sum(dim=1).numpy()
         return cosines
 
 

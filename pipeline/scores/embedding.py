@@ -67,18 +67,18 @@ def checked_model(file: Path, size: int) -> InputFile:
 
 def embed(part: Part[None], config: EmbeddingConfig, folder: Path) -> dict[str, int]:
     measured = pq.read_table(part.input_path("measures"), columns=[*LOCATION_COLUMNS, "problem"])
-    asked = pc.is_null(measured["problem"]).to_numpy()
+    is_embedded = pc.is_null(measured["problem"]).to_numpy()
     if "judged" in part.inputs:  # evaluation pictures have no verdict: no rule drops them
         judged = pq.read_table(part.input_path("judged"), columns=["reason"])
-        asked = asked & pc.equal(judged["reason"], "").to_numpy()
-    alive = np.flatnonzero(asked)
+        is_embedded = is_embedded & pc.equal(judged["reason"], "").to_numpy()
+    alive = np.flatnonzero(is_embedded)
     _one_thread()
     model = _load(part.inputs["model"], config["size"])
     vectors = np.full((len(measured), model.width), np.nan, np.float32)
     pictures = measured_pictures(measured.take(alive), part.roots)
     for batch in in_batches(((rows, _pixels(picture, config)) for rows, picture in pictures), model.batch):
-        found = unit_vectors(model, np.stack([pixels for _, pixels in batch]))
-        for (rows, _), vector in zip(batch, found, strict=True):
+        batch_vectors = unit_vectors(model, np.stack([pixels for _, pixels in batch]))
+        for (rows, _), vector in zip(batch, batch_vectors, strict=True):
             vectors[alive[rows]] = vector
     none = np.isnan(vectors).any(axis=1)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), model.width, mask=pa.array(none))
@@ -94,8 +94,8 @@ def unit_vectors(model: "_Model", pixels: Floats) -> Floats:
     with np.errstate(all="ignore"):  # of a vector of zeros: 0 / 0
         unit = vectors / np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
     unit[~np.isfinite(unit).all(axis=1)] = np.nan
-    found: Floats = unit.astype(np.float32)
-    return found
+    unit_float32: Floats = unit.astype(np.float32)
+    return unit_float32
 
 
 def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tuple[Floats, NDArray[np.int64]]:
@@ -112,10 +112,10 @@ def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tu
             known_rows.append(here[column.is_valid().to_numpy(zero_copy_only=False)])
             width = column.type.list_size
             raw.write(column.drop_null().flatten().to_numpy(zero_copy_only=False).tobytes())
-    found = np.concatenate(known_rows)
-    if not len(found):  # nothing can be mapped from an empty file
-        return np.empty((0, width), np.float32), found
-    return np.memmap(target, np.float32, "r", shape=(len(found), width)), found
+    with_vector = np.concatenate(known_rows)
+    if not len(with_vector):  # nothing can be mapped from an empty file
+        return np.empty((0, width), np.float32), with_vector
+    return np.memmap(target, np.float32, "r", shape=(len(with_vector), width)), with_vector
 
 
 def _pixels(picture: Image.Image, config: EmbeddingConfig) -> Floats:
@@ -148,22 +148,22 @@ def _load(source: InputFile, size: int) -> _Model:
     model: _Model = (_Onnx if file.endswith(ONNX_ENDING) else _TorchScript)(file, size)
     noise = np.random.default_rng(0).standard_normal((model.batch, 3, size, size), np.float32)
     try:
-        found = model(noise)
+        vectors = model(noise)
     except Exception as error:  # torch and onnxruntime raise whatever the model's own code raises
         raise BadInput(
             f"{_NAME}: {file} cannot run on pictures of {size} px: {_last_line(error)}", cure=_EXPORT
         ) from None
-    shape = getattr(found, "shape", None)
+    shape = getattr(vectors, "shape", None)
     if shape is None or len(shape) != 2 or shape[0] != model.batch:
-        what = f"an array of shape {tuple(shape)}" if shape is not None else f"a {type(found).__name__}"
+        what = f"an array of shape {tuple(shape)}" if shape is not None else f"a {type(vectors).__name__}"
         raise BadInput(f"{_NAME}: {file} gives {what} for {model.batch} pictures", cure=_EXPORT)
     if not shape[1]:
         raise BadInput(f"{_NAME}: {file} gives vectors of no dimension", cure=_EXPORT)
-    if not np.isfinite(found).all():
+    if not np.isfinite(vectors).all():
         raise BadInput(f"{_NAME}: {file} gives numbers that are not finite", cure="export it in float32")
     model.width = shape[1]
     other_company = np.concatenate([noise[:1], 3 * noise[1:]])
-    if not np.array_equal(model(other_company)[0], found[0]):
+    if not np.array_equal(model(other_company)[0], vectors[0]):
         model.batch = 1  # int8 models scale all pictures of a batch by the largest value of any
     return model
 
@@ -188,8 +188,8 @@ class _TorchScript:
         import torch
 
         with torch.inference_mode():
-            found = self._model(torch.from_numpy(pixels))
-        return found.numpy() if isinstance(found, torch.Tensor) else found
+            vectors = self._model(torch.from_numpy(pixels))
+        return vectors.numpy() if isinstance(vectors, torch.Tensor) else vectors
 
 
 class _Onnx:
@@ -218,8 +218,8 @@ class _Onnx:
         self.batch = rows if isinstance(rows, int) else _BATCH
 
     def __call__(self, pixels: Floats) -> Floats:
-        found: Floats = self._session.run(None, {self._input: pixels})[0]
-        return found
+        vectors: Floats = self._session.run(None, {self._input: pixels})[0]
+        return vectors
 
 
 _NAME = "duplicates.embedding.model"

@@ -16,7 +16,7 @@ from tuwen.pipeline.executor.done_marker import read_marker, read_record
 from tuwen.pipeline.explain import explain
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.open_source import roots_of
-from tuwen.pipeline.sources.kinds import KINDS, SourceKind
+from tuwen.pipeline.source_kinds import KINDS, SourceKind
 from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import write_recipe

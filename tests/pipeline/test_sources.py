@@ -16,8 +16,8 @@ from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.source_kinds import KINDS
 from tuwen.pipeline.sources import folder as folder_source
-from tuwen.pipeline.sources.kinds import KINDS
 from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import draw, encoded, png, tar_of, write_recipe

@@ -13,8 +13,8 @@ from tuwen.pipeline.executor.stage import Stage
 from tuwen.pipeline.export.export import EXPORT
 from tuwen.pipeline.fetch.gather import FETCH, LIST
 from tuwen.pipeline.scores.scores import SCORES
+from tuwen.pipeline.source_kinds import KINDS
 from tuwen.pipeline.sources.emoji import DRAW
-from tuwen.pipeline.sources.kinds import KINDS
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
 from tuwen.tokenize.train_tokenizers import CROP
 from tuwen.tokenize.write_shards import TOKENIZE

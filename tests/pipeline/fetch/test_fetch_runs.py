@@ -25,7 +25,7 @@ from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
 from tuwen.pipeline.fetch.urls_section import UrlsSource
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.sources.kinds import KINDS, list_parts
+from tuwen.pipeline.source_kinds import KINDS, list_parts
 from tuwen.pipeline.sources.reader import read_part
 from tuwen.pipeline.sources.source import SourceItem
 

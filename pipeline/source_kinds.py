@@ -4,8 +4,8 @@
     source = kind.locate(section, base=recipe.base, gathered=Path("runs/x/corpus/pictures/photos"))
     parts = list_parts(section, source)
 
-To add a kind: a module beside this one with its section and these functions, and its row here. The module that
-`PictureRoot.reader` names has `read_part` and `read_picture`, which `reader` finds by that name.
+To add a kind: a module in `sources/` with its section and these functions, and its row here. The module that
+`PictureRoot.reader` names has `read_part` and `read_picture`, which `sources/reader` finds by that name.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...manifests.errors import BadInput
-from ...manifests.recipe.sources import SourceSection
-from ..executor.part import Part
-from ..executor.stage import StageRun
-from ..fetch.urls_section import UrlsSource
-from . import emoji, folder, parquet, tar, urls
-from .source import OpenSource
+from ..manifests.errors import BadInput
+from ..manifests.recipe.sources import SourceSection
+from .executor.part import Part
+from .executor.stage import StageRun
+from .fetch import urls_source
+from .fetch.urls_section import UrlsSource
+from .sources import emoji, folder, parquet, tar
+from .sources.source import OpenSource
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ KINDS: dict[str, SourceKind] = {
     "folder": SourceKind(folder.FolderSource, folder.locate, folder.list_parts),
     "webdataset": SourceKind(tar.WebDatasetSource, tar.locate, tar.list_parts),
     "parquet": SourceKind(parquet.ParquetSource, parquet.locate, parquet.list_parts),
-    "urls": SourceKind(UrlsSource, urls.locate, urls.list_parts, urls.gather),
+    "urls": SourceKind(UrlsSource, urls_source.locate, urls_source.list_parts, urls_source.gather),
     "emoji": SourceKind(emoji.EmojiSource, emoji.locate, tar.list_parts, emoji.gather),
 }
 

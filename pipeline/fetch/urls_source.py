@@ -1,4 +1,4 @@
-"""Lists of addresses with captions: the pictures are fetched into tars (`fetch/`), and read from those.
+"""Lists of addresses with captions: the pictures are fetched into tars, and read from those.
 
 {name: web, kind: urls, path: lists/, preset: wukong, fetch: {contact: https://example.com/us}}
 """
@@ -8,10 +8,10 @@ from typing import Any
 
 from ..executor.part import Part
 from ..executor.stage import StageRun
-from ..fetch.gather import gather_urls
-from ..fetch.urls_section import UrlsSource
-from . import tar
-from .source import OpenSource, file_source
+from ..sources import tar
+from ..sources.source import OpenSource, file_source
+from .gather import gather_urls
+from .urls_section import UrlsSource
 
 
 def locate(section: UrlsSource, base: Path, gathered: Path) -> OpenSource:
