@@ -41,8 +41,8 @@ async def check_target(url: URL, allowed: tuple[Network, ...], resolver: Abstrac
     host = url.raw_host or ""
     try:
         resolved = [] if is_ip_address(host) else await resolver.resolve(host, url.port or 0)
+        addresses = [host] if is_ip_address(host) else [result["host"] for result in resolved]
     except OSError:  # a network whose proxy alone can look names up
         return
-    addresses = [result["host"] for result in resolved] or [host]
     if not all(may_connect(address, allowed) for address in addresses):
         raise Refused("private_address", "behind a proxy")

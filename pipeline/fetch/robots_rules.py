@@ -43,7 +43,8 @@ class RobotsRules:
         origin = origin_of(url)
         if origin not in self._rules_of:
             self._rules_of[origin] = asyncio.ensure_future(self._rules(origin))
-        rules = await asyncio.shield(self._rules_of[origin])  # a row that is cancelled must not cancel it for the others
+        # Shielded: a row that is cancelled must not cancel it for the others.
+        rules = await asyncio.shield(self._rules_of[origin])
         if isinstance(rules, Refused):
             raise rules.again()
         if not rules.can_fetch(str(url), AGENT):

@@ -25,7 +25,7 @@ Network = Annotated[str, AfterValidator(_as_network)]
 class Fetch(Section):
     """How pictures are downloaded: politely, and from public addresses only."""
 
-    contact: Annotated[str, Field(pattern=r"^(https?://\S+|(mailto:)?\S+@\S+\.\S+)$")]  # for the owner of a site; stands in the User-Agent
+    contact: Annotated[str, Field(pattern=r"^(https?://\S+|(mailto:)?\S+@\S+\.\S+)$")]  # for a site's owner
     in_flight: Annotated[int, Field(ge=1, le=4096)] = 256  # requests at a time, of one task
     per_host_in_flight: Annotated[int, Field(ge=1)] = 4
     per_host_per_second: Annotated[float, Field(gt=0)] = 10.0
