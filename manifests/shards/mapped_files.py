@@ -1,12 +1,12 @@
-"""Many files as one range of addresses, so that rows of any of them are gathered by one numpy operation.
+"""Many files mapped into one range of addresses, so that one numpy operation gathers rows of any of them.
 
     files = MappedFiles([shard.bytes for shard in shards])
     files.map(0, path)
     records = files.records(np.array([1536, 9728]), width=2048)      # uint8 (2, 2048), copied out
 
-A range as large as all files together is reserved at once (addresses, not memory), and each file is mapped to its
-place in it when it is first needed. Grouping the rows of a batch by file instead costs a second copy and 30 µs a file.
-What is not mapped reads as zeros: whoever asks must have called `map` before.
+A range as large as all files together is reserved at once (addresses, not memory), and each file is mapped into it
+when it is first needed. Grouping the rows of a batch by file instead costs a second copy and 30 µs a file. Addresses
+that are not mapped read as zeros: callers map a file before they read it.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 _MAP_FIXED = 0x10  # of Linux and macOS; the standard library's mmap does not name it
 _FAILED = ctypes.c_void_p(-1).value
-_SLACK_BYTES = 1 << 20  # a record that begins in the last file may be asked for wider than what is left of it
+_SLACK_BYTES = 1 << 20  # a record that begins in the last file may be wider than the rest of the file
 MAX_MAPPED = 32_000  # Linux allows 65,530 mappings a process (vm.max_map_count)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,8 +33,10 @@ _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 class MappedFiles:
+    """`np.asarray(files)` is the whole range as uint8, read-only."""
+
     def __init__(self, sizes: list[int]) -> None:
-        """`sizes` in bytes; file i may be mapped at `starts[i]`."""
+        """`sizes` in bytes; file i is mapped at `starts[i]`."""
         pages = np.array([-(-size // mmap.PAGESIZE) for size in sizes], dtype=np.int64)
         self.starts: NDArray[np.int64] = (np.cumsum(pages) - pages) * mmap.PAGESIZE
         self._sizes, self._mapped = sizes, set[int]()
@@ -47,7 +49,7 @@ class MappedFiles:
         weakref.finalize(self, _libc.munmap, self._address, self._length).atexit = False
 
     def map(self, number: int, path: Path) -> None:
-        """Raises OSError, also for a file of fewer bytes than were announced: touching the rest would be fatal."""
+        """Map a file. Raises OSError for one that is shorter than its size, since reading beyond its end is fatal."""
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size < self._sizes[number]:
                 raise OSError(errno.ENODATA, "shorter than announced", str(path))
@@ -60,21 +62,21 @@ class MappedFiles:
         return len(self._mapped) >= MAX_MAPPED
 
     def unmap(self, number: int) -> None:
-        """Its addresses read as zeros again; the space of a deleted file goes back to the disk."""
+        """Unmap a file: its addresses read as zeros again, and the disk space of a deleted file is free."""
         _reserve(self._address + int(self.starts[number]), -(-self._sizes[number] // mmap.PAGESIZE) * mmap.PAGESIZE)
         self._mapped.discard(number)
 
     def records(self, starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
-        """The `width` bytes at each of `starts`: uint8 (n, width), a copy."""
+        """Return the `width` bytes at each of `starts`: uint8 (n, width), a copy."""
         return records(np.asarray(self), starts, width)
 
     def numbers(self, starts: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The one number at each of `starts`, which are multiples of its size: (n,)."""
+        """Return the number at each of `starts`, which are multiples of its size: (n,)."""
         return numbers(np.asarray(self), starts, dtype)
 
 
 def records(memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
-    """The `width` bytes of `memory` at each of `starts`. One memcpy a row: 16 times faster than by elements."""
+    """Return the `width` bytes of `memory` at each of `starts`. A memcpy a row is 16 times faster than by elements."""
     if not width or not len(starts):
         return np.zeros((len(starts), width), np.uint8)
     overlapping = as_strided(memory[:width].view(f"V{width}"), (len(memory) - width + 1,), (1,), writeable=False)
@@ -84,9 +86,9 @@ def records(memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int) ->
 def aligned_records(
     memory: NDArray[np.uint8], starts: NDArray[np.int64], width: int, into: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """As `records`, where all starts are multiples of `width`; written to `into`, which has n · width bytes."""
+    """Return `records` whose starts are all multiples of `width`, in `into`, which has n · width bytes."""
     side_by_side = memory[: len(memory) // width * width].view(f"V{width}")
-    # Any other mode than `clip` would write to a buffer first.
+    # Any mode other than `clip` writes to a temporary buffer first.
     np.take(side_by_side, starts // width, out=into.view(f"V{width}"), mode="clip")
     return into.reshape(len(starts), width)
 
@@ -97,14 +99,14 @@ def numbers(memory: NDArray[np.uint8], starts: NDArray[np.int64], dtype: np.dtyp
 
 
 def _reserve(address: int | None, length: int) -> int:
-    """Addresses that read as zeros and take no memory."""
+    """Reserve addresses that read as zeros and take no memory."""
     fixed = 0 if address is None else _MAP_FIXED
     return _map(address, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0) | fixed, -1)
 
 
 def _map(address: int | None, length: int, flags: int, descriptor: int) -> int:
-    found = _libc.mmap(address, length, mmap.PROT_READ, flags, descriptor, 0)
-    if found is None or found == _FAILED:
+    mapped = _libc.mmap(address, length, mmap.PROT_READ, flags, descriptor, 0)
+    if mapped is None or mapped == _FAILED:
         number = ctypes.get_errno()
         raise OSError(number, f"mmap of {length} bytes: {os.strerror(number)}")
-    return int(found)
+    return int(mapped)

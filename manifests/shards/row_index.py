@@ -1,8 +1,8 @@
-"""Where every row of many shards lies, as arrays over their blocks: 80 bytes a block, whatever the rows.
+"""The byte offsets of every row of many shards, as arrays over their blocks: 80 bytes a block, however long it is.
 
 index = RowIndex(shards, files.starts)               # files: MappedFiles
-blocks, places = index.locate(np.array([7000, 3]))
-codes = index.codes(memory, blocks, places, index.shard_starts(blocks))      # memory: np.asarray(files)
+blocks, offsets = index.locate(np.array([7000, 3]))
+codes = index.codes(memory, blocks, offsets, index.shard_starts(blocks))      # memory: np.asarray(files)
 """
 
 from typing import Any
@@ -19,6 +19,8 @@ Memory = NDArray[np.uint8]
 
 
 class RowIndex:
+    """Rows and blocks are counted through all shards; `offsets` are the numbers of rows in their blocks."""
+
     def __init__(self, shards: list[ShardEntry], shard_starts: Numbers) -> None:
         counts = [shard.num_blocks for shard in shards]
         self.first_block = np.cumsum([0, *counts], dtype=np.int64)
@@ -29,8 +31,10 @@ class RowIndex:
         self.row_starts = self._row_ends - np.array([shard.samples for shard in shards], dtype=np.int64)
         self.crc32 = np.array([crc for shard in shards for crc in shard.crc32], dtype=np.uint32)
         self._edges = [
-            np.array([edge for shard in shards for edge in shard.block_offsets[at : at + shard.num_blocks]], np.int64)
-            for at in (0, 1)
+            np.array(
+                [edge for shard in shards for edge in shard.block_offsets[first : first + shard.num_blocks]], np.int64
+            )
+            for first in (0, 1)
         ]
         arrays = shards[0].arrays if shards else {}
         self._starts = {
@@ -59,50 +63,50 @@ class RowIndex:
         return self._codes_bytes // self.codes_dtype.itemsize
 
     def locate(self, rows: Numbers) -> tuple[Numbers, Numbers]:
-        """The block of each row, and its place in it."""
+        """Return the block of each row, and its offset in rows in that block."""
         shards = np.searchsorted(self._row_ends, rows, side="right")
-        blocks, places = np.divmod(rows - self.row_starts[shards], self._block_rows[shards])
-        return blocks + self.first_block[shards], places
+        blocks, offsets = np.divmod(rows - self.row_starts[shards], self._block_rows[shards])
+        return blocks + self.first_block[shards], offsets
 
     def edges(self, block: int) -> tuple[int, int]:
-        """Where a block begins and ends in its shard."""
+        """Return the first byte of a block in its shard, and the first byte after it."""
         return int(self._edges[0][block]), int(self._edges[1][block])
 
-    def in_block(self, name: str, block: int) -> int:
-        """Where an array begins, counted from the start of its block."""
+    def array_start(self, name: str, block: int) -> int:
+        """Return the first byte of an array, counted from the start of its block."""
         return int(self._starts[name][block] - self._edges[0][block])
 
     def shard_starts(self, blocks: Numbers) -> Numbers:
-        """Where the shard of each block begins in the mapped addresses."""
+        """Return the first mapped address of the shard of each block."""
         starts: Numbers = self._shard_starts[self.shard_of_block[blocks]]
         return starts
 
     def codes(
-        self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers, recycled: BufferPool | None = None
+        self, memory: Memory, blocks: Numbers, offsets: Numbers, starts: Numbers, buffers: BufferPool | None = None
     ) -> NDArray[Any]:
-        """Read rows from `memory`, in which the shard of row i begins at starts[i]. `recycled` is for mapped memory."""
-        at = starts + self._starts["codes"][blocks] + places * self._codes_bytes
-        if recycled is None or not self._aligned:
-            return records(memory, at, self._codes_bytes).view(self.codes_dtype)
-        into = recycled.empty(len(at) * self._codes_bytes)
-        return aligned_records(memory, at, self._codes_bytes, into).view(self.codes_dtype)
+        """Return the codes (n, h·w) of rows whose shards begin at `starts` in `memory`.
 
-    def text_places(self, memory: Memory, blocks: Numbers, places: Numbers, starts: Numbers) -> tuple[Numbers, Numbers]:
-        """As `codes`: where the caption ids of each row begin in `memory`, and how many they are."""
-        size_at = starts + self._starts[self._text_size][blocks] + places * self._size_dtype.itemsize
-        text_at = starts + self._starts["text"][blocks]
-        first = numbers(memory, size_at, self._size_dtype).astype(np.int64)
-        if self._text_size == "text_ptr":
-            lengths = numbers(memory, size_at + self._size_dtype.itemsize, self._size_dtype) - first
-            text_at += first * self._text_bytes
-        else:
-            lengths = first
-            text_at += places * self._text_bytes
-        return text_at, lengths
+        With `buffers`, which needs mapped memory, the result lies in a buffer of the pool.
+        """
+        first_bytes = starts + self._starts["codes"][blocks] + offsets * self._codes_bytes
+        if buffers is None or not self._aligned:
+            return records(memory, first_bytes, self._codes_bytes).view(self.codes_dtype)
+        into = buffers.empty(len(first_bytes) * self._codes_bytes)
+        return aligned_records(memory, first_bytes, self._codes_bytes, into).view(self.codes_dtype)
 
-    def text(self, memory: Memory, text_at: Numbers, lengths: Numbers) -> NDArray[Any]:
-        """Caption ids padded with 0: (n, longest)."""
+    def text_spans(self, memory: Memory, blocks: Numbers, offsets: Numbers, starts: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the first byte in `memory` of each row's caption ids, and their number; arguments as in `codes`."""
+        size_bytes = starts + self._starts[self._text_size][blocks] + offsets * self._size_dtype.itemsize
+        first_bytes = starts + self._starts["text"][blocks]
+        sizes = numbers(memory, size_bytes, self._size_dtype).astype(np.int64)
+        if self._text_size == "text_len":
+            return first_bytes + offsets * self._text_bytes, sizes
+        lengths = numbers(memory, size_bytes + self._size_dtype.itemsize, self._size_dtype) - sizes
+        return first_bytes + sizes * self._text_bytes, lengths
+
+    def text(self, memory: Memory, first_bytes: Numbers, lengths: Numbers) -> NDArray[Any]:
+        """Return caption ids padded with 0: (n, longest)."""
         longest = int(lengths.max(initial=0))
-        text = records(memory, text_at, longest * self.text_dtype.itemsize).view(self.text_dtype)
-        text *= np.arange(longest) < lengths[:, None]  # what was read beyond a caption's end is another's
+        text = records(memory, first_bytes, longest * self.text_dtype.itemsize).view(self.text_dtype)
+        text *= np.arange(longest) < lengths[:, None]  # behind the end of a caption lie the ids of another
         return text

@@ -1,18 +1,18 @@
-"""All shards of one split as a single array of rows.
+"""All rows of one split, counted through its shards in the manifest's order.
 
     reader = SplitReader(load_manifest("runs/emoji/shards"), "train")
     codes, text, lengths = reader.rows(np.array([7000, 3, 3]))
 
-Rows are counted through the shards in the manifest's order. What is read is verified, and a fault is an error that
-names the shard, the block and the cure; no row is ever skipped.
+Rows are verified before they are returned. A fault raises an error that names the shard, the block and the cure; no
+row is skipped.
 
-    off      sizes only
-    first    the sha256 of a shard when it is first touched, once for each file and host
-    block    the crc32 of a block when it is first touched, and again when its file was changed (looked at each second)
-    always   the crc32 of a block whenever it is touched, over the very copy that the rows are then taken from
+    off      checks sizes only
+    first    checks the sha256 of a shard on first use, once for each file and host
+    block    checks the crc32 of a block on first use, and again after its file has changed (tested every second)
+    always   checks the crc32 of a block on every use, over the copy from which the rows are then taken
 
 `off`, `first` and `block` read through one range of mapped addresses. `always` reads whole blocks into memory of its
-own, so that not even a file that is overwritten or cut in that moment can give a wrong row.
+own, so that even a file that is overwritten or cut at that moment cannot give a wrong row.
 """
 
 import errno
@@ -38,6 +38,7 @@ from ..remote.file_cache import forget
 from .buffer_pool import BufferPool
 from .mapped_files import MappedFiles
 from .row_index import Memory, Numbers, RowIndex
+from .row_meta import RowMeta
 from .shard_locations import find_shard, has_remote_location, sha256_holds
 
 Verify = Literal["off", "first", "block", "always"]
@@ -46,16 +47,16 @@ Rows = tuple[NDArray[Any], NDArray[Any], Numbers]  # codes, caption ids, caption
 _log = logging.getLogger("tuwen")
 STALE_SECONDS = 1.0
 _CURE = "restore it from a copy, run `tuwen tokenize` again, or take it out with `tuwen manifest quarantine`"
-_TEXT_SLACK_BYTES = 1 << 18  # of the longest caption: 65,535 ids of four bytes
-_MOST_REPAIRS = 5  # of one shard: a disk that spoils it again and again is given up
+_TEXT_SLACK_BYTES = 1 << 18  # the longest caption: 65,535 ids of four bytes
+_MOST_REPAIRS = 5  # of one shard, before a disk that corrupts it again and again is given up
 Result = TypeVar("Result")
 
 
 class SplitReader:
-    """Safe to be used by several threads."""
+    """Threads may share a reader."""
 
     def __init__(self, manifest: Manifest, split: str, verify: Verify = "block") -> None:
-        """Raises BadInput when a shard's layout is not `block`. No file is opened before its rows are asked for."""
+        """Raises BadInput when a shard's layout is not `block`. A file is opened when its rows are first read."""
         self.manifest, self.split, self.verify = manifest, split, verify
         self.shards = manifest.shards_of(split)
         for shard in self.shards:
@@ -72,13 +73,13 @@ class SplitReader:
         self.source = f"{manifest.id}/{split}"
         self._files = MappedFiles([shard.bytes for shard in self.shards])
         self._index = RowIndex(self.shards, self._files.starts)
-        self._recycled = BufferPool()
-        self._ready = np.zeros(self._index.num_blocks, dtype=bool)  # mapped, and verified as `verify` says
-        self._stamps: dict[int, tuple[int, ...]] = {}  # of mapped shards: which file it was, and when it was changed
+        self._buffers = BufferPool()
+        self._ready = np.zeros(self._index.num_blocks, dtype=bool)  # mapped and verified
+        self._stamps: dict[int, tuple[int, ...]] = {}  # mapped shard → its file and the time of its last change
         self._paths: dict[int, Path] = {}
-        self._repairs: Counter[int] = Counter()  # of cached copies
+        self._repairs: Counter[int] = Counter()  # shard → cached copies that were dropped
         self._repairing = threading.Lock()
-        self._generation = 0  # counts the times that something was distrusted or unmapped
+        self._generation = 0  # counts invalidations
         self._looked = time.monotonic()
         self._lock = threading.Lock()
 
@@ -87,39 +88,39 @@ class SplitReader:
 
     @property
     def first_rows(self) -> Numbers:
-        """The first row of each shard."""
+        """Return the first row of each shard."""
         return self._index.row_starts
 
     def rows(self, rows: Numbers) -> Rows:
-        """codes (n, h·w), caption ids (n, longest) padded with 0, caption lengths (n,), in the order of `rows`."""
+        """Return codes (n, h·w), caption ids (n, longest) padded with 0, and caption lengths (n,), in that order."""
         return next(self.batches(rows, max(1, len(rows))))
 
     def batches(self, rows: Numbers, size: int) -> Iterator[Rows]:
-        """As `rows`, in batches of `size`, with what has to be done but once done for all of them.
+        """Yield `rows` in batches of `size`. Blocks are verified, and caption ids read, for all batches at once.
 
-        The codes of each batch are copied when it is asked for: 1 MB that is used at once stays in the processor's
-        cache, and its memory is used again for the next; 16 MB at once take twice as long.
+        The codes of a batch are copied when its turn comes: 1 MB that is used at once stays in the processor's cache,
+        and its memory serves the next batch; 16 MB at once take twice as long.
         """
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows {rows.min()} … {rows.max()} of a split of {len(self)}")
-        blocks, places = self._index.locate(rows)
+        blocks, offsets = self._index.locate(rows)
         parts = [slice(start, start + size) for start in range(0, max(1, len(rows)), size)]
         if self.verify == "always":
-            yield from (self._rows_of_copies(blocks[part], places[part]) for part in parts)
+            yield from (self._rows_of_copies(blocks[part], offsets[part]) for part in parts)
             return
         starts = self._index.shard_starts(blocks)
         memory = np.asarray(self._files)
-        # Two steps: a length that is taken from addresses in the moment in which they are unmapped may be any number.
-        text_at, lengths = self._while_ready(blocks, partial(self._index.text_places, memory, blocks, places, starts))
-        text = self._while_ready(blocks, partial(self._index.text, memory, text_at, lengths))
+        # Two steps: a length that is read from addresses while they are unmapped may be any number.
+        text_starts, lengths = self._copied(blocks, partial(self._index.text_spans, memory, blocks, offsets, starts))
+        text = self._copied(blocks, partial(self._index.text, memory, text_starts, lengths))
         for part in parts:
-            found = memory, blocks[part], places[part], starts[part]
-            codes = self._while_ready(blocks[part], partial(self._index.codes, *found, self._recycled))
+            located = memory, blocks[part], offsets[part], starts[part]
+            codes = self._copied(blocks[part], partial(self._index.codes, *located, self._buffers))
             longest = int(lengths[part].max(initial=0))
             yield codes, text[part, :longest], lengths[part]
 
-    def _while_ready(self, blocks: Numbers, copy: Callable[[], Any]) -> Any:
-        """What `copy` takes out of the mapped blocks, none of which was unmapped or distrusted in the meantime."""
+    def _copied(self, blocks: Numbers, copy: Callable[[], Any]) -> Any:
+        """Return `copy()`, made while all blocks were mapped and valid from its beginning to its end."""
         while True:
             self._prepare(blocks)
             generation = self._generation
@@ -128,36 +129,36 @@ class SplitReader:
                 if generation == self._generation:
                     return copied
 
-    def block_meta(self, block: int) -> list[dict[str, Any]]:
-        """Return key, caption, source, license and crop box of each row of a block, counted through all shards."""
+    def block_meta(self, block: int) -> list[RowMeta]:
+        """Return the metadata of each row of a block. Blocks are counted through all shards."""
         data = self._copy(block)
-        start = self._index.in_block("meta", block)
+        start = self._index.array_start("meta", block)
         size = int(bytes(data[start - tarfile.BLOCKSIZE + 124 : start - tarfile.BLOCKSIZE + 135]), 8)  # USTAR's size
         return [json.loads(line) for line in bytes(data[start : start + size]).splitlines()]
 
-    def meta(self, row: int) -> dict[str, Any]:
+    def meta(self, row: int) -> RowMeta:
         return self.metas(np.array([row]))[0]
 
-    def metas(self, rows: Numbers) -> list[dict[str, Any]]:
-        """As `block_meta`, of any rows; each block is read once."""
-        blocks, places = self._index.locate(rows)
-        found: dict[int, dict[str, Any]] = {}
+    def metas(self, rows: Numbers) -> list[RowMeta]:
+        """Return the metadata of any rows, in the order of `rows`; each block is read once."""
+        blocks, offsets = self._index.locate(rows)
+        metas: dict[int, RowMeta] = {}
         for block in np.unique(blocks).tolist():
             lines = self.block_meta(block)
-            found |= {int(at): lines[places[at]] for at in np.flatnonzero(blocks == block)}
-        return [found[at] for at in range(len(rows))]
+            metas |= {int(number): lines[offsets[number]] for number in np.flatnonzero(blocks == block)}
+        return [metas[number] for number in range(len(rows))]
 
-    def all_meta(self) -> Iterator[dict[str, Any]]:
+    def all_meta(self) -> Iterator[RowMeta]:
         for block in range(self._index.num_blocks):
             yield from self.block_meta(block)
 
     def find(self, key: str) -> int | None:
-        """The row of a key, or None; reads every block's meta until it is found."""
+        """Return the row of a key, or None. Reads the metadata of one block after the other."""
         return next((row for row, line in enumerate(self.all_meta()) if line["key"] == key), None)
 
     def _prepare(self, blocks: Numbers) -> None:
-        """Map and verify what is not yet. Only short steps hold the lock: downloads and checksums run side by side."""
-        self._distrust_changed_files()
+        """Map and verify the blocks that are not ready. Downloads and checksums run without the lock, side by side."""
+        self._invalidate_changed_files()
         while not self._ready[blocks].all():
             generation = self._generation
             missing = np.unique(blocks[~self._ready[blocks]])
@@ -176,40 +177,40 @@ class SplitReader:
             return
         entry = self.shards[shard]
 
-        def open_it() -> None:
+        def map_it() -> None:
             path = find_shard(self.manifest, entry)
             stamp = _stamp(path)
             if self.verify == "first" and not sha256_holds(path, entry):
                 raise CheckFailed(f"{path}: its bytes were altered (sha256 differs)", cure=_CURE)
             with self._lock:
-                if shard in self._stamps:  # another thread was faster, and may have verified what it has mapped
+                if shard in self._stamps:  # another thread has mapped it, and may have verified it
                     return
                 if self._files.is_full:
                     self._make_room(needed)
                 self._files.map(shard, path)
                 self._paths[shard], self._stamps[shard] = path, stamp
 
-        self._found_again(shard, open_it)
+        self._retried(shard, map_it)
 
     def _verify_mapped(self, block: int, generation: int) -> None:
-        """Raises CheckFailed, but not of a cached copy that went bad: it is dropped, for the caller to look again."""
+        """Raises CheckFailed for a corrupt block. A cached copy is dropped instead, and the caller tries again."""
         if self._mapped_holds(block):
             return
         with self._repairing:
-            if generation != self._generation:  # unmapped or dropped in the meantime: what was looked at is not there
+            if generation != self._generation:  # invalidated meanwhile: the bytes that were checked are gone
                 return
             shard = int(self._index.shard_of_block[block])
             stamp = self._stamps.get(shard)
-            if stamp is None or _stamp(self._paths[shard])[:5] != stamp[:5]:  # it was replaced since it was mapped
+            if stamp is None or _stamp(self._paths[shard])[:5] != stamp[:5]:  # replaced since it was mapped
                 with self._lock:
-                    self._distrust([shard])
+                    self._invalidate([shard])
                 return
             self._repairs[shard] += 1
             if self._repairs[shard] > _MOST_REPAIRS or not forget(self._paths[shard]):
                 raise self._corrupt(block)
             _log.warning("%s; fetched again", self._corrupt(block).problem)
             with self._lock:
-                self._distrust([shard])
+                self._invalidate([shard])
 
     def _mapped_holds(self, block: int) -> bool:
         start = int(self._files.starts[self._index.shard_of_block[block]])
@@ -224,23 +225,25 @@ class SplitReader:
         where = str(path) if path.name == name else f"{name} ({path})"
         return CheckFailed(f"{where}: block {number} is corrupt", cure=_CURE)
 
-    def _distrust_changed_files(self) -> None:
+    def _invalidate_changed_files(self) -> None:
         if time.monotonic() - self._looked < STALE_SECONDS:
             return
         with self._lock:
             self._looked = time.monotonic()
-            self._distrust([shard for shard, stamp in self._stamps.items() if _stamp(self._paths[shard]) != stamp])
+            self._invalidate([shard for shard, stamp in self._stamps.items() if _stamp(self._paths[shard]) != stamp])
 
     def _make_room(self, needed: set[int]) -> None:
-        """Unmap the half that was opened first, but for what the caller needs. The caller holds the lock."""
+        """Unmap the half that was mapped first, except shards that are `needed`. The caller holds the lock."""
         old = [shard for shard in self._stamps if shard not in needed]
         if not old:
             raise BadInput(f"rows of more than {len(self._stamps)} shards at once", cure="ask for fewer rows at a time")
-        self._distrust(old[: max(1, len(old) // 2)])
+        self._invalidate(old[: max(1, len(old) // 2)])
 
-    def _found_again(self, shard: int, work: Callable[[], Result]) -> Result:
-        """A file that was there a moment ago may be gone, or cut, now. One of the cache may have been deleted above
-        its cap: it is fetched again."""
+    def _retried(self, shard: int, work: Callable[[], Result]) -> Result:
+        """Return `work()`, tried again when a cached file disappears, as it does when the cache exceeds its cap.
+
+        Raises CheckFailed when the file of a shard is missing, or cut, since it was found.
+        """
         for left in reversed(range(_MOST_REPAIRS)):
             try:
                 return work()
@@ -252,36 +255,36 @@ class SplitReader:
                     raise CheckFailed(f"{name}: missing, or cut, since it was found", cure=_CURE) from None
         raise AssertionError("unreachable")
 
-    def _distrust(self, shards: list[int]) -> None:
-        """To be found, mapped and verified anew. The caller holds the lock."""
+    def _invalidate(self, shards: list[int]) -> None:
+        """Unmap shards, to be found, mapped and verified again before their next use. The caller holds the lock."""
         if shards:
-            # In this order: a reader takes the generation, looks whether its blocks are ready, copies, and looks at the
-            # generation again. Whatever it took from addresses that are unmapped meanwhile, one of the two has changed.
+            # In this order: a reader notes the generation, checks that its blocks are ready, copies, and compares the
+            # generation. If addresses are unmapped while it copies, one of the two has changed.
             self._ready[np.isin(self._index.shard_of_block, shards)] = False
             self._generation += 1
             for shard in shards:
                 self._stamps.pop(shard, None)
                 self._files.unmap(shard)
 
-    def _rows_of_copies(self, blocks: Numbers, places: Numbers) -> Rows:
-        """As `rows`, block by block, each from a copy that was verified after it was made."""
+    def _rows_of_copies(self, blocks: Numbers, offsets: Numbers) -> Rows:
+        """Return `rows`, block by block, from copies that were verified after they were made."""
         codes = np.empty((len(blocks), self._index.num_codes), self._index.codes_dtype)
         text = np.zeros((len(blocks), 0), self._index.text_dtype)
         lengths = np.zeros(len(blocks), np.int64)
         for block in np.unique(blocks).tolist():
             here = np.flatnonzero(blocks == block)
             start = np.full(len(here), -self._index.edges(block)[0])
-            rows = self._copy(block), blocks[here], places[here], start
-            codes[here] = self._index.codes(*rows)
-            text_at, lengths[here] = self._index.text_places(*rows)
-            found = self._index.text(rows[0], text_at, lengths[here])
-            if found.shape[1] > text.shape[1]:
-                text = np.pad(text, ((0, 0), (0, found.shape[1] - text.shape[1])))
-            text[here, : found.shape[1]] = found
+            located = self._copy(block), blocks[here], offsets[here], start
+            codes[here] = self._index.codes(*located)
+            text_starts, lengths[here] = self._index.text_spans(*located)
+            block_text = self._index.text(located[0], text_starts, lengths[here])
+            if block_text.shape[1] > text.shape[1]:
+                text = np.pad(text, ((0, 0), (0, block_text.shape[1] - text.shape[1])))
+            text[here, : block_text.shape[1]] = block_text
         return codes, text, lengths
 
     def _copy(self, block: int) -> Memory:
-        """The bytes of a block in memory of our own, verified unless `off`, with zeros behind them."""
+        """Return a copy of the bytes of a block, verified unless `off`, followed by zeros."""
         shard = int(self._index.shard_of_block[block])
         start, stop = self._index.edges(block)
         data = np.zeros(stop - start + _TEXT_SLACK_BYTES, np.uint8)
@@ -290,12 +293,12 @@ class SplitReader:
             path = find_shard(self.manifest, self.shards[shard])
             with path.open("rb", buffering=0) as file:
                 file.seek(start)
-                got = 0
-                while got < stop - start and (more := file.readinto(data[got : stop - start].data)):
-                    got += more
+                done = 0
+                while done < stop - start and (more := file.readinto(data[done : stop - start].data)):
+                    done += more
             return path
 
-        path = self._paths[shard] = self._found_again(shard, read)
+        path = self._paths[shard] = self._retried(shard, read)
         if self.verify != "off" and zlib.crc32(data[: stop - start].data) != self._index.crc32[block]:
             self._repairs[shard] += 1
             if self._repairs[shard] > _MOST_REPAIRS or not forget(path):
@@ -306,17 +309,19 @@ class SplitReader:
 
 
 def _strides(shard: ShardEntry) -> tuple[tuple[str, str, int], ...]:
-    return tuple((name, place.dtype, place.stride) for name, place in sorted(shard.arrays.items()))
+    return tuple((name, array.dtype, array.stride) for name, array in sorted(shard.arrays.items()))
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Which file lies at `path`, and when it was changed: five numbers, and a sixth that makes the stamp of a file
-    that was changed within the last second hold for this moment only, since a second change in the same tick of the
-    clock would leave its times as they are."""
+    """Return six numbers that are equal for as long as `path` is the same, unchanged file.
+
+    The sixth makes the stamp of a file that was changed within the last second differ from every other stamp: a second
+    change within one tick of the clock would not change the file's times.
+    """
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return (0, 0, 0, 0, 0, time.monotonic_ns())
-    is_fresh = time.time_ns() - found.st_ctime_ns < 1_000_000_000
-    identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    is_fresh = time.time_ns() - stat.st_ctime_ns < 1_000_000_000
+    identity = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     return (*identity, time.monotonic_ns() if is_fresh else 0)

@@ -293,7 +293,7 @@ def test_rows_are_never_taken_from_addresses_that_are_unmapped_meanwhile(tmp_pat
     end = time.monotonic() + 4
     while time.monotonic() < end:
         with reader._lock:
-            reader._distrust([0, 1, 2])
+            reader._invalidate([0, 1, 2])
         time.sleep(0.0002)
     stop.set()
     for thread in threads:
