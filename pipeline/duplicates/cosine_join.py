@@ -78,7 +78,7 @@ class _NearPairs:
         return _NearPairs(self._vectors, self._min_cosine, self._max_pairs)
 
     def add(self, proposed: Iterator[Pairs]) -> None:
-        """Raises BadInput as soon as too many are near, so that no memory is asked for that is not there."""
+        """Keep the near ones of the proposed pairs. Raises BadInput as soon as there are too many to hold in memory."""
         for pairs in proposed:
             for start in range(0, len(pairs), _PAIRS_AT_ONCE):
                 some = pairs[start : start + _PAIRS_AT_ONCE]
@@ -109,7 +109,7 @@ class _NearPairs:
 
 
 def exact_cosines(vectors: Floats, pairs: Pairs) -> NDArray[np.float64]:
-    """In float64 and in the order of the dimensions, so that every machine gets the same bits."""
+    """The cosines of pairs of rows, summed in float64 in the order of dimensions: the same bits on every machine."""
     a, b = (np.ascontiguousarray(vectors[rows].T, np.float64) for rows in pairs.T)  # (d, n)
     dot, a_squared, b_squared = (np.zeros(len(pairs)) for _ in range(3))
     for of_a, of_b in zip(a, b, strict=True):
@@ -131,7 +131,7 @@ def _among_all(vectors: Floats, rows: Ints, least: float, later: bool = False) -
 
 
 def _by_lists(vectors: Floats, near_pairs: _NearPairs) -> SearchRecord:
-    """Fills `near_pairs` with the pairs that an index finds."""
+    """Fill `near_pairs` with the pairs that an index finds."""
     index = _index_of(vectors)
     sample = np.unique(np.linspace(0, len(vectors) - 1, _SAMPLE).astype(np.int64))
     true = near_pairs.none_yet()

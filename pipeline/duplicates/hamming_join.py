@@ -64,7 +64,7 @@ def hamming_pairs(codes: U64, radius: int) -> Pairs:
 
 @dataclass(frozen=True)
 class Plan:
-    """The bits that key each table, and in how many slices of its keys a table is done."""
+    """The bits that are the key of each table, and the number of slices in which a table is processed."""
 
     masks: tuple[int, ...]
     radius: int
@@ -107,7 +107,7 @@ def plan_tables(codes: U64, radius: int, num: int | None = None) -> Plan:
 
 
 def _entropy(codes: U64) -> NDArray[np.float64]:
-    """(64,) of each bit, 1 where half of the codes have it."""
+    """(64,): the entropy of each bit, 1 where half of the codes have it."""
     octets = codes.astype("<u8").view(np.uint8).reshape(-1, 8)
     share = np.unpackbits(octets, axis=1, bitorder="little").mean(axis=0)
     share = np.stack([share, 1 - share])
@@ -221,7 +221,7 @@ def _slice_of_table(codes: U64, moves: Moves, slices: int, part: int) -> U64:
 
 
 def _pairs_of_runs(keyed: U64, below_key: np.uint64, radius: int) -> Iterator[tuple[U64, U64]]:
-    """`keyed` is sorted; two codes have the same key if they differ only in bits of `below_key`."""
+    """The near pairs with equal keys. `keyed` is sorted; equal keys differ only in the bits of `below_key`."""
     yield keyed[:0], keyed[:0]
     longest = len(keyed) if below_key == np.uint64(2**64 - 1) else _LONG_RUN  # no key: one run that must be compared
     cold = 0
@@ -244,7 +244,7 @@ def _long_runs(keyed: U64, below_key: np.uint64, longest: int) -> Iterator[tuple
 
 
 def _compared(keyed: U64, below_key: np.uint64, longest: int, radius: int) -> Iterator[tuple[U64, U64]]:
-    """Each code with those that follow it in its run, strip by strip: with the next, then the next but one, and on."""
+    """The near pairs of each code and those that follow it in its run: the next one, the next but one, and so on."""
     for start in range(0, len(keyed), _STRIP):
         strip, count = keyed[start : start + _STRIP + longest], min(_STRIP, len(keyed) - start)
         step, company = 1, count

@@ -99,7 +99,7 @@ def _pieces(member: _Members) -> Iterator[_Members]:
 
 
 def _least_shared(sizes: Ints, min_jaccard: float) -> Ints:
-    """How many of n grams a near set has at least: k of them give at most k / n. Not ⌈t·n⌉: ⌈0.07·100⌉ is 8."""
+    """The least number of n grams that a near set shares: k of them give at most k / n. Not ⌈t·n⌉: ⌈0.07·100⌉ is 8."""
     least = np.maximum(np.floor(min_jaccard * sizes).astype(np.int64) - 1, 1)
     for _ in range(3):
         least += least / np.maximum(sizes, 1) < min_jaccard
@@ -175,7 +175,7 @@ class _NearPairs:
         return in_reach
 
     def _sketches_allow(self, a: Ints, b: Ints) -> NDArray[np.bool_]:
-        """Each bit that differs is of a gram, at least, that one of the two has alone; 1e-9 is for the division."""
+        """Whether few enough bits differ: each is of at least one gram that only one set has. 1e-9: rounding."""
         total = self._sets.sizes[a] + self._sets.sizes[b]
         allowed = total * ((1 - self._min_jaccard) / (1 + self._min_jaccard)) + 1e-9 * total
         sketches = self._sets.sketches
@@ -258,7 +258,7 @@ def _grams_of(captions: pa.Array) -> tuple[NDArray[np.uint64], Ints]:
 
 
 def _each_once(keys: Ints) -> Ints:
-    """Sorted. As np.unique, whose hashing took fifteen times as long on such keys."""
+    """The distinct keys, sorted, as by np.unique, which took fifteen times as long on such keys."""
     keys = np.sort(keys)
     once: Ints = keys[np.diff(keys, prepend=-1) != 0]
     return once

@@ -35,7 +35,7 @@ _STAGES = {"near_picture": "near", "near_caption": "near", "more_captions": "cho
 
 @dataclass(frozen=True)
 class DuplicateVerdicts:
-    """One value a row."""
+    """The verdict of every row: one value a row in each field."""
 
     keeper: Ints  # the row kept instead; itself when kept
     stage: Words
@@ -46,7 +46,7 @@ class DuplicateVerdicts:
 
 
 def keep_best(rows: pa.Table, rules: Duplicates, roles: NDArray[np.int8], near_of: NearOf) -> DuplicateVerdicts:
-    """`rows` has the columns of `match.deciding` with `corpus` (a number) and `earlier_cluster`."""
+    """The verdicts. `rows` has the columns of `match.deciding`, `corpus` (a number) and `earlier_cluster`."""
     rank = _ranks(rows, rules.keep, roles)
     protected = np.isin(roles, list(NAME_OF_PROTECTED))
     pictures = PictureDuplicates(rows, rank, protected)
@@ -84,7 +84,7 @@ class _Verdicts:
         return kept
 
     def _choose(self, undecided: Ints, choice: Choice) -> None:
-        """Drop what the policy drops. `choice` counts in positions of `undecided`."""
+        """Drop the pairs that the policy drops. `choice` is in positions of `undecided`."""
         dropped = choice.keeper != np.arange(len(undecided))
         row, keeper = undecided[dropped], undecided[choice.keeper[dropped]]
         of_row = self._pictures.of_row
@@ -142,7 +142,7 @@ def _pair_rows(rows: pa.Table, undecided: Ints, pictures: PictureDuplicates, lea
 
 
 def _caption_ranks(rows: pa.Table, undecided: Ints, rank: Ints) -> Ints:
-    """0 for the best caption: the one with the highest cosine where that was measured, else with the most Han."""
+    """The rank of each caption: the best has the highest cosine where that was measured, else the most Han."""
     han = pc.fill_null(pc.count_substring_regex(rows["caption"], r"\p{Han}"), 0).to_numpy()[undecided]
     cosine = np.nan_to_num(rows["similarity"].to_numpy()[undecided].astype(np.float64), nan=-1.0)
     ranks = np.empty(len(undecided), np.int64)
@@ -151,7 +151,7 @@ def _caption_ranks(rows: pa.Table, undecided: Ints, rank: Ints) -> Ints:
 
 
 def _ranks(rows: pa.Table, keep: str, roles: NDArray[np.int8]) -> Ints:
-    """0 for the best row; rows that may not be dropped come first."""
+    """The rank of each row, 0 for the best; rows that may not be dropped come first."""
     if keep == "first":
         order = np.lexsort((np.arange(len(rows)), roles))  # as the recipe lists its sources
     else:

@@ -161,7 +161,7 @@ class _Index:
             yield a[other], b[other], transpose[piece][at][other]
 
     def _mixed(self, label: Ints, owner: Ints, code: Ints) -> Mask:
-        """Where some picture under `code` has another label than `owner`."""
+        """Whether some picture with `code` has another label than `owner`."""
         num_codes = len(self._by_code.count)
         low, high = np.full(num_codes, len(label)), np.full(num_codes, -1)
         np.minimum.at(low, self._codes[:, 0], label)

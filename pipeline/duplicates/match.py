@@ -37,7 +37,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Vectors:
-    """Embeddings of length 1 of some rows, pairs first and known pictures behind them, and those that are alike."""
+    """Embeddings of length 1 of some rows (pairs first, then known pictures), and the pairs of them that are alike."""
 
     rows: Ints  # sorted
     values: Floats  # (len(rows), d)
@@ -57,10 +57,10 @@ def known_schema(rules: Duplicates) -> pa.Schema:
 
 
 def match(pairs: pa.Table, known: pa.Table, vectors: Vectors | None, rules: Duplicates, folder: Path) -> pa.Table:
-    """`pairs` by `deciding`, with `stage` and `reason`, empty where alive; `known` by `known_schema`.
+    """The verdict of every pair. `pairs` by `deciding`, with `stage` and `reason`, empty where alive.
 
-    Returns of every pair key, source, kept, stage, reason, keeper, distance, difference, cosine, picture, cluster, and
-    `keeper_row`: the keeper's row, counted through `pairs` and on through `known`.
+    `known` by `known_schema`. Returns the columns key, source, kept, stage, reason, keeper, distance, difference,
+    cosine, picture, cluster and `keeper_row`: the keeper's row, counted through `pairs` and on through `known`.
     """
     alive = np.flatnonzero(pc.equal(pairs["reason"], "").to_numpy())
     mine = pairs.select(deciding(rules).names).take(alive)

@@ -50,7 +50,7 @@ class PictureDuplicates:
         return ties
 
     def compare(self, near_of: NearOf) -> None:
-        """Compare pictures that are no copies, and copies that are protected."""
+        """Find near-duplicates among the pictures that are no copies, and the copies that are protected."""
         compared = self._units[self.reason[self._units] == ""]
         near = near_of(compared, np.argsort(np.argsort(self.rank[compared])), self.protected[compared])
         dropped = np.flatnonzero(near.leader != np.arange(len(compared)))

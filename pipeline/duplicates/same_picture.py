@@ -48,7 +48,7 @@ Floats = NDArray[np.float32]
 
 
 def difference(a: Signatures, b: Signatures) -> Floats:
-    """(n,) for n pairs; symmetric in a and b."""
+    """(n,): how much the pictures of n pairs differ; symmetric in a and b."""
     differences = np.full(len(a), np.inf, np.float32)
     for start in range(0, len(a), _STRIP_PAIRS):
         strip = slice(start, start + _STRIP_PAIRS)
@@ -196,7 +196,7 @@ def _tone_curve(from_levels: Cells, to_levels: Cells) -> Cells:
 
 
 def _by(curve: Cells, levels: Cells) -> Cells:
-    """The levels after the curve of their pair."""
+    """The levels, mapped by the curve of their pair."""
     changed: Cells = np.take_along_axis(curve, levels, axis=1)
     return changed
 

@@ -21,7 +21,7 @@ _SIZES = {
 
 
 def data_card(document: Json, recipe: Recipe, endings: list[str]) -> str:
-    """`document` is the export's manifest; `endings` are those of its pictures."""
+    """The card. `document` is the export's manifest; `endings` are those of its pictures."""
     body = _template().render(
         name=recipe.name,
         totals=document["totals"],
@@ -48,7 +48,7 @@ def _head(document: Json) -> list[str]:
 
 
 def _hub_license(words: str) -> str:
-    """The hub knows licences by their SPDX identifier in small letters; anything else it calls `other`."""
+    """The licence as the hub names it: by its SPDX identifier in small letters, else `other`."""
     return words.lower() if words.lower().startswith(("cc-", "cc0-", "apache-")) else "other"
 
 
@@ -60,5 +60,5 @@ def _template() -> jinja2.Template:
 
 
 def _cell(text: str) -> str:
-    """What people write into a licence or an attribution must not end a cell or a line."""
+    """The text on one line and without `|`, so that it does not end a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -46,7 +46,7 @@ _Result = PartResult[ExportSummary]
 
 
 def export(corpus: Manifest, recipe: Recipe, out: Path, run: StageRun) -> Manifest:
-    """`recipe` is the corpus' own, or one whose `export` differs. Raises BadInput when the pictures are gone."""
+    """Export a corpus. `recipe` is its own, or one whose `export` differs. Raises BadInput if the pictures are gone."""
     refuse_own_folder(out, [corpus])
     run, folder = replace(run, roots=_roots(corpus)), ExportFolder(out)
     with sole_writer(out):
@@ -77,7 +77,7 @@ def export(corpus: Manifest, recipe: Recipe, out: Path, run: StageRun) -> Manife
 
 
 def _plan(corpus: Manifest, recipe: Recipe, run: StageRun, folder: ExportFolder) -> Iterator[Part[None]]:
-    """The kept pairs of each split, cut into tars; the rows of each lie on disk, so that a corpus of any size fits."""
+    """The tars as parts: the kept pairs of each split. Their rows are on disk, so that a corpus of any size fits."""
     open_rows: dict[str, list[ExportRow]] = {split: [] for split in SPLITS}
     numbers = dict.fromkeys(SPLITS, 0)
 
@@ -103,7 +103,7 @@ def _plan(corpus: Manifest, recipe: Recipe, run: StageRun, folder: ExportFolder)
 
 
 def _roots(corpus: Manifest) -> dict[str, PictureRoot]:
-    """Raises BadInput when pictures of a source are not where they were."""
+    """The roots of the corpus' sources. Raises BadInput if pictures of one are not where they were."""
     names = {source["name"] for source in corpus.document["lineage"]["recipe"]["sources"]}
     roots = {name: root for name, root in roots_of(corpus).items() if name in names}
     for name, root in roots.items():
@@ -123,7 +123,7 @@ def _splits(files: list[FileEntry]) -> dict[str, Split]:
 
 
 def _write_catalogues(document: Json, recipe: Recipe, results: list[_Result], folder: ExportFolder) -> None:
-    """Not listed in the manifest: a date in them would be in its id."""
+    """Write the card and indices. The manifest does not list them: their dates would change its id."""
     by_split: dict[str, list[IndexedTar]] = {split: [] for split in SPLITS}
     for result in results:
         file = result.files[0]

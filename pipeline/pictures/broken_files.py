@@ -1,4 +1,4 @@
-"""What Pillow does not say of a file: that it was cut and closed again, that a checksum is wrong, what else it is.
+"""What Pillow does not tell: that a file was cut and closed again, that a checksum is wrong, which other format it has.
 
 other_format(data)      # "HEIC", "SVG", …: a picture, but none that is read here
 is_cut(data)            # its own header promises more bytes than there are
@@ -31,12 +31,12 @@ def other_format(data: bytes) -> str | None:
 
 
 def is_known(data: bytes) -> bool:
-    """It begins as one of the formats that are read here, whatever follows."""
+    """Whether the data begin as one of the formats that are read here."""
     return data.startswith(_KNOWN) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP") or data[4:12] == b"ftypavif"
 
 
 def is_cut(data: bytes) -> bool:
-    """Does a file whose header could not be read point behind its own end?"""
+    """Whether a file with an unreadable header refers to bytes behind its own end."""
     if data[:4] == b"RIFF" and len(data) >= 8:
         size: int = struct.unpack("<I", data[4:8])[0]
         return size + 8 > len(data)
@@ -49,7 +49,7 @@ def is_cut(data: bytes) -> bool:
 
 
 def has_broken_checksum(png: bytes) -> bool:
-    """Pillow skips the checksums of pixel data, and a flipped bit passes as a picture with a smear."""
+    """Whether a checksum of pixel data is wrong. Pillow skips them, and shows a flipped bit as a smear."""
     offset = 8
     while offset + 12 <= len(png):
         size = struct.unpack(">I", png[offset : offset + 4])[0]
@@ -63,10 +63,10 @@ def has_broken_checksum(png: bytes) -> bool:
 
 
 def was_cut_and_closed(image: Image.Image, jpeg: bytes) -> bool:
-    """A JPEG that was cut and got an end marker: libjpeg fills the rest with the last colour, and only warns.
+    """Whether a JPEG was cut and got an end marker: libjpeg fills the rest with the last colour, and only warns.
 
-    What it filled shows: the last row's last blocks are of one colour. Only such a picture, or a progressive one (which
-    a cut makes coarse, not flat), is read a second time by a decoder that heeds the warning.
+    The last blocks of the last row are then of one colour. Only such a picture, or a progressive one (which a cut makes
+    coarse, not flat), is decoded a second time by a decoder that raises on the warning.
     """
     corner = image.crop((max(0, image.width - 16), image.height - 1, image.width, image.height))
     if not all(low == high for low, high in _extrema(corner)) and not image.info.get("progressive"):
@@ -79,7 +79,7 @@ def was_cut_and_closed(image: Image.Image, jpeg: bytes) -> bool:
 
 
 def _boxes_end(data: bytes) -> int:
-    """Where the last box of an ISO media file (AVIF) would end."""
+    """The offset at which the last box of an ISO media file (AVIF) ends."""
     offset = 0
     while len(data) - offset >= 8:
         size = struct.unpack(">I", data[offset : offset + 4])[0]

@@ -1,4 +1,4 @@
-"""Picture bytes → upright RGB pixels, or the reason why not.
+"""Decodes the bytes of a picture to upright RGB, or names the problem.
 
     decoded = decode(data, max_pixels=50_000_000)
     decoded.picture, decoded.format          # or: decoded.problem == "truncated"
@@ -34,7 +34,7 @@ class Decoded:
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
-    """Never raises for what is in `data`: every failure becomes a `problem`."""
+    """The picture, or its problem: nothing that is in `data` makes it raise."""
     if not data:
         return Decoded(None, problem="empty_file")
     if other := other_format(data):

@@ -34,7 +34,7 @@ class MeasureConfig(TypedDict):
 
 
 def measure_isolated(part: Part[SourcePart], config: MeasureConfig) -> Iterator[tuple[SourceItem, Measured]]:
-    """Raises what reading the part raises."""
+    """Each item of the part with its measures. Raises what reading the part raises."""
     done, deaths, refuse = 0, 0, ""
     while True:
         child = _child()
@@ -74,7 +74,7 @@ class _Child:
             raise RuntimeError(f"the process that decodes did not start: exit code {self._process.wait()}") from None
 
     def bury(self) -> int:
-        """End it if it lives, and say how it ended: minus the signal that killed it."""
+        """End the child if it is alive. Returns its exit code: minus the signal that killed it."""
         self.connection.close()
         if self._process.poll() is None and not _ended_soon(self._process):
             self._process.kill()
@@ -83,7 +83,7 @@ class _Child:
 
 
 def _ended_soon(process: "subprocess.Popen[bytes]") -> bool:
-    """Its end of the pipe closes a moment before its death can be seen."""
+    """Whether the process ended by itself: its end of the pipe closes a moment before its exit can be seen."""
     try:
         process.wait(1.0)
     except subprocess.TimeoutExpired:
@@ -93,7 +93,7 @@ def _ended_soon(process: "subprocess.Popen[bytes]") -> bool:
 
 @cache
 def _child() -> _Child:
-    """One for each process that measures; it serves part after part, and ends when the pipe closes."""
+    """The child of this process: it serves part after part, and ends when the pipe closes."""
     child = _Child()
     atexit.register(child.connection.close)
     return child

@@ -21,7 +21,7 @@ from ...manifests.pair import LUMINANCE_SIDE_PX, THUMBNAIL_SIDE_PX
 
 
 class Quality(TypedDict):
-    """Measured on 256x256 pixels."""
+    """What is measured on 256x256 pixels."""
 
     std: float  # of the channel that varies most, 0 … 127
     entropy: float  # bits of the luminance, 0 … 8
@@ -77,7 +77,7 @@ def signatures(picture: Image.Image, jpeg_tables: dict[int, list[int]] | None = 
 
 
 def pixels_hash(picture: Image.Image) -> str:
-    """32 hex digits over size and pixels; in strips, since the bytes of a large picture are as large as the picture."""
+    """32 hex digits over size and pixels; in strips, since the bytes take as much memory as the picture."""
     digest = blake3(f"{picture.width}x{picture.height}".encode())  # sha256 took a seventh of a large picture's time
     for top in range(0, picture.height, _STRIP_ROWS):
         digest.update(picture.crop((0, top, picture.width, min(top + _STRIP_ROWS, picture.height))).tobytes())
@@ -90,7 +90,7 @@ def phash64(picture: Image.Image) -> int:
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int:
-    """libjpeg's quality whose luminance table sums nearest to this one; other encoders' tables have no exact one."""
+    """The libjpeg quality whose luminance table has the nearest sum; tables of other encoders have no exact one."""
     return int(np.abs(_table_sums() - sum(tables[min(tables)])).argmin()) + 1
 
 

@@ -1,4 +1,4 @@
-"""Any decoded picture → 8-bit RGB in sRGB, the right way up, transparency on white.
+"""Converts a decoded picture to 8-bit sRGB, upright, on white.
 
     upright_rgb(image, orientation_of(image)).picture
 
@@ -57,7 +57,7 @@ def upright_rgb(image: Image.Image, orientation: int) -> Upright:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey: Pillow's own conversion clips at 255 and gives a white picture."""
+    """An 8-bit picture of 16-bit, 32-bit or float grey: Pillow's own conversion clips at 255, and all is white."""
     if not image.mode.startswith("I") and image.mode != "F":
         return image
     top = 65535.0 if _highest(image) > 255 else 255.0
@@ -74,13 +74,13 @@ def _highest(image: Image.Image) -> float:
 
 
 def _on_white(image: Image.Image) -> tuple[Image.Image, bool]:
-    """Without transparency, and whether there was any. Modes that have none come back as they are."""
+    """The picture on white, and whether a pixel was transparent. Modes without transparency are returned unchanged."""
     if image.mode not in _ALPHA_MODES and "transparency" not in image.info:
         return image, False
     made, transparent = Image.new("RGB", image.size), False
     for box in _strips(image):
         strip = image.crop(box)
-        strip.info = image.info  # a palette's transparency stands there
+        strip.info = image.info  # it has a palette's transparency
         strip = strip.convert("RGBA")
         transparent = transparent or strip.getchannel("A").getextrema()[0] < 255  # type: ignore[operator]
         white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
@@ -89,7 +89,7 @@ def _on_white(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def _in_srgb(image: Image.Image, profile: Any) -> tuple[Image.Image, bool]:
-    """By the embedded profile, where it is sound, speaks of this mode, and is not sRGB itself."""
+    """The picture in sRGB, and whether its profile was applied: it must be valid, of this mode, and not sRGB."""
     if image.mode == "LAB":
         return _apply(image, _lab_to_srgb()), True
     if not isinstance(profile, bytes) or not profile:
@@ -107,7 +107,7 @@ def _apply(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.I
 
 @lru_cache(maxsize=64)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Built once for a profile: most pictures of a source share a few. None: leave the pixels as they are."""
+    """The transform of a profile, cached: most pictures of a source share a few. None: leave the pixels unchanged."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         description = (ImageCms.getProfileDescription(opened) or "").lower()

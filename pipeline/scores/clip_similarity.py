@@ -78,7 +78,7 @@ class _ChineseClip:
         self._processor = ChineseCLIPProcessor.from_pretrained(folder, local_files_only=True)
 
     def pixels(self, picture: Any) -> Any:
-        """(3, H, W): small already, so that a batch of large pictures is never in memory."""
+        """(3, H, W) of the model's size, so that a batch of large pictures is never in memory."""
         return self._processor.image_processor(images=picture, return_tensors="pt")["pixel_values"][0]
 
     def cosines(self, pixels: list[Any], pictures: list[int], captions: list[str]) -> np.ndarray[Any, Any]:

