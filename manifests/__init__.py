@@ -1,1 +1,1 @@
-"""The ground floor: the pair, the shard file, the manifest, and the proof of them. It imports no other room."""
+"""The ground floor: the pair, the shard file, the manifest, and their verification. It imports no other room."""

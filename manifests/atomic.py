@@ -3,11 +3,11 @@
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
 
-The temporary file lies beside the target (a rename across file systems is a copy), is flushed to
-the disk before the rename, and is removed when anything goes wrong: a full disk leaves no half.
+The temporary file is beside the target, because a rename across file systems is a copy. It is flushed to the disk
+before the rename, and removed after any error, so that a full disk leaves no partial file.
 
     with sole_writer(folder):
-        …                       # a second process that wants to write there is refused, not torn into
+        …                       # meanwhile another process that wants to write there is refused
 """
 
 import fcntl
@@ -38,7 +38,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Raises BadInput while another process writes into `folder`; the lock dies with its process."""
+    """Lock `folder` for writing. Raises BadInput while another process holds the lock, which ends with its process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

@@ -1,8 +1,7 @@
-"""Canonical JSON and the hashes over it: equal meaning gives equal bytes.
+"""Canonical JSON, in which equal content has equal bytes, and the hashes over it.
 
-Keys are sorted, there is no white space, text stays UTF-8, and floats are refused, because two
-languages print the same float differently. A number with a fraction travels as its shortest
-decimal string (`exact(0.02) == "0.02"`).
+Keys are sorted, there is no white space, text is UTF-8, and floats are refused, because languages print the same float
+differently. A number with a fraction is stored as its shortest decimal string: `exact(0.02) == "0.02"`.
 
     sha256_of({"b": 1, "a": "图"}) == sha256_of({"a": "图", "b": 1})
 """
@@ -14,24 +13,24 @@ from typing import Any
 
 
 def canonical_json(document: Any) -> bytes:
-    """UTF-8 bytes of `document`; raises TypeError on a float, which `exact` would have made a string."""
+    """Return the UTF-8 bytes of `document`. Raises TypeError for a float; `exact` makes it a string."""
     _refuse_floats(document, "$")
     return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def sha256_of(document: Any) -> str:
-    """`sha256:` and 64 hex digits over the canonical JSON of `document`."""
+    """Return `sha256:` and 64 hex digits: the hash of the canonical JSON of `document`."""
     return "sha256:" + hashlib.sha256(canonical_json(document)).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:
-    """`sha256:` and 64 hex digits over the bytes of a file, read once."""
+    """Return `sha256:` and 64 hex digits: the hash of the bytes of a file."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exact(document: Any) -> Any:
-    """`document` with every float replaced by its shortest decimal string."""
+    """Return `document` with every float replaced by its shortest decimal string."""
     if isinstance(document, float):
         return repr(document)
     if isinstance(document, dict):

@@ -1,4 +1,4 @@
-"""How many of a thing, in words: the noun has no `s` where it is one.
+"""A number with its noun, which has no `s` after 1.
 
 counted(1, "shard"), counted(7592, "sample")      # "1 shard", "7,592 samples"
 """

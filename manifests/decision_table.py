@@ -1,4 +1,4 @@
-"""The decision table: each pair that went in stands in it once, kept or dropped, with the stage and the reason."""
+"""The decision table: one row for each pair of the sources, kept or dropped, with the stage and the reason."""
 
 import pyarrow as pa
 
@@ -7,8 +7,8 @@ from .pair import IDENTITY, PICTURE
 VERDICTS = pa.schema(
     [
         *IDENTITY,
-        ("caption", pa.string()),  # normalised, what a model is trained on
-        ("masked", pa.string()),  # which personal data were masked in it: "mobile,url"; empty if none
+        ("caption", pa.string()),  # normalised; models are trained on it
+        ("masked", pa.string()),  # kinds of personal data masked in it: "mobile,url"; empty if none
         *PICTURE,
         ("kept", pa.bool_()),
         ("stage", pa.string()),  # where it was dropped (`pipeline.reasons.FUNNEL`); empty if kept

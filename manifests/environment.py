@@ -1,4 +1,4 @@
-"""Which tool and which machine made a result: recorded in every manifest, part of no identity."""
+"""The tool and the machine that made a result. Every manifest records them; no id depends on them."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ def tool() -> dict[str, str]:
 
 @cache
 def libraries() -> dict[str, str]:
-    """The versions of what decodes, tokenizes and writes: another one may give other bytes."""
+    """Return the versions of the libraries that decode, tokenize and write: another version may give other bytes."""
     return {name: metadata.version(name) for name in _LIBRARIES}
 
 
@@ -33,12 +33,12 @@ def environment() -> dict[str, str | int]:
 
 
 def _git_revision() -> str:
-    """The commit of the checkout that runs, with `+changes` if it was edited since; `unknown` in a wheel."""
+    """Return the commit of the running checkout, with `+changes` if files differ from it, or `unknown` in a wheel."""
     if not (PACKAGE / ".git").exists():
         return "unknown"
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes"]
     try:
-        found = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True, timeout=10)
+        described = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return found.stdout.strip()
+    return described.stdout.strip()

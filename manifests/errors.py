@@ -1,8 +1,8 @@
-"""The two ways in which a command may end that are not bugs.
+"""The two errors that are not bugs.
 
 `BadInput`: what the user gave cannot be used (exit code 2).
 `CheckFailed`: what was checked does not hold (exit code 1).
-Each is one line that names the thing and ends with the cure:
+Each is one line that names the problem and ends with the cure:
 
     raise BadInput(f"{path}: no such recipe", cure="name a YAML file, or `emoji`")
 """

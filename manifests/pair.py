@@ -1,11 +1,9 @@
-"""The pair: one picture with one caption, its key, and what is measured of it.
-
-A key is 32 hex digits and depends on nothing but where the pair stands, so that it survives another
-order, another number of workers and another machine:
+"""The pair: one picture with one caption, its key, and its measurements.
 
     pair_key("photos", "2021/cat.jpg", 0)
 
-`MEASURES` are the columns that one decode of a picture yields. What is decided of it stands in `decision_table`.
+A key is 32 hex digits. It depends on the location of the pair in its source alone, not on order, workers or machine.
+`MEASURES` are the columns that one decode of a picture yields; decisions are in `decision_table`.
 """
 
 import hashlib
@@ -17,16 +15,16 @@ THUMBNAIL_BYTES = THUMBNAIL_SIDE_PX**2 * 3
 LUMINANCE_SIDE_PX = 64
 LUMINANCE_BYTES = LUMINANCE_SIDE_PX**2
 
-SIGNATURES = 2  # counted up when a hash or a signature is made otherwise: measures of two counts cannot be compared
+SIGNATURES = 2  # version of hashes and signatures; measures of two versions cannot be compared
 
 IDENTITY = [
     ("key", pa.string()),
     ("source", pa.string()),  # the name the recipe gives it
-    ("origin", pa.string()),  # the place in the source: "2021/cat.jpg", or "00000.tar/000123.jpg"
-    ("offset", pa.int64()),  # where the picture's bytes begin in its tar; 0 for a file of its own
+    ("origin", pa.string()),  # path in the source: "2021/cat.jpg", or "00000.tar/000123.jpg"
+    ("offset", pa.int64()),  # of the picture's bytes in its tar; 0 for a file of its own
     ("bytes", pa.int64()),
     ("license", pa.string()),
-    ("url", pa.string()),  # whence it was fetched, where that is known
+    ("url", pa.string()),  # from which it was fetched, where known
     ("caption_raw", pa.string()),
 ]
 PICTURE = [
@@ -47,9 +45,9 @@ MEASURES = pa.schema(
         ("phash64_flips", pa.list_(pa.uint64(), 7)),  # of it turned and mirrored, as PIL.Image.Transpose counts
         ("thumbnail", pa.binary(THUMBNAIL_BYTES)),  # upright RGB, row by row: are near pictures alike in colour?
         ("luminance", pa.binary(LUMINANCE_BYTES)),  # twice as fine: are they alike in detail?
-        ("orientation", pa.int8()),  # EXIF's, 1 … 8, as found; pixels are upright
-        ("alpha", pa.bool_()),  # some pixel was transparent: it now lies on white
-        ("icc", pa.bool_()),  # it carried a colour profile other than sRGB: it now is sRGB
+        ("orientation", pa.int8()),  # EXIF's, 1 … 8; the measured pixels are upright
+        ("alpha", pa.bool_()),  # some pixel was transparent; measured on white
+        ("icc", pa.bool_()),  # it had a colour profile other than sRGB; measured in sRGB
         ("frames", pa.int32()),  # of an animation; the first one was measured
         ("entropy", pa.float32()),  # bits of the luminance, 0 … 8, at 256 px
         ("sharpness", pa.float32()),  # variance of the Laplacian of the luminance, at 256 px
@@ -62,7 +60,7 @@ MEASURES = pa.schema(
 
 
 def pair_key(source: str, origin: str, caption_number: int) -> str:
-    """32 hex digits: blake2b over the three, length-prefixed so that no two places collide by concatenation."""
+    """Return the blake2b of the three, length-prefixed so that ("ab", "c") and ("a", "bc") have different keys."""
     digest = hashlib.blake2b(digest_size=16)
     for field in (source, origin, str(caption_number)):
         data = field.encode("utf-8", "surrogatepass")

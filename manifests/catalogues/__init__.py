@@ -1,1 +1,1 @@
-"""What other tools look for beside a folder of tars: Croissant, the wids index, the head of a dataset card."""
+"""Files for other tools beside a folder of tars: Croissant, the index of wids, the head of a data card."""

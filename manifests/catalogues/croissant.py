@@ -1,10 +1,10 @@
-"""A Croissant 1.1 description of a folder of WebDataset tars, so that data set catalogues know what lies in it.
+"""The Croissant 1.1 description of a folder of WebDataset tars, for data set catalogues.
 
     document = croissant("emoji", tars=[Tar("train-00000.tar", "sha256:…", 20480, "train")], members={…}, …)
 
-Record set `samples` has the key and every member of each sample; one record set for each split has key and split.
-mlcroissant joins two sources at a time, hands out the members of a tar as bytes and nothing else, and keeps unpacked
-tars in a cache by their bare file name: set CROISSANT_CACHE for each data set.
+Record set `samples` has the key and every member of each sample; a record set for each split has key and split.
+mlcroissant joins two sources at a time, returns the members of a tar as bytes, and caches unpacked tars by their file
+name alone: set CROISSANT_CACHE for each data set.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
+from ..documents import Json
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Tar:
 
 @dataclass(frozen=True)
 class Member:
-    """What a sample has under one extension, or under one of several: `jpg png`."""
+    """A member of each sample: a file with one extension, or with one of several, such as `jpg png`."""
 
     extension: str
     media_type: str
@@ -37,7 +37,7 @@ def croissant(
     name: str, *, description: str, licenses: list[str], attribution: str, version: str, date: str,
     tars: list[Tar], members: dict[str, Member],
 ) -> Json:  # fmt: skip
-    """`members` by the name that their field gets; `licenses` are SPDX identifiers, URLs, or words."""
+    """Return the JSON-LD. `members` are keyed by field name; `licenses` are SPDX identifiers, URLs or words."""
     splits = sorted({tar.split for tar in tars})
     first, *_ = members
     file_sets = [_file_set(part, member, tars) for part, member in members.items()]
@@ -114,7 +114,7 @@ def _content(records: str, part: str, member: Member) -> Json:
 
 
 def _joined(name: str, members: dict[str, Member]) -> list[Json]:
-    """The record sets of single members joined on the key, two by two."""
+    """Return record sets that join those of the single members on the key, two at a time."""
     parts = list(members)
     made: list[Json] = []
     left = parts[0]

@@ -1,4 +1,4 @@
-"""Which source is read at which position, in exact integer proportions, and the inverse.
+"""The source that is read at each position, in exact integer proportions, and the inverse.
 
     mixture = Mixture([Phase(0, (3, 1)), Phase(100_000, (1, 1))])
     sources, draws = mixture.at(np.arange(8))         # position p reads the draws[p]-th sample of source sources[p]

@@ -1,4 +1,4 @@
-"""Which row of which source is read at which position: a pure function of manifest, seed and shuffle, and its inverse.
+"""The row that is read at each position: a pure function of manifest, seed and shuffle, and its inverse.
 
     order = open_order(manifest, "train", seed=0, shuffle=Shuffle())
     rows = order.rows(np.arange(128))             # the rows of the split at positions 0 … 127

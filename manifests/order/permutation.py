@@ -1,15 +1,14 @@
-"""A keyed bijection of 0 … n−1: which row stands at which place of an epoch, and back.
+"""A keyed bijection of 0 … n−1: the row at each index of an epoch, and the inverse.
 
-An 8-round Feistel network on (n−1).bit_length() bits, whose round function is the finaliser of
-splitmix64, with cycle-walking: a value that falls outside 0 … n−1 is encrypted again, which is
-fewer than 2 rounds on average, since 2^bits < 2n. Nothing is stored, so a corpus of any size costs
-the same, and the inverse is exact.
+An 8-round Feistel network on (n−1).bit_length() bits, whose round function is the finaliser of splitmix64, with
+cycle-walking: a value outside 0 … n−1 is encrypted again, fewer than 2 times on average, since 2^bits < 2n. Nothing is
+stored, so a corpus of any size costs the same, and the inverse is exact.
 
     rows = Permutation(n=7582, seed=0, source="sha256:…", epoch=3).forward(np.arange(64, dtype=np.uint64))
 
-Fewer rounds are biased (4 and 6 fail a χ² test at n = 10), and bits taken from n instead of n−1 lose
-a record at n = 2^k + 1. Finaliser: Steele, Lea, Flood, "Fast splittable pseudorandom number
-generators" (2014), with the constants of Stafford's mix 13.
+Fewer rounds are biased (4 and 6 fail a χ² test at n = 10), and bits taken from n instead of n−1 lose a record at
+n = 2^k + 1. Finaliser: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014), with the constants
+of Stafford's mix 13.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ U64 = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Permutation:
-    """Forward: index in the epoch → row. Inverse: row → index. Both take and give uint64 arrays of any shape."""
+    """`forward`: index in the epoch → row. `inverse`: row → index. Both map uint64 arrays of any shape."""
 
     n: int
     seed: int
@@ -49,7 +48,7 @@ class Permutation:
 
     @cached_property
     def _keys(self) -> list[np.uint64]:
-        # Length-prefixed fields: ("ab", "c") and ("a", "bc") must not give the same keys.
+        # The fields are length-prefixed, so that ("ab", "c") and ("a", "bc") have different keys.
         digest = hashlib.blake2b(digest_size=8 * _ROUNDS)
         for field in (VERSION, str(self.seed), self.source, str(self.epoch)):
             data = field.encode()
@@ -58,7 +57,7 @@ class Permutation:
 
     @cached_property
     def _widths(self) -> tuple[np.uint64, np.uint64]:
-        """Bits of the left and of the right half at the start; they change places every round."""
+        """Bits of the left and of the right half before the first round; each round swaps the halves."""
         bits = max(self.n - 1, 0).bit_length()
         return np.uint64(bits // 2), np.uint64(bits - bits // 2)
 
@@ -121,7 +120,7 @@ def _mask(width: np.uint64) -> np.uint64:
 
 
 def _mix(values: U64) -> U64:
-    """splitmix64's finaliser; uint64 arithmetic wraps on purpose."""
+    """Return splitmix64's finaliser of the values; uint64 arithmetic wraps on purpose."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

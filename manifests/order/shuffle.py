@@ -66,7 +66,7 @@ def parse_shuffle(text: str) -> Shuffle:
             raise ValueError
         return Shuffle(kind=kind, **dict(zip(settings, map(int, numbers), strict=False)))
     except ValueError:
-        raise BadInput(f"--shuffle {text}", cure="say global, none, window:64 or window:64:16") from None
+        raise BadInput(f"--shuffle {text}", cure="use global, none, window:64 or window:64:16") from None
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,26 @@
-"""What a preset's name stands for: the numbers that other people published for their corpora, with their source.
+"""The presets: rules and numbers that others published for their corpora, with their source.
 
-    PRESETS["wukong"].captions["max_han"]
+    PRESETS["wukong"].captions["max_han"]      # 31
 
-A recipe takes from its preset each rule that it leaves open, and its manifest then names them all. A published number
-is kept as it was published, with its unit; where a rule of theirs has no number, or is no rule that Tuwen has,
-`not_done` says so.
+A recipe takes each rule that it leaves open from its preset, and its manifest records them all. Published numbers are
+kept with their units. `not_done` lists published rules that have no number, or that Tuwen does not have.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
-Rules = dict[str, Any]
+Rules = dict[str, bool | int | float | str | list[str] | None]  # by the names of `Captions`, `Images`, `Similarity`
 
 
 @dataclass(frozen=True)
 class Preset:
     source: str  # where the numbers were published
-    captions: Rules = field(default_factory=dict)  # by the names of `recipe.Captions`
+    captions: Rules = field(default_factory=dict)
     images: Rules = field(default_factory=dict)
     similarity: Rules = field(default_factory=dict)
-    not_done: str = ""  # what they also did, and this preset does not
+    not_done: str = ""  # published rules that the preset does not apply
 
 
-# What a rule is when neither the recipe nor its preset says anything.
+# The rules where neither the recipe nor its preset states them.
 CAPTIONS: Rules = {
     "simplify": True,
     "emoji": "keep",

@@ -1,10 +1,10 @@
-"""The recipe: the declared inputs of a run, from the sources to the trainer's settings.
-
-A YAML file (or the name of one that is shipped) comes in, a frozen `Recipe` goes out; unknown keys and
-bad values are refused with the file, the key, the value and the cure.
+"""The recipe: the declared inputs of a run, from the sources to the settings of the trainer.
 
     recipe = read_recipe("emoji", kinds, overrides=["train.minutes=4"])     # kinds: those of `pipeline.load_recipe`
-    recipe.document()     # every default named, no floats: what a manifest records
+    recipe.document()     # as a manifest records it: every default is stated, floats are strings
+
+A recipe is a YAML file, or the name of a shipped one. Unknown keys and bad values are refused with the file, the key,
+the value and the cure.
 """
 
 import difflib
@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, model_validator
 
 from ..canonical import exact
+from ..documents import Json
 from ..errors import BadInput
 from ..order.shuffle import Shuffle
 from .rules import Captions, Duplicates, Images, Similarity
@@ -24,7 +25,7 @@ from .sources import CorpusSource, SourceKinds, SourceSection
 
 SHIPPED = Path(__file__).parent / "shipped"
 
-# Old name of a key, by the section that holds it → its name now.
+# (section, former name of a key) → its present name
 RENAMED = {
     ("duplicates", "turned"): "flips",
     ("training", "compute"): "precision",
@@ -37,12 +38,12 @@ class Split(Section):
 
 
 class CompactVQTraining(Section):
-    """How `tuwen tokenizer` trains the compact VQ."""
+    """The training of the compact VQ by `tuwen tokenizer`."""
 
     steps: Annotated[int, Field(ge=1)] = 5000
     batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
-    muon_lr: Annotated[float, Field(gt=0)] = 0.02  # for the convolutions' kernels
-    adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # for norms and biases, the first and the last layers
+    muon_lr: Annotated[float, Field(gt=0)] = 0.02  # of the convolution kernels
+    adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # of norms, biases, the first and the last layer
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
@@ -55,7 +56,7 @@ class ImageTokenizer(Section):
 
 class TextTokenizer(Section):
     tokenizer: Literal["sentencepiece"] = "sentencepiece"
-    storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption takes max_tokens places in the shard
+    storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption has max_tokens ids in the shard
     vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
 
@@ -68,18 +69,18 @@ class Tokenize(Section):
 
 
 class Export(Section):
-    """How `tuwen export` writes the kept pairs."""
+    """The tars that `tuwen export` writes."""
 
-    pictures: Literal["original", "jpeg", "webp", "png"] = "original"  # original: the bytes as they were found
+    pictures: Literal["original", "jpeg", "webp", "png"] = "original"  # original: the source's bytes
     quality: Annotated[int, Field(ge=1, le=100)] = 90
     max_side: Annotated[int, Field(ge=1)] | None = None  # px; larger pictures are scaled down (not with `original`)
     tar_pairs: Annotated[int, Field(ge=1)] = 5000
-    contact: str = ""  # whom to ask for the removal of a picture; stands in the data card
+    contact: str = ""  # address for requests to remove a picture, printed in the data card
 
     @model_validator(mode="after")
     def _scales_what_it_encodes(self) -> "Export":
         if self.pictures == "original" and self.max_side is not None:
-            raise ValueError("original bytes cannot be scaled: say `pictures: jpeg`, webp or png")
+            raise ValueError("original bytes cannot be scaled: use `pictures: jpeg`, webp or png")
         return self
 
 
@@ -103,9 +104,9 @@ class Recipe(Section):
     images: Images = Images()
     similarity: Similarity = Similarity()
     duplicates: Duplicates = Duplicates()
-    # Pictures that are near any of these are dropped from the corpus.
+    # Pictures that are near-duplicates of any of these are dropped from the corpus.
     evaluation: list[SerializeAsAny[SourceSection]] = Field(default=[])
-    # Folders of corpora built before: what is near their kept pictures is dropped.
+    # Folders of earlier corpora: near-duplicates of their kept pictures are dropped.
     earlier: list[str] = Field(default=[])
     split: Split = Split()
     export: Export = Export()
@@ -123,22 +124,23 @@ class Recipe(Section):
 
     @property
     def base(self) -> Path:
-        """The folder that relative paths are relative to: the recipe's own."""
+        """The folder of the recipe, to which its relative paths refer."""
         return self._base
 
-    def document(self) -> dict[str, Any]:
-        """Every key, defaults and presets' numbers included, as canonical JSON takes it."""
-        said = {name: getattr(self, name).resolved() for name in ("captions", "images", "similarity")}
-        return exact(self.model_copy(update=said).model_dump(mode="json"))  # type: ignore[no-any-return]
+    def document(self) -> Json:
+        """Return every key, defaults and the numbers of presets included, ready for canonical JSON."""
+        resolved = {name: getattr(self, name).resolved() for name in ("captions", "images", "similarity")}
+        document: Json = exact(self.model_copy(update=resolved).model_dump(mode="json"))
+        return document
 
 
 def recorded_recipe(document: Any, kinds: SourceKinds, overrides: list[str] | None = None) -> Recipe:
-    """The recipe that a manifest recorded, with some keys changed. Its relative paths mean nothing any more."""
+    """Return the recipe that a manifest recorded, with some keys changed. Its relative paths are no longer valid."""
     return _recipe("the recipe of the manifest", _with_new_names(document), kinds, overrides)
 
 
 def _with_new_names(document: Any, section: str = "") -> Any:
-    """A copy in which keys that an older version recorded have their present names."""
+    """Return a copy in which renamed keys have their present names."""
     if isinstance(document, list):
         return [_with_new_names(value, section) for value in document]
     if not isinstance(document, dict):
@@ -147,7 +149,7 @@ def _with_new_names(document: Any, section: str = "") -> Any:
 
 
 def read_recipe(name_or_path: str, kinds: SourceKinds, overrides: list[str] | None = None) -> Recipe:
-    """Raises BadInput on a missing file, broken YAML, an unknown key or a bad value."""
+    """Raises BadInput for a missing file, broken YAML, an unknown key or a bad value."""
     path = _find(name_or_path)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -162,7 +164,7 @@ def read_recipe(name_or_path: str, kinds: SourceKinds, overrides: list[str] | No
     return recipe
 
 
-def _recipe(where: str, document: dict[str, Any], kinds: SourceKinds, overrides: list[str] | None) -> Recipe:
+def _recipe(where: str, document: Json, kinds: SourceKinds, overrides: list[str] | None) -> Recipe:
     for override in overrides or []:
         _override(document, override)
     kinds_of: dict[str, SourceKinds] = {"sources": kinds, "evaluation": {**kinds, "corpus": CorpusSource}}
@@ -178,7 +180,7 @@ def _recipe(where: str, document: dict[str, Any], kinds: SourceKinds, overrides:
 
 
 def _source(where: str, key: str, value: Any, kinds: SourceKinds) -> SourceSection:
-    """One source, read as its kind says. `key` is where it stands in the recipe: "sources.0"."""
+    """Return a source as the section of its kind. `key` is its path in the recipe: "sources.0"."""
     known = ", ".join(sorted(kinds))
     if not isinstance(value, dict):
         raise BadInput(f"{where}: `{key}` is {value!r}", cure="write a source as {name: …, kind: …, path: …}")
@@ -204,8 +206,8 @@ def _find(name_or_path: str) -> Path:
     )
 
 
-def _override(document: dict[str, Any], override: str) -> None:
-    """Apply one `a.b.c=value`, the value read as YAML; a number in the path is a place in a list."""
+def _override(document: Json, override: str) -> None:
+    """Apply one `a.b.c=value`. The value is YAML; a number in the path is an index into a list."""
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise BadInput(f"--set {override}: not an assignment", cure="write --set section.key=value")
@@ -217,11 +219,11 @@ def _override(document: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
         node[int(last) if isinstance(node, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
-        raise BadInput(f"--set {override}: there is no such place in the recipe", cure="check the path") from None
+        raise BadInput(f"--set {override}: no such key in the recipe", cure="check the path") from None
 
 
 def _refusal(path: str, error: ValidationError, model: type[Section], prefix: str = "") -> BadInput:
-    """`model` is what was validated, and `prefix` where it stands in the recipe."""
+    """Return the first error as one line. `prefix` is the path of `model` in the recipe."""
     first = error.errors()[0]
     location = first["loc"]
     where = prefix + ".".join(str(part) for part in location)
@@ -236,7 +238,7 @@ def _refusal(path: str, error: ValidationError, model: type[Section], prefix: st
     if first["type"] == "missing":
         return BadInput(f"{path}: `{where}` is missing{more}", cure="add it")
     message = first["msg"].removeprefix("Value error, ")
-    if not where:  # of the recipe as a whole: the message names the values
+    if not where:  # an error of the recipe as a whole, whose message names the values
         return BadInput(f"{path}: {message.partition('; ')[0]}", cure=message.partition("; ")[2])
     return BadInput(f"{path}: `{where}` is {first['input']!r}{more}", cure=message[:1].lower() + message[1:])
 
@@ -247,7 +249,7 @@ def _key(location: tuple[str | int, ...]) -> tuple[str, str]:
 
 
 def _keys_beside(model: type[Section], location: tuple[str | int, ...]) -> list[str]:
-    """The keys that `model` knows at the place of `location`."""
+    """Return the keys of `model` beside the one at `location`."""
     for part in location[:-1]:
         field = model.model_fields.get(str(part))
         if field and isinstance(field.annotation, type) and issubclass(field.annotation, Section):

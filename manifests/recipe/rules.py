@@ -1,26 +1,27 @@
-"""`captions:`, `images:`, `similarity:` and `duplicates:` of a recipe: what may stay in the corpus.
+"""`captions:`, `images:`, `similarity:` and `duplicates:` of a recipe: the rules that a kept pair meets.
 
-Captions(preset="wukong").resolved().max_han        # 31: what a recipe leaves open its preset says, else the default
+Captions(preset="wukong").resolved().max_han        # 31: an open rule comes from the preset, else the default
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from .presets import CAPTIONS, IMAGES, PRESETS
+from .presets import CAPTIONS, IMAGES, PRESETS, Rules
 from .section import Section, Share
 
 PresetName = Literal["none", "wukong", "danqing", "coyo", "laion", "datacomp-basic", "cogview"]
 
-Rules = TypeVar("Rules", bound=Section)
+SomeSection = TypeVar("SomeSection", bound=Section)
 
 
-def _filled(rules: Rules, defaults: dict[str, Any]) -> Rules:
+def _filled(rules: SomeSection, defaults: Rules) -> SomeSection:
+    """Return `rules` with each open rule taken from `defaults`."""
     return rules.model_copy(update={name: value for name, value in defaults.items() if getattr(rules, name) is None})
 
 
 class Captions(Section):
-    """The rules on captions; a number that is None is the preset's (`presets`)."""
+    """The rules for captions. A rule that is None is left open: the preset states it (`presets`)."""
 
     preset: PresetName = "none"
     simplify: bool | None = None  # traditional → simplified
@@ -33,7 +34,7 @@ class Captions(Section):
     min_han: Annotated[int, Field(ge=0)] | None = None  # Han characters
     max_han: Annotated[int, Field(ge=1)] | None = None
     min_han_share: Share | None = None  # of the letters and digits
-    languages: list[Literal["zh", "ja", "ko", "other"]] | None = None  # those that stay; empty: all
+    languages: list[Literal["zh", "ja", "ko", "other"]] | None = None  # languages that are kept; empty: all
     boilerplate: Literal["drop", "keep"] | None = None  # file names, 点击查看大图, advertisements
     max_repetition: Share | None = None  # share of the caption that one repeated piece may cover
     max_count: Annotated[int, Field(ge=1)] | None = None  # a caption seen more often than this in the corpus is dropped
@@ -50,12 +51,12 @@ class Captions(Section):
         return self
 
     def resolved(self) -> "Captions":
-        """Every rule that is left open taken from the preset, else from what holds without one."""
+        """Return the rules with each open one taken from the preset, else from the defaults."""
         return _filled(self, {**CAPTIONS, **PRESETS[self.preset].captions})
 
 
 class Images(Section):
-    """The rules on pictures; a number that is None is the preset's (`presets`)."""
+    """The rules for pictures. A rule that is None is left open: the preset states it (`presets`)."""
 
     preset: PresetName = "none"
     min_side: Annotated[int, Field(ge=1)] | None = None  # px
@@ -68,19 +69,19 @@ class Images(Section):
     min_jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
     max_nsfw: Share | None = None  # needs the extra `safety`
     single_colour: Literal["drop", "keep"] = "drop"
-    animated: Literal["first", "drop"] = "first"  # of an animation its first frame, or nothing
+    animated: Literal["first", "drop"] = "first"  # first: an animation is represented by its first frame
     max_pixels: Annotated[int, Field(ge=1)] = 50_000_000  # refused from the header; so many take at most 0.9 GB (WebP)
-    max_seconds: Annotated[float, Field(gt=0)] = 30.0  # of CPU for one picture: more is a hang
+    max_seconds: Annotated[float, Field(gt=0)] = 30.0  # of CPU time for one picture; more counts as a hang
 
     def resolved(self) -> "Images":
         return _filled(self, {**IMAGES, **PRESETS[self.preset].images})
 
 
 class Similarity(Section):
-    """How alike picture and caption must be: the cosine of a Chinese CLIP that the user has; needs the extra `clip`."""
+    """The similarity of picture and caption: the cosine of a Chinese CLIP of the user's. Needs the extra `clip`."""
 
     preset: PresetName = "none"
-    model: str | None = None  # a folder, as transformers saves one; None: not measured
+    model: str | None = None  # folder of a transformers model; None: not measured
     min: Annotated[float, Field(ge=-1, le=1)] | None = None
     max: Annotated[float, Field(ge=-1, le=1)] | None = None
 
@@ -95,9 +96,9 @@ class Similarity(Section):
 
 
 class Embedding(Section):
-    """Vectors of a model that the user has: they see crops, borders, watermarks and mirrors, which hashes do not.
+    """Near-duplicates by the vectors of a model of the user's, which match crops, borders, watermarks and mirrors.
 
-    For photographs: cards, screenshots and drawings that differ in a detail are one picture to such a model.
+    For photographs only: such a model takes cards, screenshots and drawings that differ in a detail for one picture.
     """
 
     model: str | None = None  # a TorchScript or ONNX file: (n, 3, size, size) float32 → (n, d); None: no vectors
@@ -109,7 +110,7 @@ class Embedding(Section):
 
 
 class Duplicates(Section):
-    """Which pictures and captions are the same, and which pairs of them stay."""
+    """The duplicates among pictures and captions, and the pairs of them that are kept."""
 
     images: Literal["none", "exact", "near"] = "near"
     radius: Annotated[int, Field(ge=0, le=8)] = 4  # hash bits of 64: proposes; signatures decide

@@ -1,4 +1,4 @@
-"""What every section of a recipe shares: frozen, no unknown key, names and shares of one form."""
+"""The base of every section of a recipe: frozen, without unknown keys. Names and shares have one form in all."""
 
 from typing import Annotated
 

@@ -1,11 +1,11 @@
-"""Files at fsspec URLs (s3, gs, http, memory), downloaded whole, tried again, and believed only when they are right.
+"""Download whole files from fsspec URLs (s3, gs, http, memory), with retries and a check of their bytes.
 
     download("https://host/shards/train-00000.tar", Path("train-00000.tar"), "sha256:9c…", 80_640_000)
 
-fsspec's own ways to copy a file do not do: over http a body that is half as long as it was passes in silence, any
-failure of the first request is called FileNotFoundError, and a stalled server is waited for 300 s; over s3 retries are
-nested up to 125 times, and a file in several parts is left at full length after a failure. So bytes are streamed, with
-a time limit between them and one over all, and hashed on the way.
+fsspec's own copy functions are not reliable enough: over http they accept a truncated body, call any failure of the
+first request FileNotFoundError, and wait 300 s for a stalled server; over s3 they nest retries up to 125 times, and
+leave a multipart file at full length after a failure. Here bytes are streamed and hashed, with a time limit between
+chunks and one for the whole file.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from ..errors import BadInput, CheckFailed, TuwenError
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.2  # doubled after each failure: 6 s in all
 IDLE_SECONDS = 30.0  # without a byte
-MOST_SECONDS = 1800.0  # for one file in one try, however it trickles
+MOST_SECONDS = 1800.0  # for one try of one file
 _CHUNK_BYTES = 1 << 20
 _FOR_GOOD = (FileNotFoundError, PermissionError, IsADirectoryError)
 
 
-def is_remote(place: str) -> bool:
-    return "://" in place
+def is_remote(location: str) -> bool:
+    return "://" in location
 
 
 def join(base: str, name: str) -> str:
-    """A name, or an address of its own, seen from a folder or URL."""
+    """Return the path or URL of `name`, which is relative to `base`, absolute, or a URL."""
     if is_remote(name) or name.startswith("/"):
         return name
     scheme, _, path = base.rpartition("://")
@@ -41,7 +41,7 @@ def join(base: str, name: str) -> str:
 
 
 def download(url: str, target: Path, sha256: str | None = None, num_bytes: int | None = None) -> None:
-    """Raises CheckFailed when the bytes at `url` are others or cannot be had, BadInput when its library is missing."""
+    """Raises CheckFailed when the bytes at `url` differ or cannot be read, BadInput when its library is missing."""
     try:
         filesystem, path = fsspec.url_to_fs(url)
     except (ImportError, ValueError) as error:  # "Install s3fs to access S3", "Protocol not known"
@@ -54,12 +54,12 @@ def download(url: str, target: Path, sha256: str | None = None, num_bytes: int |
             return
         except _FOR_GOOD as error:
             raise CheckFailed(f"{url}: {_line(error)}", cure="check the address and the rights") from None
-        except _DiskError as error:  # the disk here, not the server there
+        except _DiskError as error:  # of the local disk, not of the server
             raise OSError(error.errno, error.strerror, str(target)) from None
         except Exception as error:  # neither aiohttp's nor botocore's errors are OSErrors
             if not left:
                 problem = error.problem if isinstance(error, TuwenError) else f"{url}: {_line(error)}"
-                raise CheckFailed(f"{problem}, {TRIES} times", cure="mend the server, or name another place") from None
+                raise CheckFailed(f"{problem}, {TRIES} times", cure="repair the server, or use another one") from None
         time.sleep(pause)
         pause *= 2
 
@@ -80,7 +80,7 @@ def _download_once(filesystem: Any, path: str, url: str, sink: "_Sink", sha256: 
 
 async def _stream(filesystem: Any, path: str, sink: "_Sink") -> None:
     async with asyncio.timeout(IDLE_SECONDS):
-        # Any size will do: without one http asks for it first, and calls every failure of that FileNotFoundError.
+        # Any size: without one, http requests it first and reports every failure of that as FileNotFoundError.
         remote = await filesystem.open_async(path, "rb", size=0)
     try:
         while not sink.is_full:
@@ -97,7 +97,7 @@ async def _stream(filesystem: Any, path: str, sink: "_Sink") -> None:
 
 
 class _DiskError(Exception):
-    """An error of the file that is written to, which no other try would mend."""
+    """An error of the local file, which another try would meet again."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -110,7 +110,7 @@ class _Sink:
 
     @property
     def is_full(self) -> bool:
-        """More has come than the file should have: an endless answer must not fill the disk."""
+        """True after more bytes than expected: an endless response must not fill the disk."""
         return self.expected_bytes is not None and self.num_bytes > self.expected_bytes
 
     def write(self, chunk: bytes) -> None:
@@ -119,7 +119,7 @@ class _Sink:
             self.hasher.update(chunk)
             left = memoryview(chunk)
             try:
-                while left:  # unbuffered: what fails shall fail here, not when the file is closed
+                while left:  # unbuffered, so that an error is raised here and not when the file is closed
                     left = left[self._file.write(left) :]
             except OSError as error:
                 raise _DiskError(error) from None

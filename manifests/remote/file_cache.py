@@ -1,11 +1,11 @@
-"""Remote files on the local disk, named by what they contain.
+"""A cache of remote files on the local disk, in which files are named by their sha256.
 
     path = cached("s3://bucket/shards/train-00000.tar", "sha256:9c…", 80_640_000)
 
-A file is downloaded to a temporary name, hashed on the way, and takes its place only when its sha256 is the one that
-was asked for: what is in the cache is whole and right, whichever process put it there. Two processes that want one
-file wait for each other (flock). Above the cap the files that were used longest ago are deleted; a reader that has one
-mapped lets go of it within a second, and fetches it again when it is needed.
+A file is downloaded to a temporary name, hashed on the way, and renamed only when its sha256 is the expected one, so
+every file in the cache is whole. Two processes that want one file wait for each other (flock). Above the cap the least
+recently used files are deleted; a reader that has one mapped unmaps it within a second, and fetches it again on the
+next use.
 
     TUWEN_CACHE         the folder; default ~/.cache/tuwen
     TUWEN_CACHE_BYTES   the cap; default 80% of what the cache holds and the disk has free
@@ -29,7 +29,10 @@ def cache_folder() -> Path:
 
 
 def cached(url: str, sha256: str, num_bytes: int) -> Path:
-    """Raises CheckFailed when the bytes at `url` are others or cannot be had, BadInput when its library is missing."""
+    """Return the path of the cached file, downloaded if needed.
+
+    Raises CheckFailed when the bytes at `url` differ or cannot be read, BadInput when its library is missing.
+    """
     digest = sha256.removeprefix("sha256:")
     if not re.fullmatch("[0-9a-f]{64}", digest):  # it becomes a path
         raise CheckFailed(f"{url}: `{sha256}` is no sha256", cure="do not use this manifest")
@@ -39,12 +42,12 @@ def cached(url: str, sha256: str, num_bytes: int) -> Path:
             _make_room(num_bytes)
             with whole_file(path) as temporary:
                 download(url, temporary, sha256, num_bytes)
-        path.with_suffix(".used").touch()  # beside it: touching the file itself would make it look changed
+        path.with_suffix(".used").touch()  # touching the file itself would make it look changed
     return path
 
 
 def forget(path: Path) -> bool:
-    """Delete a cached file that was found to be corrupt; False if it is none of the cache's."""
+    """Delete a corrupt file of the cache. Returns False for a file elsewhere, which stays."""
     if not path.is_relative_to(cache_folder()):
         return False
     path.unlink(missing_ok=True)
@@ -52,7 +55,7 @@ def forget(path: Path) -> bool:
 
 
 def _make_room(num_bytes: int) -> None:
-    """Delete what was used longest ago until `num_bytes` more fit under the cap."""
+    """Delete the least recently used files until `num_bytes` more fit under the cap."""
     folder = cache_folder() / "files"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".lock"):
@@ -85,7 +88,7 @@ def _last_use(path: Path) -> float:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Until the block ends no other process, or thread, is in one with the same path."""
+    """Hold the lock at `path`: no other process or thread is in a block with the same path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

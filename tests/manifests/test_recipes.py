@@ -60,7 +60,7 @@ def test_the_shipped_recipe_loads_and_names_every_default() -> None:
         ("sources.0.kind=ftp", "`sources.0.kind` is 'ftp'; say one of emoji, folder"),
         ("sources.0.pathh=x", "unknown key `sources.0.pathh`; did you mean `path`?"),
         ("sources=[]", "`sources` is []"),
-        ("sources.7.path=x", "no such place"),
+        ("sources.7.path=x", "no such key"),
         ("nonsense", "not an assignment"),
     ],
 )
