@@ -95,10 +95,10 @@ def test_what_is_exported_and_cropped_is_the_best_picture_with_every_caption(pla
 @pytest.mark.parametrize("policy", ["pair", "image_topk", "keep_all_captions"])
 def test_of_copies_with_the_same_captions_every_caption_stays_once(tmp_path: Path, policy: str) -> None:
     """Keys of the two copies lie in any order, so neither's pairs are all better than the other's."""
-    said = [f"第{number}种说法" for number in range(6)]
+    captions = [f"第{number}种说法" for number in range(6)]
     picture, other = png(CIRCLE), png(TRIANGLE)
     files = {"a.png": picture, "b.png": picture, "c.png": other, "d.png": other}
-    plant(tmp_path / "pictures", files, [(name, caption) for name in files for caption in said])
+    plant(tmp_path / "pictures", files, [(name, caption) for name in files for caption in captions])
     rows = rows_of(build(tmp_path, duplicates=f"{{images: near, pairs: {policy}, top_k: 6}}")).values()
     shown = [(row["pixels_hash"], row["caption"]) for row in rows if row["kept"]]
     assert len(shown) == len(set(shown)) == 12
@@ -117,8 +117,8 @@ def test_duplicates_of_a_pair_that_is_dropped_for_its_caption_are_dropped_for_th
 
 def test_of_near_captions_the_best_pair_is_kept(tmp_path: Path) -> None:
     files = {f"{n}.png": png(draw(c, "圆", 30 + 9 * n)) for n, c in enumerate("红蓝绿黄")}
-    said = "一只橘色的猫趴在窗台上晒太阳看着外面的小鸟"
-    captions = [("0.png", said), ("1.png", said), ("2.png", f"{said}。"), ("3.png", "一只黑色的狗在草地上奔跑")]
+    cat = "一只橘色的猫趴在窗台上晒太阳看着外面的小鸟"
+    captions = [("0.png", cat), ("1.png", cat), ("2.png", f"{cat}。"), ("3.png", "一只黑色的狗在草地上奔跑")]
     plant(tmp_path / "pictures", files, captions)
     exact = rows_of(build(tmp_path, duplicates="{images: none, captions: exact}"))
     assert sorted(row["reason"] for row in exact.values()) == ["", "", "", "same_caption"]

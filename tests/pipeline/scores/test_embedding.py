@@ -249,7 +249,7 @@ class Infinite(Small):
 
 
 @pytest.mark.parametrize(
-    ("module", "said"),
+    ("module", "message"),
     [
         (Pair(), r"gives a tuple for 8 pictures.*export it as"),
         (Flattened(), r"gives an array of shape \(192,\) for 8 pictures.*export it as"),
@@ -258,12 +258,12 @@ class Infinite(Small):
     ],
 )
 def test_a_model_that_gives_no_vectors_is_refused_before_any_task(
-    tmp_path: Path, module: torch.nn.Module, said: str
+    tmp_path: Path, module: torch.nn.Module, message: str
 ) -> None:
     file = tmp_path / "model.pt"
     channels = 1 if isinstance(module, torch.nn.Conv2d) else 3
     torch.jit.trace(module.train(False), torch.zeros(2, channels, SIZE, SIZE)).save(str(file))
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=message):
         checked_model(file, SIZE)
 
 

