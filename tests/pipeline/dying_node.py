@@ -1,6 +1,6 @@
 """A script: build a corpus on a Ray cluster of three nodes, one of which is killed in the middle.
 
-    python dying_node.py RECIPE OUT PARTS_BEFORE_DEATH       # prints as JSON what it saw
+    python dying_node.py RECIPE OUT PARTS_BEFORE_DEATH       # prints a report as JSON
 
 A script and not a test: the cluster must be another than the one that the test session shares.
 """
@@ -30,13 +30,13 @@ def main(recipe: str, out: Path, parts_before_death: int) -> None:
     doomed = cluster.add_node(num_cpus=1, object_store_memory=memory)
     cluster.add_node(num_cpus=1, object_store_memory=memory)
     start_cluster(cluster.address)
-    said: dict[str, object] = {"nodes": sum(node["Alive"] for node in ray.nodes())}
+    report: dict[str, object] = {"nodes": sum(node["Alive"] for node in ray.nodes())}
 
     def kill() -> None:
         while len(list((out / "measures" / ".done").glob("*.json"))) < parts_before_death:
             time.sleep(0.02)
         cluster.remove_node(doomed, allow_graceful=False)
-        said["parts_done_at_death"] = len(list((out / "measures" / ".done").glob("*.json")))
+        report["parts_done_at_death"] = len(list((out / "measures" / ".done").glob("*.json")))
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
@@ -44,8 +44,8 @@ def main(recipe: str, out: Path, parts_before_death: int) -> None:
     killer.join()
     while sum(node["Alive"] for node in ray.nodes()) > 2:
         time.sleep(0.1)
-    said |= {"id": manifest.id, "nodes_after": sum(node["Alive"] for node in ray.nodes())}
-    print(json.dumps(said))
+    report |= {"id": manifest.id, "nodes_after": sum(node["Alive"] for node in ray.nodes())}
+    print(json.dumps(report))
     ray.shutdown()
     cluster.shutdown()
 

@@ -87,8 +87,8 @@ def _swapped_profile() -> bytes:
     return bytes(profile)
 
 
-def _flipped(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]
+def _flipped(data: bytes, offset: int) -> bytes:
+    return data[:offset] + bytes([data[offset] ^ 0xFF]) + data[offset + 1 :]
 
 
 def _nearly_white() -> Image.Image:

@@ -21,10 +21,10 @@ def write_tars(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(PARTS):
         members: dict[str, bytes] = {}
-        for place in range(PICTURES):
-            seed = PICTURES * number + place
-            members[f"{place:03d}.jpg"] = saved(picture(seed, 640, 480), "JPEG", quality=90)
-            members[f"{place:03d}.txt"] = f"第{seed}张图片".encode()
+        for index in range(PICTURES):
+            seed = PICTURES * number + index
+            members[f"{index:03d}.jpg"] = saved(picture(seed, 640, 480), "JPEG", quality=90)
+            members[f"{index:03d}.txt"] = f"第{seed}张图片".encode()
         tar_of(folder / f"{number:03d}.tar", members)
 
 
@@ -38,9 +38,9 @@ def test_a_node_that_dies_in_the_middle_loses_nothing_and_doubles_nothing(tmp_pa
         check=False, capture_output=True, text=True, timeout=240, env={**os.environ, "RAY_ADDRESS": ""},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]
-    said = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
-    assert (said["nodes"], said["nodes_after"]) == (3, 2)
-    assert 3 <= said["parts_done_at_death"] < PARTS, "the node died too late to matter"
-    assert said["id"] == undisturbed.id
+    report = json.loads(next(line for line in ran.stdout.splitlines() if line.startswith("{")))
+    assert (report["nodes"], report["nodes_after"]) == (3, 2)
+    assert 3 <= report["parts_done_at_death"] < PARTS, "the node died too late to matter"
+    assert report["id"] == undisturbed.id
     assert files_of(load_manifest(tmp_path / "disturbed")) == files_of(undisturbed)
     assert read_verdicts(undisturbed).num_rows == PARTS * PICTURES

@@ -67,14 +67,16 @@ def test_every_kept_pair_is_in_one_sample_with_the_bytes_of_its_picture(corpus: 
     assert len(kept) == made.document["totals"]["pairs"] == 41
     assert made.document["totals"]["pictures"] == 31
     expected = Counter((row["key"], row["caption"], row["image_sha256"]) for row in kept)
-    found: Counter[tuple[str, str, str]] = Counter()
+    exported_pairs: Counter[tuple[str, str, str]] = Counter()
     for sample in samples(made):
         sha256 = hashlib.sha256(sample[ending_of(sample)]).hexdigest()
-        about = json.loads(sample["json"])
-        assert sample["txt"].decode().split("\n") == about["captions"]
-        assert (about["key"], about["sha256"]) == (sample["__key__"], sha256)
-        found.update((key, caption, sha256) for key, caption in zip(about["keys"], about["captions"], strict=True))
-    assert found == expected
+        document = json.loads(sample["json"])
+        assert sample["txt"].decode().split("\n") == document["captions"]
+        assert (document["key"], document["sha256"]) == (sample["__key__"], sha256)
+        exported_pairs.update(
+            (key, caption, sha256) for key, caption in zip(document["keys"], document["captions"], strict=True)
+        )
+    assert exported_pairs == expected
     assert list(verify_manifest(made)) == []
 
 
@@ -127,8 +129,8 @@ def test_encoded_anew_pictures_are_upright_scaled_and_without_metadata(
     turned = Image.open(io.BytesIO(by_origin["turned.jpg"][ending]))
     assert turned.size == (48, 96)
     assert not turned.getexif()
-    about = json.loads(by_origin["turned.jpg"]["json"])
-    assert (about["width"], about["height"]) == (48, 96)
+    document = json.loads(by_origin["turned.jpg"]["json"])
+    assert (document["width"], document["height"]) == (48, 96)
 
 
 def test_personal_data_leaves_neither_in_captions_nor_beside_them(corpus: Manifest, tmp_path: Path) -> None:

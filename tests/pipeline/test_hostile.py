@@ -44,9 +44,9 @@ def test_every_hostile_kind_gets_the_verdict_that_the_readme_promises(tmp_path: 
     assert len(kinds) >= 60
     recipe = load_recipe(str(write_recipe(tmp_path, duplicates="{images: none}")))
     rows = read_verdicts(build_corpus(recipe, tmp_path / "corpus")).to_pylist()
-    found = {Path(row["origin"]).stem: row["reason"] for row in rows}
-    assert found == promised("picture")
-    assert set(found) == set(kinds)
+    reasons = {Path(row["origin"]).stem: row["reason"] for row in rows}
+    assert reasons == promised("picture")
+    assert set(reasons) == set(kinds)
 
 
 def pixels_of(kind: str) -> tuple[np.ndarray[Any, Any], Any]:
@@ -57,20 +57,20 @@ def pixels_of(kind: str) -> tuple[np.ndarray[Any, Any], Any]:
 
 def test_a_colour_profile_is_heeded() -> None:
     """The profile exchanges red and green; without it the picture would be far from what its maker saw."""
-    found, decoded = pixels_of("jpeg_icc")
+    pixels, decoded = pixels_of("jpeg_icc")
     plain = np.asarray(Image.open(io.BytesIO(PICTURES["jpeg_icc"][1]()))).astype(int)
     assert decoded.upright.icc
     swapped = plain[..., [1, 0, 2]]
-    assert np.abs(found - swapped).mean() < 12 < np.abs(found - plain).mean()
+    assert np.abs(pixels - swapped).mean() < 12 < np.abs(pixels - plain).mean()
 
 
 @pytest.mark.parametrize("kind", ["tiff_turned", "jpeg_turned"])
 def test_a_turned_picture_stands_upright(kind: str) -> None:
-    found, decoded = pixels_of(kind)
+    pixels, decoded = pixels_of(kind)
     seed = {"tiff_turned": 69, "jpeg_turned": 5}[kind]
     upright = np.asarray(picture(seed, 128, 64).transpose(Image.Transpose.ROTATE_270)).astype(int)
     assert decoded.upright.orientation == 6
-    assert np.abs(found - upright).mean() < 8
+    assert np.abs(pixels - upright).mean() < 8
 
 
 def test_lab_cmyk_and_deep_pictures_look_as_they_should() -> None:
@@ -191,12 +191,12 @@ def test_a_real_picture_that_takes_too_long_is_a_hang(tmp_path: Path) -> None:
 def test_a_child_that_is_killed_from_outside_loses_no_picture(tmp_path: Path) -> None:
     part = part_of(tmp_path / "p", *(saved(picture(seed), "JPEG") for seed in range(4)))
     undisturbed = list(measure_isolated.measure_isolated(part, LIMITS))
-    found = []
+    measured = []
     for each in measure_isolated.measure_isolated(part, LIMITS):
-        if len(found) == 1:
+        if len(measured) == 1:
             os.kill(measure_isolated._child()._process.pid, signal.SIGKILL)
-        found.append(each)
-    assert found == undisturbed
+        measured.append(each)
+    assert measured == undisturbed
 
 
 @pytest.mark.usefixtures("a_fresh_child")

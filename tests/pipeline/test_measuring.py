@@ -41,9 +41,9 @@ def test_what_cannot_be_read_has_a_reason(data: bytes, problem: str) -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]), st.integers(0, 400))
 @settings(max_examples=150, deadline=None)
-def test_no_bytes_whatever_make_the_decoder_raise(noise: bytes, kind: str, place: int) -> None:
+def test_no_bytes_whatever_make_the_decoder_raise(noise: bytes, kind: str, offset: int) -> None:
     data = encoded(draw("红", "圆", 60), kind)
-    decode(data[:place] + noise + data[place + len(noise) :], max_pixels=10**6)
+    decode(data[:offset] + noise + data[offset + len(noise) :], max_pixels=10**6)
     decode(noise, max_pixels=10**6)
 
 
@@ -68,10 +68,10 @@ def test_every_mode_becomes_rgb_and_keeps_its_brightness(mode: str) -> None:
             Image.fromarray((grey * 255).astype(np.uint8)).convert(mode),
             "TIFF" if mode in ("CMYK", "LA") else "PNG",
         )
-    found = decode(encoded(picture, kind), 10**6).picture
-    assert found is not None
-    assert found.mode == "RGB"
-    assert abs(np.asarray(found).mean() - 127.5) < 4
+    decoded = decode(encoded(picture, kind), 10**6).picture
+    assert decoded is not None
+    assert decoded.mode == "RGB"
+    assert abs(np.asarray(decoded).mean() - 127.5) < 4
 
 
 def test_phash_is_that_of_imagehash() -> None:
@@ -85,6 +85,6 @@ def test_the_hashes_of_a_turned_picture_are_those_that_it_has_once_turned(genera
     """But for the rounding of the scaled luminance: at most two bits of 64."""
     noise = Image.fromarray(generator.integers(0, 256, (12, 17, 3), dtype=np.uint8))
     picture = noise.resize((300, 200), Image.Resampling.BICUBIC)
-    said = signatures(picture)["phash64_flips"]
+    hashes = signatures(picture)["phash64_flips"]
     for turn in Image.Transpose:
-        assert (said[turn] ^ phash64(picture.transpose(turn))).bit_count() <= 2
+        assert (hashes[turn] ^ phash64(picture.transpose(turn))).bit_count() <= 2

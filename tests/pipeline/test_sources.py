@@ -1,4 +1,4 @@
-"""Folders and tars as they are found: nothing in them is lost without a word, and what is damaged is said."""
+"""Folders, tars and Parquet of all sorts: every picture and caption gets a verdict, and damage is an error."""
 
 import hashlib
 import io
@@ -52,7 +52,7 @@ def test_a_webdataset_source_gives_the_same_pictures_as_its_folder(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "refusal"),
     [
         (None, "does not exist"),
         ({}, "no pictures below"),
@@ -62,14 +62,14 @@ def test_a_webdataset_source_gives_the_same_pictures_as_its_folder(tmp_path: Pat
         ({"a.png": b"broken", "a.txt": "图".encode()}, "no pair is left"),
     ],
 )
-def test_a_bad_source_is_one_line_with_the_cure(tmp_path: Path, files: dict[str, bytes] | None, said: str) -> None:
+def test_a_bad_source_is_one_line_with_the_cure(tmp_path: Path, files: dict[str, bytes] | None, refusal: str) -> None:
     if files is not None:
         (tmp_path / "pictures").mkdir()
         for name, data in files.items():
             (tmp_path / "pictures" / name).write_bytes(data)
-    with pytest.raises(BadInput, match=said) as refusal:
+    with pytest.raises(BadInput, match=refusal) as raised:
         build_corpus(load_recipe(str(write_recipe(tmp_path))), tmp_path / "corpus")
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("damage", ["header", "between members", "inside a member"])
@@ -183,8 +183,8 @@ def test_parquet_with_pictures_is_read_by_row_groups_whoever_wrote_it(tmp_path: 
     rows = rows_of(tmp_path, "[{name: p, kind: parquet, path: data}]")
     assert [row["caption"] for row in rows] == ["四十", "五十", "六十"]
     assert all(row["kept"] or row["reason"] == "near_picture" for row in rows)
-    place = [0, 0, 1] if kind == "lists" else [0, 1, 2]
-    assert [row["origin"] for row in rows] == [f"0.parquet#{number}" for number in place]
+    numbers = [0, 0, 1] if kind == "lists" else [0, 1, 2]
+    assert [row["origin"] for row in rows] == [f"0.parquet#{number}" for number in numbers]
     for row in reversed(rows):  # backwards, too: a reader may jump
         data = read_picture(PictureRoot("parquet", str(tmp_path / "data")), row["origin"], row["offset"], row["bytes"])
         assert hashlib.sha256(data).hexdigest() == row["image_sha256"]
@@ -265,12 +265,12 @@ def test_five_captions_of_a_picture_are_five_pairs(tmp_path: Path, file: str, li
 
 def test_what_img2dataset_writes_is_a_source(tmp_path: Path) -> None:
     """Its tars have .jpg, .txt and .json; a download that failed has a .json alone."""
-    about = {"caption": "一个红色的圆", "url": "http://example.org/1.jpg", "key": "000000000", "status": "success"}
+    document = {"caption": "一个红色的圆", "url": "http://example.org/1.jpg", "key": "000000000", "status": "success"}
     tar_of(
         tmp_path / "00000.tar",
         {
             "000000000.jpg": encoded(draw("红", "圆", 60), "JPEG"), "000000000.txt": "一个红色的圆".encode(),
-            "000000000.json": json.dumps(about).encode(), "000000001.json": json.dumps({"caption": "失败"}).encode(),
+            "000000000.json": json.dumps(document).encode(), "000000001.json": json.dumps({"caption": "失败"}).encode(),
         },
     )  # fmt: skip
     rows = rows_of(tmp_path, "[{name: fetched, kind: webdataset, path: 00000.tar}]")

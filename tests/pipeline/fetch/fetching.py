@@ -21,7 +21,7 @@ LOOPBACK = ["127.0.0.0/29"]  # 127.0.0.1 to 127.0.0.7; not 127.0.0.8, not ::1
 
 
 def fetch(urls: list[str], resolver: Any = None, **more: Any) -> list[Answer]:
-    """Fetch all at once; what was had must be the picture, whole."""
+    """Fetch all at once; whatever comes must be the picture, whole."""
     politeness: dict[str, Any] = {
         "user_agent": "tuwen/0 (+https://example.com)", "in_flight": 64, "per_host_in_flight": 64,
         "per_host_per_second": 10_000.0, "tasks": 1, "deadline_seconds": 1.0, "max_bytes": 1_000_000, "attempts": 1,
@@ -56,9 +56,10 @@ class Names(AbstractResolver):
         waiting = self.answers.get(host.partition(".")[0])
         if not waiting:
             raise OSError(socket.EAI_NONAME, "not known")
-        found = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        addresses = waiting.pop(0) if len(waiting) > 1 else waiting[0]
         return [
-            ResolveResult(hostname=host, host=ip, port=port, family=socket.AF_INET, proto=0, flags=0) for ip in found
+            ResolveResult(hostname=host, host=ip, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for ip in addresses
         ]
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A web server on loopback that misbehaves in every way the web does, and remembers all that it was asked.
+"""A web server on loopback that misbehaves in every way the web does, and remembers every request.
 
     with RudeServer(picture) as server:
         server.url("/cut")                  # http://127.0.0.1:PORT/cut
@@ -6,8 +6,8 @@
         server.robots[3] = "User-agent: *\\nDisallow: /"
         server.seen                         # one Seen a request, robots.txt among them
 
-The first piece of the path says how it misbehaves: `_ANSWERS` has all of them. Written on raw sockets: what is asked of
-it here, no web framework would do.
+The first piece of the path says how it misbehaves: `_ANSWERS` has all of them. Written on raw sockets: no web framework
+would do this.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class RudeServer:
         self.most_at_once: Counter[int] = Counter()  # requests in flight, by host
         self.down: dict[str, int] = {}  # paths of /ok that answer with this status instead
         self._at_once: Counter[int] = Counter()
-        self._asked: dict[str, int] = defaultdict(int)
+        self._requests: dict[str, int] = defaultdict(int)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._servers: list[asyncio.Server] = []
@@ -64,7 +64,7 @@ class RudeServer:
         return f"{'https' if self.tls else 'http'}://127.0.0.{host}:{self.port}{path}"
 
     def count(self, path: str) -> int:
-        """How often a path, robots.txt among them, was asked for, at whatever host."""
+        """The number of requests for a path, robots.txt among them, at all hosts."""
         return sum(seen.path == path for seen in self.seen)
 
     async def _start(self) -> None:
@@ -109,9 +109,9 @@ class RudeServer:
             text = "" if robots == 204 else str(robots)
             await _send(writer, robots if isinstance(robots, int) else 200, text.encode())
             return
-        self._asked[path] += 1
+        self._requests[path] += 1
         kind, _, rest = path[1:].partition("/")
-        await _ANSWERS[kind](_Request(self, path, rest, self._asked[path], writer))
+        await _ANSWERS[kind](_Request(self, path, rest, self._requests[path], writer))
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ class _Request:
 
 async def _send(writer: asyncio.StreamWriter, status: int, body: bytes, **headers: str) -> None:
     """`X_Robots_Tag="noai"` is the header X-Robots-Tag."""
-    said = {"Content-Type": "image/jpeg", "Content-Length": str(len(body))}
-    said |= {name.replace("_", "-"): value for name, value in headers.items()}
-    head = "".join(f"{name}: {value}\r\n" for name, value in said.items() if value)
+    filled = {"Content-Type": "image/jpeg", "Content-Length": str(len(body))}
+    filled |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in filled.items() if value)
     writer.write(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + body)
     await writer.drain()
 
@@ -202,7 +202,7 @@ async def _cut_chunk(request: _Request) -> None:
 
 
 async def _short_length(request: _Request) -> None:
-    """Says less than it sends: what is had is a picture that was cut."""
+    """Announce fewer bytes than are sent: the picture that arrives is cut."""
     await request.send(Content_Length="400")
     request.hang_up()
 

@@ -1,4 +1,4 @@
-"""One address and a server that misbehaves in every way: each has its word; nothing hangs or is asked twice."""
+"""One address and a server that misbehaves in every way: each has its problem; nothing hangs or is requested twice."""
 
 import re
 import time
@@ -69,10 +69,10 @@ RUDE = {
 
 @pytest.fixture(scope="module")
 def rude_answers() -> Iterator[dict[str, Answer]]:
-    """All of it at once, so that the slow ones are waited for only once; beside a server that must not be asked."""
+    """All of it at once, so that the slow ones are waited for only once; beside a server that must get no request."""
     with RudeServer(PICTURE) as server:
-        asked = {path: server.url(path.replace("PORT", str(server.port))) for path in RUDE}
-        answers = dict(zip(asked, fetch(list(asked.values())), strict=True))
+        urls = {path: server.url(path.replace("PORT", str(server.port))) for path in RUDE}
+        answers = dict(zip(urls, fetch(list(urls.values())), strict=True))
         assert {seen.headers["user-agent"] for seen in server.seen} == {"tuwen/0 (+https://example.com)"}
         assert not any(
             "cookie" in seen.headers or seen.headers["accept-encoding"] != "identity" for seen in server.seen
@@ -99,8 +99,8 @@ def test_a_bomb_is_not_unpacked_into_memory(server: RudeServer) -> None:
 
 
 def test_the_words_are_a_closed_set() -> None:
-    said = {word.removesuffix(" may pass") for words in RUDE.values() for word in words.split(" or ")} - {""}
-    assert {re.sub(r"http_\d+", "http_STATUS", word) for word in said} <= set(fetch_reasons())
+    problems = {word.removesuffix(" may pass") for words in RUDE.values() for word in words.split(" or ")} - {""}
+    assert {re.sub(r"http_\d+", "http_STATUS", word) for word in problems} <= set(fetch_reasons())
 
 
 def test_an_answer_that_comes_right_is_taken_at_the_second_try(server: RudeServer) -> None:
@@ -177,7 +177,7 @@ def test_a_robots_txt_that_was_not_there_for_a_moment_is_asked_again_and_failure
     assert answer.problem == "robots_unreachable" and server.count("/robots.txt") == 2
     server.robots[3] = ""
     assert [answer.problem for answer in (*fetch([url]), *fetch([url]))] == ["", ""]
-    assert server.count("/robots.txt") == 3  # and what was found is kept
+    assert server.count("/robots.txt") == 3  # and the rules are kept
 
 
 def test_crawl_delay_is_kept(server: RudeServer) -> None:
@@ -209,5 +209,5 @@ def test_x_robots_tag(values: list[str], word: str | None) -> None:
 
 def test_retry_after_in_seconds_or_as_a_date() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    said = ["120", "Thu, 01 Jan 2026 00:02:00 GMT", "Wed, 31 Dec 2025 00:00:00 GMT", "soon", "-5", None, ""]
-    assert [retry_after(value, now) for value in said] == [120, 120, 0, None, None, None, None]
+    values = ["120", "Thu, 01 Jan 2026 00:02:00 GMT", "Wed, 31 Dec 2025 00:00:00 GMT", "soon", "-5", None, ""]
+    assert [retry_after(value, now) for value in values] == [120, 120, 0, None, None, None, None]

@@ -93,8 +93,8 @@ def test_a_proxy_is_honoured_and_private_targets_are_still_refused(
         monkeypatch.undo()
         fetch_proxy.proxies.cache_clear()
     assert [answer.problem for answer in answers] == ["", "", *["private_address"] * 3, ""]
-    asked = {(seen.host, seen.path) for seen in server.seen if seen.path != "/robots.txt"}
-    assert asked == {(5, "/ok/x0"), (5, "/ok/x1"), (2, "/ok/direct")}
+    requests = {(seen.host, seen.path) for seen in server.seen if seen.path != "/robots.txt"}
+    assert requests == {(5, "/ok/x0"), (5, "/ok/x1"), (2, "/ok/direct")}
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lists, parts, runs and kills: what was had is never fetched again, and what may pass is tried once more each run."""
+"""Lists, parts, runs and kills: a picture is fetched once, and each run retries what may pass."""
 
 import csv
 import json
@@ -47,9 +47,9 @@ ANOTHER = {"part": "", "config": "", "code": "", "libraries": ""}
 
 
 def source(**fetch: Any) -> UrlsSource:
-    said = {"contact": "https://example.com", "allow_addresses": LOOPBACK, "attempts": 1, "deadline_seconds": 2.0,
+    settings = {"contact": "https://example.com", "allow_addresses": LOOPBACK, "attempts": 1, "deadline_seconds": 2.0,
             "per_host_per_second": 10_000.0, **fetch}  # fmt: skip
-    return UrlsSource.model_validate({"name": "web", "kind": "urls", "path": "list.csv", "fetch": said})
+    return UrlsSource.model_validate({"name": "web", "kind": "urls", "path": "list.csv", "fetch": settings})
 
 
 def write_list(folder: Path, urls: list[str]) -> Path:
@@ -60,7 +60,7 @@ def write_list(folder: Path, urls: list[str]) -> Path:
     return folder / "list.csv"
 
 
-def found(folder: Path) -> dict[str, SourceItem]:
+def items_of(folder: Path) -> dict[str, SourceItem]:
     section = source()
     parts = list_parts(section, KINDS["urls"].locate(section, Path(), folder))
     return {item.origin.rpartition("/")[2]: item for part in parts for item in read_part(part)}
@@ -84,8 +84,8 @@ def test_a_second_run_asks_for_what_may_pass_alone_and_touches_nothing_else(
     server.down |= {"/ok/x1": 503, "/ok/x3": 503}
     out = tmp_path / "out"
     gather_urls(source(), path, out, StageRun(2))
-    first, asked = state(out), [seen.path for seen in server.seen if seen.path != "/robots.txt"]
-    assert sorted(asked) == sorted(paths)
+    first, requests = state(out), [seen.path for seen in server.seen if seen.path != "/robots.txt"]
+    assert sorted(requests) == sorted(paths)
 
     server.down["/ok/x3"] = 500
     gather_urls(source(), path, out, StageRun(1))
@@ -94,12 +94,12 @@ def test_a_second_run_asks_for_what_may_pass_alone_and_touches_nothing_else(
 
     del server.down["/ok/x3"]
     gather_urls(source(), path, out, StageRun(2))
-    changed = {name for name, said in state(out).items() if first[name] != said}
+    changed = {name for name, file in state(out).items() if first[name] != file}
     assert len(first) == 3 and len(changed) == 1 and next(iter(changed)).endswith("-00000.tar")
     assert server.count("/ok/x1") == 3 and server.count("/ok/x3") == 3
     assert all(server.count(path) == 1 for path in paths[4:10])
 
-    rows = found(out)
+    rows = items_of(out)
     assert [one.problem for one in rows.values()] == [
         None, "http_503", *[None] * 7, "http_404", "not_a_picture", "bad_address",
     ]  # fmt: skip
@@ -125,7 +125,7 @@ def test_a_host_has_no_more_requests_in_flight_than_was_promised_for_the_whole_r
 ) -> None:
     path = write_list(tmp_path, [server.url(f"/ok/0.1/{number}", host=2) for number in range(20)])
     gather_urls(source(per_host_in_flight=4), path, tmp_path / "out", StageRun(2))
-    assert not any(one.problem for one in found(tmp_path / "out").values())
+    assert not any(one.problem for one in items_of(tmp_path / "out").values())
     assert 2 <= server.most_at_once[2] <= 4  # two of each task; five without a limit
 
 
@@ -135,7 +135,7 @@ def test_a_host_is_asked_no_faster_than_was_promised_for_the_whole_run(
     monkeypatch.setattr(fetching, "SLICE_ROWS", 12)
     path = write_list(tmp_path, [server.url(f"/ok/x{number}", host=2) for number in range(48)])
     gather_urls(source(per_host_in_flight=8, per_host_per_second=40.0), path, tmp_path / "out", StageRun(4))
-    assert not any(one.problem for one in found(tmp_path / "out").values())
+    assert not any(one.problem for one in items_of(tmp_path / "out").values())
     times = [seen.time for seen in server.seen]
     for number, sooner in enumerate(times):  # 40 a second, and one more of each of the four tasks
         assert sum(sooner <= later < sooner + 0.5 for later in times[number:]) <= 24
@@ -147,7 +147,7 @@ def test_another_rule_asks_again_only_where_it_matters(tmp_path: Path, server: R
     path, out = write_list(tmp_path, [*urls, INNER]), tmp_path / "out"
 
     def problems() -> list[str | None]:
-        return [one.problem for one in found(out).values()]
+        return [one.problem for one in items_of(out).values()]
 
     gather_urls(source(), path, out, StageRun(1))
     assert problems() == [None, "robots_disallowed", "http_404", "robots_tag", "private_address"]
@@ -172,7 +172,7 @@ def test_a_new_version_and_a_longer_list_download_nothing_again(
     gather_urls(source(), tmp_path / "list.csv", out, StageRun(1))
     assert state(out) == before and all(server.count(f"/ok/x{number}") == 1 for number in range(4))
     gather_urls(source(), write_list(tmp_path, urls), out, StageRun(1))
-    assert len(found(out)) == 6 and all(server.count(f"/ok/x{number}") == 1 for number in range(6))
+    assert len(items_of(out)) == 6 and all(server.count(f"/ok/x{number}") == 1 for number in range(6))
 
 
 def slice_part(folder: Path, urls: list[str]) -> tuple[Part[SlicePart], FetchConfig]:
@@ -247,8 +247,10 @@ def test_what_a_kill_or_a_disk_left_behind_heals(tmp_path: Path, server: RudeSer
     (tmp_path / "healed").mkdir()
     fetch_slice(part, config, tmp_path / "healed")
     assert (tmp_path / "healed" / tar.name).read_bytes() == sound
-    asked = [seen.path for seen in server.seen[before:]]
-    assert sorted(asked) == {"old tar under a new ledger": ["/ok/x2"], "a flipped bit": ["/ok/x0"]}.get(damage, paths)
+    requests = [seen.path for seen in server.seen[before:]]
+    assert sorted(requests) == {"old tar under a new ledger": ["/ok/x2"], "a flipped bit": ["/ok/x0"]}.get(
+        damage, paths
+    )
 
 
 def test_a_part_in_which_nobody_answers_doubts_the_network_and_not_the_names(

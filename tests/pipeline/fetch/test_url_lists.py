@@ -1,4 +1,4 @@
-"""Lists as they come: every format and encoding is read as a stream, and every row that is there gets its place."""
+"""Lists as they come: every format and encoding is read as a stream, and every row is kept."""
 
 import csv
 import gzip
@@ -21,15 +21,15 @@ from tuwen.pipeline.fetch.urls_section import UrlsSource
 PAIRS = [(f"https://example.com/{number}.jpg", f'图{number}，"引号"，逗号') for number in range(7)]
 
 
-def source(**said: Any) -> UrlsSource:
+def source(**keys: Any) -> UrlsSource:
     return UrlsSource.model_validate(
-        {"name": "web", "kind": "urls", "path": "-", "fetch": {"contact": "https://example.com"}, **said}
+        {"name": "web", "kind": "urls", "path": "-", "fetch": {"contact": "https://example.com"}, **keys}
     )
 
 
-def rows_of(path: Path, slice_rows: int = 1000, **said: Any) -> list[ListRow]:
+def rows_of(path: Path, slice_rows: int = 1000, **keys: Any) -> list[ListRow]:
     rows = []
-    for part in list_files(source(**said), path):
+    for part in list_files(source(**keys), path):
         out = path.parent / "slices" / part.name
         out.mkdir(parents=True, exist_ok=True)
         cut_list(part, {"rows": slice_rows, "folder": str(path)}, out)
@@ -105,7 +105,7 @@ def test_columns_that_the_recipe_names_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said", "refusal"),
+    ("name", "data", "keys", "refusal"),
     [
         ("a.csv", b"link,words\nx,y\n", {}, "not plain which column is what; it has link, words"),
         ("a.csv", b"url,image_url,text\nx,y,z\n", {}, "it has url, image_url, text"),
@@ -124,12 +124,12 @@ def test_columns_that_the_recipe_names_win(tmp_path: Path) -> None:
     ],
 )
 def test_a_list_that_cannot_be_read_is_one_line_with_the_cure(
-    tmp_path: Path, name: str, data: bytes, said: dict[str, Any], refusal: str
+    tmp_path: Path, name: str, data: bytes, keys: dict[str, Any], refusal: str
 ) -> None:
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / name).write_bytes(data)
     with pytest.raises(BadInput, match=refusal) as caught:
-        rows_of(tmp_path / "lists", **said)
+        rows_of(tmp_path / "lists", **keys)
     assert "\n" not in str(caught.value)
 
 
