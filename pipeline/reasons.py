@@ -1,11 +1,11 @@
-"""Every reason for which a pair is dropped, one row each, and the stages of the funnel in which it falls.
+"""Every reason for which a pair is dropped, one row each, and the stages of the funnel that give them.
 
     title_of("too_small")                                          # "太小 · too small"
     rule_of("too_small", recipe)                                   # "shorter side ≥ 200 px"
     measured_of({"reason": "too_small", "width": 128, …})          # "128 × 64 px"
 
-The judge of fetched pictures, the report, the data card and the table in README.md are made of these rows; `python -m
-tuwen.pipeline.reasons` writes that table again. To add a reason: the rule that gives it, and its row here.
+The report, the list of fetch problems that the judge gets, and the tables in README.md are made from these rows.
+`python -m tuwen.pipeline.reasons` writes the tables again. To add a reason: a rule that gives it, and its row here.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..manifests.counted import counted
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.recipe.rules import Captions, Images, Similarity
 from .format_numbers import num_bytes, number, percent, proportion
@@ -22,7 +23,7 @@ Row = dict[str, Any]  # a row of the decision table and, where they are known, i
 
 
 class Rules(NamedTuple):
-    """The sections of a recipe that give limits, each `resolved()`."""
+    """The sections of a recipe that set limits, each `resolved()`."""
 
     images: Images
     captions: Captions
@@ -31,33 +32,35 @@ class Rules(NamedTuple):
 
 @dataclass(frozen=True)
 class FunnelStage:
-    name: str
+    name: str  # in the decision table
     character: str  # in the report
+    checks: str  # for README.md
 
 
 @dataclass(frozen=True)
 class Reason:
     name: str  # in the decision table
-    stages: str  # of FUNNEL, with spaces between
-    title: str  # Chinese · English
+    stages: tuple[str, ...]  # the stages of FUNNEL that give it
+    title: str  # Chinese · English, for the report
     when: str  # for README.md
-    rule: Callable[[Rules], str] = lambda rules: ""  # the limit that it broke
-    measured: Callable[[Row], str] = lambda row: ""  # what broke it
+    rule: Callable[[Rules], str] = lambda rules: ""  # the limit, in a few words with its number
+    measured: Callable[[Row], str] = lambda row: ""  # what was measured of a pair that broke it
 
 
 FUNNEL = (
-    FunnelStage("fetch", "取"),
-    FunnelStage("read", "读"),
-    FunnelStage("picture", "图"),
-    FunnelStage("caption", "文"),
-    FunnelStage("pair", "配"),
-    FunnelStage("evaluation", "测"),
-    FunnelStage("earlier", "旧"),
-    FunnelStage("exact", "同"),
-    FunnelStage("near", "近"),
-    FunnelStage("choice", "选"),
+    FunnelStage("fetch", "取", "a picture of a list of addresses is fetched"),
+    FunnelStage("read", "读", "the picture is found and decoded"),
+    FunnelStage("picture", "图", "the rules on a picture alone"),
+    FunnelStage("caption", "文", "the rules on a caption alone, then how often it occurs in the corpus"),
+    FunnelStage("pair", "配", "the similarity of picture and caption"),
+    FunnelStage("evaluation", "测", "duplicates of pictures of the evaluation sources"),
+    FunnelStage("earlier", "旧", "duplicates of pictures that earlier corpora kept"),
+    FunnelStage("exact", "同", "equal pictures and equal captions in this corpus"),
+    FunnelStage("near", "近", "near-duplicate pictures and captions in this corpus"),
+    FunnelStage("choice", "选", "the policy `duplicates.pairs`"),
 )
 STAGES = tuple(stage.name for stage in FUNNEL)
+_FETCH, _READ, _PICTURE, _CAPTION, _PAIR, _EVALUATION, _EARLIER, _EXACT, _NEAR, _CHOICE = ((name,) for name in STAGES)
 
 
 def _limit(value: float | None) -> str:
@@ -76,117 +79,133 @@ def _similarity(row: Row) -> str:
     return f"similarity {row['similarity']:.3f}"
 
 
-def _difference(row: Row) -> str:
+def _distance(row: Row) -> str:
     difference = row.get("difference")
     return f"hash distance {row['distance']:d}" + (f", difference {difference:.2f}" if difference is not None else "")
 
 
 _ROWS = (
     # fetch
-    Reason("bad_address", "fetch", "网址无效 · not an address that can be asked", "the list has no web address there"),
-    Reason("broken_row", "fetch", "列表行损坏 · a broken row of the list", "the list's row cannot be read"),
-    Reason("dns_failed", "fetch", "域名解析失败 · the host's name is not known", "no such host"),
-    Reason("connection_failed", "fetch", "连接失败 · no connection", "may pass: the next run tries again"),
-    Reason("proxy_failed", "fetch", "代理失败 · refused by the proxy", "may pass"),
-    Reason("tls_failed", "fetch", "证书或加密失败 · an unsound certificate or encryption", "TLS cannot be set up"),
-    Reason("timed_out", "fetch", "超时 · not done before the deadline", "may pass"),
-    Reason("bad_answer", "fetch", "回应无效 · the answer is not HTTP", "no HTTP"),
-    Reason("bad_redirect", "fetch", "跳转无效 · redirected to no web address", "not http or https"),
-    Reason("too_many_redirects", "fetch", "跳转过多 · redirected too often", "more than 5"),
-    Reason("private_address", "fetch", "内网地址 · an address that is not public", "there, or at any redirect"),
-    Reason("robots_disallowed", "fetch", "robots.txt 不允许 · forbidden by robots.txt", "RFC 9309"),
+    Reason("bad_address", _FETCH, "网址无效 · not a web address", "the row of the list has no web address"),
+    Reason("broken_row", _FETCH, "列表行损坏 · a broken row of the list", "the row of the list cannot be parsed"),
+    Reason("dns_failed", _FETCH, "域名解析失败 · the host name does not resolve", "no such host"),
+    Reason("connection_failed", _FETCH, "连接失败 · connection failed", "temporary: the next run tries again"),
+    Reason("proxy_failed", _FETCH, "代理失败 · the proxy refused", "temporary"),
+    Reason("tls_failed", _FETCH, "证书或加密失败 · TLS failed", "an invalid certificate, or no common encryption"),
+    Reason("timed_out", _FETCH, "超时 · timed out", "temporary"),
+    Reason("bad_answer", _FETCH, "回应无效 · the answer is not HTTP", "the answer cannot be parsed as HTTP"),
+    Reason(
+        "bad_redirect", _FETCH, "跳转无效 · redirected to an invalid address", "the redirect is not to http or https"
+    ),
+    Reason("too_many_redirects", _FETCH, "跳转过多 · redirected too often", "more than 5 redirects"),
+    Reason(
+        "private_address",
+        _FETCH,
+        "内网地址 · an address that is not public",
+        "the address itself, or that of any redirect",
+    ),
+    Reason(
+        "robots_disallowed",
+        _FETCH,
+        "robots.txt 不允许 · forbidden by robots.txt",
+        "robots.txt disallows the path (RFC 9309)",
+    ),
     Reason(
         "robots_unreachable",
-        "fetch",
+        _FETCH,
         "robots.txt 无法读取 · robots.txt cannot be read",
-        "answered 5xx, 429: may pass",
+        "robots.txt answers 5xx or 429; temporary",
     ),
     Reason(
         "robots_tag",
-        "fetch",
+        _FETCH,
         "X-Robots-Tag 不允许 · forbidden by X-Robots-Tag",
-        "`noai`, `noimageai`, `noindex`, `noimageindex` or `none`",
+        "the tag is `noai`, `noimageai`, `noindex`, `noimageindex` or `none`",
     ),
-    Reason("host_asks_to_wait", "fetch", "网站要求等待 · the host asks for too long a wait", "may pass"),
-    Reason("host_down", "fetch", "网站无响应 · the host answers no more", "may pass"),
-    Reason("http_STATUS", "fetch", "服务器答复 STATUS · the server answered STATUS", "408, 425, 429 and 5xx may pass"),
-    Reason("too_many_bytes", "fetch", "文件过大 · too many bytes", "by Content-Length, while reading, or unpacked"),
-    Reason("empty_body", "fetch", "内容为空 · an empty answer", "an answer of no bytes"),
-    Reason("cut_body", "fetch", "传输中断 · an answer that ends too early", "may pass"),
+    Reason("host_asks_to_wait", _FETCH, "网站要求等待 · the host asks for too long a wait", "temporary"),
+    Reason("host_down", _FETCH, "网站无响应 · the host no longer answers", "temporary"),
+    Reason(
+        "http_STATUS", _FETCH, "服务器答复 STATUS · the server answered STATUS", "408, 425, 429 and 5xx are temporary"
+    ),
+    Reason(
+        "too_many_bytes", _FETCH, "文件过大 · too many bytes", "by Content-Length, while reading, or after unpacking"
+    ),
+    Reason("empty_body", _FETCH, "内容为空 · an empty answer", "the answer has no bytes"),
+    Reason("cut_body", _FETCH, "传输中断 · an answer that ends too early", "temporary"),
     Reason(
         "bad_encoding",
-        "fetch",
-        "编码无法解开 · compressed in a way that cannot be undone",
+        _FETCH,
+        "编码无法解开 · cannot be decompressed",
         "an unknown or broken Content-Encoding",
     ),
-    Reason("unforeseen", "fetch", "未预料的错误 · an error that nobody thought of", "may pass"),
+    Reason("unforeseen", _FETCH, "未预料的错误 · an unexpected error", "temporary"),
     # read
-    Reason("missing_picture", "read", "有文无图 · a caption without its picture", "the caption's picture is not there"),
-    Reason("empty_file", "read", "空文件 · an empty file", "no bytes"),
-    Reason("not_a_picture", "fetch read", "不是图片 · not a picture", "by its content; Pillow knows no such format"),
-    Reason("svg", "read", "矢量图 · SVG, not a raster picture", "by its content"),
+    Reason("missing_picture", _READ, "有文无图 · a caption without its picture", "the caption has no picture"),
+    Reason("empty_file", _READ, "空文件 · an empty file", "the file has no bytes"),
+    Reason("not_a_picture", _FETCH + _READ, "不是图片 · not a picture", "by its content: Pillow knows no such format"),
+    Reason("svg", _READ, "矢量图 · SVG, not a raster picture", "by its content"),
     Reason(
         "unsupported_format",
-        "fetch read",
+        _FETCH + _READ,
         "格式不支持 · a format that is not read",
         "HEIC, PSD, PDF, ICO, JPEG 2000, JPEG XL: can be converted",
     ),
-    Reason("broken_header", "read", "文件头损坏 · a broken header", "the header gives no size"),
-    Reason("broken_pixels", "read", "数据损坏 · broken pixel data", "the pixel data are damaged"),
-    Reason("truncated", "read", "文件不完整 · a truncated file", "the file ends too early: never a half-grey picture"),
-    Reason("file_too_large", "read", "文件过大 · a file larger than any picture", "more than 256 MB"),
+    Reason("broken_header", _READ, "文件头损坏 · a broken header", "the header gives no size"),
+    Reason("broken_pixels", _READ, "数据损坏 · broken pixel data", "the pixel data are damaged"),
+    Reason("truncated", _READ, "文件不完整 · a truncated file", "the file ends too early: never a half-grey picture"),
+    Reason("file_too_large", _READ, "文件过大 · a file larger than any picture", "more than 256 MB"),
     Reason(
         "too_many_pixels",
-        "read",
+        _READ,
         "像素过多 · too many pixels",
         "the header promises more than `images.max_pixels`; refused before decoding",
         rule=lambda rules: f"at most {rules.images.max_pixels:,} pixels",
     ),
-    Reason("decoder_crashed", "read", "解码崩溃 · the decoder crashed", "twice"),
+    Reason("decoder_crashed", _READ, "解码崩溃 · the decoder crashed", "it crashed twice"),
     Reason(
         "decoder_hung",
-        "read",
+        _READ,
         "解码超时 · the decoder hung",
-        "took more than `images.max_seconds` of CPU",
+        "it took more than `images.max_seconds` of CPU",
         rule=lambda rules: f"at most {rules.images.max_seconds:g} s of CPU",
     ),
-    Reason("too_much_memory", "read", "内存不足 · too much memory", "the decoder asked for more than there is"),
+    Reason("too_much_memory", _READ, "内存不足 · too much memory", "the decoder asked for more memory than there is"),
     # picture
     Reason(
         "too_small",
-        "picture",
+        _PICTURE,
         "太小 · too small",
-        "shorter side below `images.min_side`",
+        "the shorter side is below `images.min_side`",
         rule=lambda rules: f"shorter side ≥ {rules.images.min_side} px",
         measured=_sides,
     ),
     Reason(
         "too_long",
-        "picture",
+        _PICTURE,
         "太窄长 · too long and narrow",
-        "longer side above `images.max_ratio` times the shorter",
+        "the longer side is above `images.max_ratio` times the shorter",
         rule=lambda rules: f"longer side ≤ {rules.images.max_ratio:g} times the shorter",
         measured=lambda row: f"{_sides(row)}, {proportion(row['width'] / row['height'])}",
     ),
     Reason(
         "few_bytes",
-        "picture",
+        _PICTURE,
         "字节太少 · too few bytes",
-        "below `images.min_bytes`",
+        "the file is smaller than `images.min_bytes`",
         rule=lambda rules: f"≥ {num_bytes(rules.images.min_bytes or 0)}",
         measured=lambda row: num_bytes(row["bytes"]),
     ),
     Reason(
         "animated",
-        "picture",
+        _PICTURE,
         "动图 · animated",
-        "several frames, with `images.animated: drop`",
+        "with `images.animated: drop`, several frames",
         rule=lambda rules: "one frame",
         measured=lambda row: f"{row['frames']:.0f} frames",
     ),
     Reason(
         "single_colour",
-        "picture",
+        _PICTURE,
         "单色 · of a single colour",
         "no channel's standard deviation reaches 2 of 255 (unless `images.single_colour: keep`)",
         rule=lambda rules: f"standard deviation ≥ {SINGLE_COLOUR_STD:g} of 255",
@@ -194,211 +213,218 @@ _ROWS = (
     ),
     Reason(
         "low_std",
-        "picture",
+        _PICTURE,
         "对比太弱 · too little contrast",
-        "below `images.min_std`, measured at 256×256 px",
+        "the standard deviation at 256×256 px is below `images.min_std`",
         rule=lambda rules: f"standard deviation ≥ {_limit(rules.images.min_std)} of 255",
         measured=lambda row: f"deviation {row['std']:.1f}",
     ),
     Reason(
         "low_entropy",
-        "picture",
+        _PICTURE,
         "信息太少 · too little detail",
-        "below `images.min_entropy`, measured at 256×256 px",
+        "the entropy at 256×256 px is below `images.min_entropy`",
         rule=lambda rules: f"entropy ≥ {_limit(rules.images.min_entropy)} bits",
         measured=lambda row: f"{row['entropy']:.2f} bits",
     ),
     Reason(
         "blurred",
-        "picture",
+        _PICTURE,
         "模糊 · blurred",
-        "below `images.min_sharpness`, measured at 256×256 px",
+        "the sharpness at 256×256 px is below `images.min_sharpness`",
         rule=lambda rules: f"sharpness ≥ {_limit(rules.images.min_sharpness)}",
         measured=lambda row: f"sharpness {number(round(row['sharpness'], 1))}",
     ),
     Reason(
         "wide_border",
-        "picture",
+        _PICTURE,
         "边框太宽 · too wide a border",
-        "above `images.max_border`, measured at 256×256 px",
+        "the border's share at 256×256 px is above `images.max_border`",
         rule=lambda rules: f"border ≤ {percent(rules.images.max_border or 0)} of the area",
         measured=lambda row: f"border {100 * row['border']:.0f}%",
     ),
     Reason(
         "low_jpeg_quality",
-        "picture",
+        _PICTURE,
         "压缩过度 · compressed too much",
-        "below `images.min_jpeg_quality`",
+        "the JPEG quality is below `images.min_jpeg_quality`",
         rule=lambda rules: f"JPEG quality ≥ {rules.images.min_jpeg_quality}",
         measured=lambda row: f"quality {row['jpeg_quality']:.0f}",
     ),
     Reason(
         "unsafe",
-        "picture",
+        _PICTURE,
         "不宜展示 · unsafe",
-        "Open-NSFW above `images.max_nsfw`",
+        "the Open-NSFW score is above `images.max_nsfw`",
         rule=lambda rules: f"Open-NSFW score ≤ {_limit(rules.images.max_nsfw)}",
         measured=lambda row: f"score {row['nsfw']:.2f}",
     ),
     # caption
-    Reason("no_caption", "caption", "没有描述 · no caption", "the source gives none"),
-    Reason("empty_caption", "caption", "描述为空 · an empty caption", "nothing is left after normalisation"),
+    Reason("no_caption", _CAPTION, "没有描述 · no caption", "the source gives no caption"),
+    Reason("empty_caption", _CAPTION, "描述为空 · an empty caption", "nothing is left after normalisation"),
     Reason(
         "word_list",
-        "caption",
+        _CAPTION,
         "敏感词 · a word of the list",
-        "holds a word of `captions.word_list` (normalised alike; an ASCII word must stand alone)",
+        "it has a word of `captions.word_list` (normalised alike; an ASCII word must stand alone)",
     ),
     Reason(
         "broken_text",
-        "caption",
+        _CAPTION,
         "乱码 · broken text",
-        "U+FFFD, 锟斤拷: destroyed by a wrong decoding (with `boilerplate: drop`)",
+        "U+FFFD, 锟斤拷: a wrong decoding destroyed it (with `boilerplate: drop`)",
     ),
     Reason(
         "file_name",
-        "caption",
+        _CAPTION,
         "只是文件名 · nothing but a file name",
         "`000.jpg`, `IMG_2031`, 微信图片_2021…, a hash (with `boilerplate: drop`)",
     ),
-    Reason("personal_data", "caption", "个人信息 · personal data", "`personal: drop`, or nothing else is left"),
+    Reason(
+        "personal_data", _CAPTION, "个人信息 · personal data", "with `personal: drop`, or where nothing else is left"
+    ),
     Reason(
         "foreign_language",
-        "caption",
+        _CAPTION,
         "外语 · another language",
-        "not of `captions.languages`: by kana, hangul, Han; py3langid where Latin words outnumber Han",
+        "none of `captions.languages`: by kana, hangul, Han; by py3langid where Latin words outnumber Han",
         rule=lambda rules: f"language: {', '.join(rules.captions.languages or ())}",
     ),
     Reason(
         "too_little_han",
-        "caption",
+        _CAPTION,
         "汉字占比太低 · too small a share of Chinese",
         "the share of Han among letters and digits is below `captions.min_han_share`",
         rule=lambda rules: f"Han ≥ {percent(rules.captions.min_han_share or 0)} of letters and digits",
     ),
     Reason(
         "too_few_han",
-        "caption",
+        _CAPTION,
         "汉字太少 · too few Chinese characters",
         "fewer Han than `captions.min_han`",
         rule=lambda rules: f"≥ {rules.captions.min_han} Han characters",
     ),
     Reason(
         "boilerplate",
-        "caption",
+        _CAPTION,
         "网页套话 · boilerplate of web pages",
         "点击查看大图, 版权所有, 全场包邮, 素材免费下载 (`boilerplate_patterns`)",
     ),
     Reason(
         "repetitive",
-        "caption",
-        "重复啰嗦 · repeats itself",
-        "one piece covers more than `captions.max_repetition` of the letters",
+        _CAPTION,
+        "重复啰嗦 · repetitive",
+        "copies of one piece cover more than `captions.max_repetition` of the letters",
         rule=lambda rules: f"one repeated piece ≤ {percent(rules.captions.max_repetition or 0)} of the caption",
     ),
     Reason(
         "too_many_han",
-        "caption",
+        _CAPTION,
         "汉字太多 · too many Chinese characters",
         "more Han than `captions.max_han`",
         rule=lambda rules: f"≤ {rules.captions.max_han} Han characters",
     ),
     Reason(
         "caption_too_short",
-        "caption",
+        _CAPTION,
         "描述太短 · a caption too short",
-        "below `captions.min_length`; tokens such as 〈手机〉 do not count",
+        "fewer characters than `captions.min_length`; tokens such as 〈手机〉 do not count",
         rule=lambda rules: f"≥ {rules.captions.min_length} characters",
         measured=_characters,
     ),
     Reason(
         "caption_too_long",
-        "caption",
+        _CAPTION,
         "描述太长 · a caption too long",
-        "above `captions.max_length`; tokens such as 〈手机〉 do not count",
+        "more characters than `captions.max_length`; tokens such as 〈手机〉 do not count",
         rule=lambda rules: f"≤ {rules.captions.max_length} characters",
         measured=_characters,
     ),
     Reason(
         "too_few_words",
-        "caption",
+        _CAPTION,
         "词太少 · too few words",
-        "below `captions.min_words`, as jieba cuts",
+        "fewer words than `captions.min_words`, as jieba cuts",
         rule=lambda rules: f"≥ {rules.captions.min_words} words",
     ),
     Reason(
         "too_many_words",
-        "caption",
+        _CAPTION,
         "词太多 · too many words",
-        "above `captions.max_words`, as jieba cuts",
+        "more words than `captions.max_words`, as jieba cuts",
         rule=lambda rules: f"≤ {rules.captions.max_words} words",
     ),
     Reason(
         "no_noun",
-        "caption",
+        _CAPTION,
         "没有名词 · too few nouns",
-        "below `captions.min_nouns`, as jieba tags",
+        "fewer nouns than `captions.min_nouns`, as jieba tags",
         rule=lambda rules: f"≥ {rules.captions.min_nouns} nouns",
     ),
     Reason(
         "caption_seen_too_often",
-        "caption",
-        "千篇一律 · said of too many pictures",
-        "said of more than `captions.max_count` pairs of the corpus",
-        rule=lambda rules: f"said of ≤ {rules.captions.max_count} pairs",
-        measured=lambda row: f"said of {row['said_of']:,} pairs",
+        _CAPTION,
+        "千篇一律 · the caption of too many pairs",
+        "more than `captions.max_count` pairs of the corpus have this caption",
+        rule=lambda rules: f"≤ {counted(rules.captions.max_count or 0, 'pair')} with the same caption",
+        measured=lambda row: f"{counted(row['same_caption'], 'pair')} with this caption",
     ),
     # pair
     Reason(
         "unlike_caption",
-        "pair",
-        "图文不符 · picture and caption unlike",
-        "the cosine is below `similarity.min`",
+        _PAIR,
+        "图文不符 · picture and caption do not match",
+        "the similarity is below `similarity.min`",
         rule=lambda rules: f"similarity ≥ {_limit(rules.similarity.min)}",
         measured=_similarity,
     ),
     Reason(
         "too_like_caption",
-        "pair",
-        "图中是字 · picture and caption too alike",
-        "the cosine is above `similarity.max`",
+        _PAIR,
+        "图中是字 · the picture shows the caption as text",
+        "the similarity is above `similarity.max`",
         rule=lambda rules: f"similarity ≤ {_limit(rules.similarity.max)}",
         measured=_similarity,
     ),
-    # evaluation: against the pictures of evaluation sources; earlier: against what earlier corpora kept
-    Reason("same_bytes", "evaluation earlier exact", "字节相同 · the same bytes", "the picture's file is a copy"),
+    # duplicates
+    Reason(
+        "same_bytes",
+        _EVALUATION + _EARLIER + _EXACT,
+        "字节相同 · the same bytes",
+        "the files of the pictures are equal",
+    ),
     Reason(
         "same_pixels",
-        "evaluation earlier exact",
+        _EVALUATION + _EARLIER + _EXACT,
         "像素相同 · the same pixels",
-        "compared upright, as RGB on white",
+        "the pixels are equal: upright, as RGB on white",
     ),
     Reason(
         "same_caption",
-        "exact",
+        _EXACT,
         "描述相同 · the same caption",
-        "with `duplicates.captions: exact` or `near` the best pair of a caption stays; with the other `pairs`, of a "
-        "picture's captions",
+        "a kept pair has the same caption: in the whole corpus with `duplicates.captions: exact` or `near`, else among "
+        "the duplicates of its picture",
     ),
     Reason(
         "near_picture",
-        "evaluation earlier near",
-        "近似 · nearly the same picture",
-        "within `duplicates.radius` of 64 hash bits of a kept picture, and the same to the eye; or near by its "
-        "embedding",
-        measured=_difference,
+        _EVALUATION + _EARLIER + _NEAR,
+        "近似 · near-duplicate picture",
+        "its hash is within `duplicates.radius` of 64 bits of a kept picture's and its signatures agree, or its "
+        "embedding is near",
+        measured=_distance,
     ),
     Reason(
         "near_caption",
-        "near",
-        "描述近似 · nearly the same caption",
-        "with `duplicates.captions: near`, a caption that is nearly one that stays",
+        _NEAR,
+        "描述近似 · near-duplicate caption",
+        "with `duplicates.captions: near`, a kept pair has nearly the same caption",
     ),
     Reason(
         "more_captions",
-        "choice",
+        _CHOICE,
         "另有更好的描述 · its picture has better captions",
-        "with `duplicates.pairs: image` or `image_topk`",
+        "with `duplicates.pairs: image` or `image_topk`: the better captions of the same picture are kept",
     ),
 )
 REASONS: dict[str, Reason] = {reason.name: reason for reason in _ROWS}
@@ -408,7 +434,7 @@ _BEGIN, _END = "<!-- reasons: written by `python -m tuwen.pipeline.reasons` -->\
 
 
 def title_of(name: str) -> str:
-    """A reason that is not listed is its own title."""
+    """The title of a reason; one that has no row is its own title."""
     status = name.removeprefix("http_")
     if status != name and status.isdigit():
         return REASONS["http_STATUS"].title.replace("STATUS", status)
@@ -416,13 +442,13 @@ def title_of(name: str) -> str:
 
 
 def rule_of(name: str, recipe: Recipe) -> str:
-    """The limit that was broken, in a few words; empty where there is nothing to say but the reason itself."""
+    """The limit that was broken, in a few words; empty for a reason without a limit."""
     rules = Rules(recipe.images.resolved(), recipe.captions.resolved(), recipe.similarity.resolved())
     return REASONS[name].rule(rules) if name in REASONS else ""
 
 
 def measured_of(row: Row) -> str:
-    """What was measured of a dropped pair, in a few words; empty where its number is gone with the measures."""
+    """What was measured of a dropped pair, in a few words; empty where its measures are missing."""
     try:
         return REASONS[row["reason"]].measured(row)
     except (KeyError, TypeError):
@@ -430,23 +456,26 @@ def measured_of(row: Row) -> str:
 
 
 def fetch_reasons() -> list[str]:
-    return sorted(name for name, reason in REASONS.items() if "fetch" in reason.stages.split())
+    """The names of the reasons that fetching gives."""
+    return sorted(name for name, reason in REASONS.items() if "fetch" in reason.stages)
 
 
-def readme_table() -> str:
-    """The reasons in the order of the funnel, as Markdown."""
-    lines = ["| stage | reason | when |", "|---|---|---|"]
+def readme_tables() -> str:
+    """The stages and the reasons in the order of the funnel, as Markdown."""
+    lines = ["| stage | what it checks |", "|---|---|"]
+    lines += [f"| {stage.character} `{stage.name}` | {stage.checks} |" for stage in FUNNEL]
+    lines += ["", "| stage | reason | when |", "|---|---|---|"]
     for stage in STAGES:
-        rows = [reason for reason in REASONS.values() if stage in reason.stages.split()]
+        rows = [reason for reason in REASONS.values() if stage in reason.stages]
         lines += [f"| {stage} | `{reason.name}` | {reason.when} |" for reason in rows]
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """`readme` with the table between its two marks written anew."""
+def with_tables(readme: str) -> str:
+    """`readme` with the block between the two markers written anew."""
     before, rest = readme.split(_BEGIN)
-    return before + _BEGIN + readme_table() + _END + rest.split(_END)[1]
+    return before + _BEGIN + readme_tables() + _END + rest.split(_END)[1]
 
 
 if __name__ == "__main__":
-    _README.write_text(with_table(_README.read_text("utf-8")), "utf-8")
+    _README.write_text(with_tables(_README.read_text("utf-8")), "utf-8")

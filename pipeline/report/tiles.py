@@ -23,7 +23,7 @@ def tile_of(row: Row, pictures: SmallPictures, numbers: Numbers | None = None) -
     """A pair as a gallery shows it. What was dropped for personal data keeps its caption to itself."""
     caption = "" if row["reason"] == "personal_data" else plain(row["caption"] or "")
     if numbers and row["reason"] == "caption_seen_too_often":
-        row = {**row, "said_of": numbers.captions.count_of(row["caption"])}
+        row = {**row, "same_caption": numbers.captions.count_of(row["caption"])}
     return {
         **{name: row[name] for name in ("key", "source", "reason", "distance", "bytes", "format")},
         "picture": pictures.of(row),

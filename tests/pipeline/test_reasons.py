@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tuwen.manifests.recipe.recipe import Recipe
@@ -13,24 +15,27 @@ from tuwen.pipeline.reasons import (
     Reason,
     fetch_reasons,
     measured_of,
-    readme_table,
+    readme_tables,
     rule_of,
     title_of,
-    with_table,
+    with_tables,
 )
+
+from ..stages import write_report
+from .report.test_report import corpus_of_rows
 
 README = Path(reasons.__file__).parent / "README.md"
 RECIPE = Recipe(name="t", sources=[CorpusSource(name="s", kind="corpus", path="p")])
 
 
-def test_the_table_in_the_readme_is_the_one_that_is_written() -> None:
+def test_the_tables_in_the_readme_are_those_that_are_written() -> None:
     text = README.read_text("utf-8")
-    assert with_table(text) == text, "run `python -m tuwen.pipeline.reasons`"
+    assert with_tables(text) == text, "run `python -m tuwen.pipeline.reasons`"
 
 
 @pytest.mark.parametrize("reason", REASONS.values(), ids=lambda reason: reason.name)
 def test_every_reason_stands_in_the_funnel_with_a_title_in_both_languages(reason: Reason) -> None:
-    assert reason.stages.split() and set(reason.stages.split()) <= set(STAGES)
+    assert reason.stages and set(reason.stages) <= set(STAGES)
     chinese, english = reason.title.split(" · ")
     assert chinese and english and reason.when
     rule_of(reason.name, RECIPE)  # raises nothing, whatever the recipe leaves open
@@ -41,24 +46,32 @@ def test_a_status_is_named_and_an_unknown_reason_names_itself() -> None:
     assert title_of("never_heard_of") == "never_heard_of"
 
 
-def test_what_was_not_measured_is_not_told() -> None:
+def test_a_measure_that_is_missing_is_left_out() -> None:
     assert measured_of({"reason": "too_small", "width": 128, "height": 64}) == "128 × 64 px"
     assert measured_of({"reason": "too_small", "width": None, "height": None}) == ""
     assert measured_of({"reason": "unsafe"}) == ""
 
 
-def test_a_reason_is_added_by_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reason_is_added_by_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     reason = Reason(
         "too_red",
-        "fetch picture",
+        ("fetch", "picture"),
         "太红 · too red",
-        "redness above `images.max_red`",
+        "the redness is above `images.max_red`",
         rule=lambda rules: f"redness ≤ {rules.images.min_side}",
-        measured=lambda row: f"redness {row['red']:.1f}",
+        measured=lambda row: f"redness {row['width'] / row['height']:.1f}",
     )
     monkeypatch.setitem(REASONS, reason.name, reason)
     assert title_of("too_red") == "太红 · too red"
-    assert rule_of("too_red", RECIPE).startswith("redness ≤ ")
-    assert measured_of({"reason": "too_red", "red": 7}) == "redness 7.0"
+    assert rule_of("too_red", RECIPE) == "redness ≤ 32"
+    assert measured_of({"reason": "too_red", "width": 70, "height": 10}) == "redness 7.0"
     assert "too_red" in fetch_reasons()
-    assert "| picture | `too_red` | redness above `images.max_red` |" in readme_table()
+    assert "| picture | `too_red` | the redness is above `images.max_red` |" in readme_tables()
+    dropped = {"kept": False, "stage": "picture", "reason": "too_red", "caption": "红", "width": 70, "height": 10}
+    corpus_of_rows(tmp_path / "corpus", [dropped, {"caption": "好"}])
+    (tmp_path / "corpus" / "measures").mkdir()
+    thumbnails = pa.table({"key": [f"{0:032x}", f"{1:032x}"], "thumbnail": [bytes(32 * 32 * 3)] * 2})
+    pq.write_table(thumbnails, tmp_path / "corpus" / "measures" / "p.parquet")
+    page = write_report(tmp_path).read_text("utf-8")
+    for words in ("太红 · too red", "rule: redness ≤ 32", "redness 7.0"):
+        assert words in page

@@ -133,7 +133,7 @@ def test_what_was_measured_stands_beside_the_rule_that_it_broke(run: tuple[Path,
     page = run[2]
     assert "rule: shorter side ≥ 100 px" in page
     assert "72 × 128 px" in page
-    assert "said of 4 pairs" in page and "rule: said of ≤ 3 pairs" in page
+    assert "4 pairs with this caption" in page and "rule: ≤ 3 pairs with the same caption" in page
     assert "removal@example.org" in page
     assert "&lt;b&gt;CC0&lt;/b&gt;" in page and "<b>CC0" not in page
 

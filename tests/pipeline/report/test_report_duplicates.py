@@ -94,7 +94,7 @@ def test_every_duplicate_stands_beside_the_one_that_stays_the_most_different_fir
         assert card.index(kept["caption"]) < card.index(dropped["caption"])
         assert "320 × 240 px" in card and "200 × 150 px" in card
         assert f"difference {row['difference']:.2f}" in card and f"hash {row['distance']}" in card
-        assert "nearly the same picture" in card
+        assert "near-duplicate picture" in card
 
 
 def test_both_pictures_of_a_card_are_seen(built: Path) -> None:
@@ -167,7 +167,7 @@ def test_copies_are_counted_and_what_the_choice_of_captions_dropped_is_no_duplic
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
     summaries = " ".join(texts(browser, path, "#duplicates summary")).split("\n")
-    assert "the same bytes" in summaries[0] and "nearly the same caption" in " ".join(summaries)
+    assert "the same bytes" in summaries[0] and "near-duplicate caption" in " ".join(summaries)
     assert len(texts(browser, path, "#duplicates .duplicate")) == 3 + 1
     assert "better captions" not in " ".join(texts(browser, path, "#duplicates"))
 
