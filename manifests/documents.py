@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-Json = dict[str, Any]  # a JSON object whose keys other modules define: a recipe, an environment, a whole manifest
+Json = dict[str, Any]  # a JSON object whose keys others define: a recipe, an environment, a manifest as it is on disk
 Sha256 = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"})]
 Count = Annotated[int, WithJsonSchema({"type": "integer", "minimum": 0})]
 Positive = Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1})]

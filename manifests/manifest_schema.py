@@ -1,21 +1,20 @@
 """The JSON Schema of a manifest, generated from its typed documents.
 
-python -m tuwen.manifests.manifest_schema       # writes manifest.schema.json beside this file
+write_schema()       # writes manifest.schema.json beside this file: `python -m tuwen.manifests.manifest_schema`
 """
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
-from .documents import AnyManifest
+from .documents import AnyManifest, Json
 
 FILE = Path(__file__).with_name("manifest.schema.json")
 
 
-def manifest_schema() -> dict[str, Any]:
-    schema = TypeAdapter(AnyManifest).json_schema(by_alias=True)
+def manifest_schema() -> Json:
+    schema: Json = TypeAdapter(AnyManifest).json_schema(by_alias=True)
     for definition in schema["$defs"].values():
         definition.pop("title", None)
         for field in definition.get("properties", {}).values():
@@ -27,14 +26,14 @@ def manifest_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:tuwen:manifest:1",
         "title": "Manifest of tuwen, version 1",
-        "description": "What a folder of results is, where it came from, and the two hashes that hold it. "
-        "No number has a fraction: those are decimal strings.",
+        "description": "What the results in a folder are, how they were made, and the two hashes that protect them. "
+        "Numbers with a fraction are decimal strings.",
         **schema,
     }
 
 
-def _drop_null(field: dict[str, Any]) -> None:
-    """A key that is left out is written nowhere: no manifest holds a null."""
+def _drop_null(field: Json) -> None:
+    """Take null out of the types of an optional key: a manifest leaves the key out instead."""
     kinds = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
     if len(kinds) == 1:
         del field["anyOf"]

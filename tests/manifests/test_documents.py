@@ -9,7 +9,9 @@ import jsonschema
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from tuwen.manifests.counted import counted
 from tuwen.manifests.documents import AnyManifest, FileEntry, Step
+from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest, new_manifest
 from tuwen.manifests.manifest_hashes import identity, seal
 from tuwen.manifests.manifest_schema import FILE, manifest_schema
@@ -99,6 +101,33 @@ def test_documents_and_plain_objects_make_the_same_manifest() -> None:
     plain = new_manifest("corpus", lineage={"steps": [step]}, files=[entry])
     assert typed["id"] == plain["id"]
     assert typed["lineage"]["steps"] == plain["lineage"]["steps"] == [step]
+
+
+def test_a_field_that_is_none_is_left_out() -> None:
+    with_none = new_manifest("corpus", lineage={"vectors": None}, files=[], contaminated=None)
+    assert "contaminated" not in with_none
+    assert "vectors" not in with_none["lineage"]
+    assert with_none["id"] == new_manifest("corpus", lineage={}, files=[])["id"]
+
+
+def test_a_key_that_a_later_version_added_is_refused_by_its_path(tmp_path: Path) -> None:
+    document = json.loads((Path(__file__).parent / "old" / "shards.json").read_bytes())
+    document["shards"][0]["colour"] = "blue"
+    document["id"] = identity(document)
+    document["seal"] = seal(document)
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    manifest = load_manifest(tmp_path)
+    assert manifest.splits["train"].samples == document["splits"]["train"]["samples"]
+    with pytest.raises(CheckFailed, match=r"`shards\.0\.colour`: .*; read it with the version of tuwen that wrote it"):
+        _ = manifest.shards
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [(0, "shard", "0 shards"), (1, "shard", "1 shard"), (7592, "sample", "7,592 samples")],
+)
+def test_a_number_and_its_noun_agree(number: int, noun: str, words: str) -> None:
+    assert counted(number, noun) == words
 
 
 def test_a_document_refuses_a_key_that_it_does_not_know() -> None:

@@ -187,6 +187,10 @@ def test_a_manifest_that_names_files_outside_its_folder_is_refused(server: Fault
     server.files["evil/manifest.json"] = json.dumps(document).encode()
     with pytest.raises(CheckFailed, match="leads out of its folder"):
         load_manifest(server.url_of("evil"))
+    document = {**local.document, "shard_table": {"name": "../../evil", "bytes": 1, "sha256": "sha256:" + "0" * 64}}
+    server.files["evil/manifest.json"] = json.dumps(document).encode()
+    with pytest.raises(CheckFailed, match="leads out of its folder"):
+        load_manifest(server.url_of("evil"))
 
 
 def test_an_endless_answer_is_cut_off(local: Manifest, tmp_path: Path) -> None:
