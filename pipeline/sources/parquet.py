@@ -2,8 +2,8 @@
 
     {"image": {"bytes": …, "path": …}, "caption": "一只猫"}      {"jpg": b"…", "caption": …, "url": …, "license": …}
 
-A part is a row group; batches of a few rows are read through a small buffer, so its size does not matter. A picture's
-origin is `data/0.parquet#12`, its row in the file. A caption column may hold lists: several pairs.
+A part is a row group; batches of a few rows are read through a small buffer, so its size does not matter. The origin of
+a picture is `data/0.parquet#12`, its row in the file. A caption column may hold lists: each caption is a pair.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class ParquetSource(FileSource):
     """Parquet files that hold the pictures' bytes: as binary, or as Hugging Face's struct of bytes and path."""
 
     kind: Literal["parquet"]
-    image: str | None = None  # column; None: the one that looks like it
+    image: str | None = None  # column; None: the one with a usual name, or the only one of bytes
     caption: str | None = None
 
 
@@ -66,7 +66,7 @@ def locate(section: ParquetSource, base: Path, gathered: Path) -> OpenSource:
 
 
 def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetPart]]:
-    """A row group a part. Raises BadInput when there is none, or when its columns cannot be told."""
+    """One part for each row group. Raises BadInput when there is no file, or when its columns are not clear."""
     parts = []
     for file, name in files_below(source, ".parquet"):
         columns, group_rows = _columns(section, file)
@@ -167,7 +167,7 @@ def _batches(file: Path, group: int, columns: list[str]) -> Iterator[pa.RecordBa
 
 
 def _columns(section: ParquetSource, file: Path) -> tuple[Columns, list[int]]:
-    """Which column is what, and the rows of each row group. Raises BadInput when that cannot be told."""
+    """The columns by what they hold, and the rows of each row group. Raises BadInput when they are not clear."""
     try:
         opened = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
@@ -206,7 +206,7 @@ def _image_column(file: Path | str, schema: pa.Schema) -> str:
 
 
 def _byte_columns(schema: pa.Schema) -> list[str]:
-    """The names of the columns that may hold pictures, those that are called like it first."""
+    """The names of the columns that hold bytes; usual names of columns of pictures come first."""
     binary = [field.name for field in schema if _holds_bytes(field.type)]
     named = [name for name in _IMAGES if name in binary]
     return [*named, *(name for name in binary if name not in named)]

@@ -3,8 +3,8 @@
     000123.jpg  000123.txt  000123.json      {"caption" or "captions", "url", "license", "problem"}
 
 Members of one sample may stand anywhere in the tar (interleaved); a key may hold dots and several pictures (`a.0.png`).
-What img2dataset writes is such a tar. The index of a tar takes about 100 bytes a member, and one picture at
-a time is read: the size of the tar does not matter.
+img2dataset writes such tars. The index of a tar takes 100 bytes a member, and one picture is in memory at a time: the
+size of the tar does not matter.
 """
 
 import json
@@ -63,7 +63,7 @@ def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
 
 
 def list_parts(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> list[Part[TarPart]]:
-    """A tar a part. Raises BadInput when there is none."""
+    """One part for each tar. Raises BadInput when there is none."""
     parts = []
     for tar, name in files_below(source, ".tar"):
         stat = tar.stat()
@@ -146,7 +146,7 @@ def _index(path: Path) -> _Index:
 
 
 def _check_end(path: Path, tar: tarfile.TarFile) -> None:
-    """tarfile takes a damaged header, or a cut between two members, for the end; a whole tar ends with zeros."""
+    """Raise BadInput unless zeros follow the last member: tarfile takes a damaged header, or a cut, for the end."""
     with path.open("rb") as file:
         file.seek(tar.offset)
         rest = file.read(tarfile.BLOCKSIZE)
@@ -165,7 +165,7 @@ class _Sample:
 
 
 def _items(sample: _Sample, tar_name: str) -> Iterator[SourceItem]:
-    """Each picture of a key with its captions; a key without a picture is a caption without one."""
+    """Yield each picture of a key with its captions; of a key without a picture, the captions."""
     pictures = [ending for ending in sorted(sample.members) if ending.rpartition(".")[2] in PICTURES]
     for ending in pictures:
         name, offset, size = sample.members[ending]
@@ -187,7 +187,7 @@ class _Facts(NamedTuple):
 
 
 def _captions(sample: _Sample, stem: str) -> tuple[list[str], _Facts]:
-    """Captions from the .txt, else the .json, of the picture's own name (`a.0.png`, `a.0.txt`), else of the key."""
+    """The captions in the .txt, else in the .json; the picture's own (`a.0.png`, `a.0.txt`), else the key's."""
     document = _json(sample, stem)
     facts = _Facts(*(_string(document.get(name)) for name in _Facts._fields))
     for ending in (f"{stem}.txt", "txt"):
