@@ -10,7 +10,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +20,13 @@ from .errors import TuwenError
 from .manifest import Manifest
 from .remote.download import is_remote
 from .shards.shard_locations import find_shard, locations_of
-
-Mode = Literal["off", "first", "block", "always"]
+from .shards.split_reader import Verify
 
 _CURE = "restore it from a copy, or run the stage again"
 
 
 def verify_manifest(
-    manifest: Manifest, mode: Mode = "always", on_file: Callable[[int], None] = lambda num_bytes: None
+    manifest: Manifest, mode: Verify = "always", on_file: Callable[[int], None] = lambda num_bytes: None
 ) -> Iterator[str]:
     """Yield one line a fault.
 
@@ -49,7 +48,7 @@ def bytes_of(manifest: Manifest) -> int:
     return sum(entry.bytes for entry in manifest.entries())
 
 
-def _verify_file(path: Path, file: FileEntry, mode: Mode) -> Iterator[str]:
+def _verify_file(path: Path, file: FileEntry, mode: Verify) -> Iterator[str]:
     if not path.is_file():
         yield f"{file.name}: missing; {_CURE}"
     elif path.stat().st_size != file.bytes:
@@ -58,7 +57,7 @@ def _verify_file(path: Path, file: FileEntry, mode: Mode) -> Iterator[str]:
         yield f"{file.name}: its bytes were altered (sha256 differs); {_CURE}"
 
 
-def _verify_shard(manifest: Manifest, shard: ShardEntry, mode: Mode, names: dict[str, str]) -> Iterator[str]:
+def _verify_shard(manifest: Manifest, shard: ShardEntry, mode: Verify, names: dict[str, str]) -> Iterator[str]:
     """`names` by sha256: a shard may hold the bytes of another."""
     try:
         path = _path_of(manifest, shard)
