@@ -1,18 +1,17 @@
-"""A corpus for its report: the decision table with what was measured beside it, one part in memory at a time.
+"""The rows of a corpus for its report: the decision table with the measures and scores beside it.
 
-    for part in corpus_parts(corpus):       # COLUMNS, and what was measured and scored, as far as the corpus still has
+    for part in corpus_parts(corpus):       # COLUMNS, measures and scores; one part is in memory at a time
         ...
-    rows_of(corpus, {"8a31…"})              # single rows again, by key
+    rows_of(corpus, {"8a31…"})              # single rows, by key
     evaluation_rows_of(corpus, {"f00d…"})   # the same, of pictures of the evaluation sources
-    measured_thumbnails(corpus, rows)       # their 32×32 colour thumbnails, by `part` and `row`
+    measured_thumbnails(corpus, rows)       # their 32×32 RGB thumbnails, by `part` and `row`
 
-The sha256 of each part of the table is checked on the way. What was measured is no part of the manifest: where it is
-gone, or is of another table, the report does without; so it does without columns that older corpora lack.
+The sha256 of each part of the decision table is checked. Measures are not in the manifest: where they are missing, or
+belong to another table, their columns are null. Columns that an older corpus lacks are null, too.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,119 +19,117 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ...manifests.decision_table import VERDICTS
 from ...manifests.manifest import Manifest
-from ...manifests.pair import THUMBNAIL_SIDE_PX
+from ...manifests.pair import MEASURES, THUMBNAIL_SIDE_PX
 from ...manifests.run_folders import CorpusFolder
 from ..corpus_files.verdicts import verdict_parts
+from ..reasons import Row
 from ..scores.scores import score_columns
 
-Row = dict[str, Any]
+Thumbnail = NDArray[np.uint8]  # (32, 32, 3) RGB
 
-# `caption_raw` is not among them: it may hold personal data that were masked, and the report travels.
+# Without `caption_raw`: it may hold personal data that were masked, and the report travels.
 COLUMNS = [
     "key", "source", "origin", "offset", "bytes", "license", "url", "caption", "image_sha256", "width", "height",
     "format", "kept", "stage", "reason", "keeper", "distance", "difference", "cosine", "picture", "cluster", "phash64",
     "pixels_hash",
 ]  # fmt: skip
-_MEASURED = ["frames", "std", "entropy", "sharpness", "border", "jpeg_quality"]
+_NUMBERS = [
+    field.name
+    for field in MEASURES
+    if field.name not in COLUMNS and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
+]
 
 
 def corpus_parts(corpus: Manifest) -> Iterator[pa.Table]:
-    """Each part with all columns, those that were not measured null, and with `part` and `row`, where a pair stands."""
-    for number, verdicts in enumerate(verdict_parts(corpus, _present(corpus))):
-        name = Path(corpus.document["files"][number]["name"]).name
-        columns = {column: _column(verdicts, column) for column in COLUMNS}
-        for folder, measured in _measured_columns(corpus).items():
-            beside = _beside(folder / name, measured, len(verdicts))
-            columns |= {column: beside[column] for column in measured}
+    """Each part of the decision table with its measures and scores, and with `part` and `row`, its position."""
+    folders = _columns_beside(CorpusFolder(corpus.folder))
+    for number, verdicts in enumerate(verdict_parts(corpus, COLUMNS)):
+        columns = {name: verdicts[name] for name in COLUMNS}
+        for folder, names in folders.items():
+            table = _table_beside(folder / _part_name(corpus, number), names, len(verdicts))
+            columns |= {name: table[name] for name in names}
         columns["part"] = pa.chunked_array([np.full(len(verdicts), number)])
         columns["row"] = pa.chunked_array([np.arange(len(verdicts))])
         yield pa.table(columns)
 
 
-def _measured_columns(corpus: Manifest) -> dict[Path, list[str]]:
-    """Folder → its columns; its files are named as those of the table."""
-    folder = CorpusFolder(corpus.folder)
-    return {folder.measures: _MEASURED} | {folder.score(score.name): [score.name] for score in score_columns()}
-
-
-def _present(corpus: Manifest) -> list[str]:
-    """Those of COLUMNS that this corpus has, as its manifest says."""
-    known = corpus.document.get("schema") or COLUMNS
-    return [column for column in COLUMNS if column in known]
-
-
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if name in table.column_names:
-        return table[name]
-    return pa.chunked_array([pa.nulls(len(table), VERDICTS.field(name).type)])
-
-
-def _beside(path: Path, columns: list[str], num_rows: int) -> pa.Table:
-    nothing = pa.table({column: pa.nulls(num_rows, pa.float32()) for column in columns})
-    if not path.is_file():
-        return nothing
-    with pq.ParquetFile(path) as file:
-        if file.metadata.num_rows != num_rows or not set(columns) <= set(file.schema_arrow.names):
-            return nothing
-        found = file.read(columns=columns)
-    return pa.table({column: found[column].cast(pa.float32()) for column in columns})
-
-
 def rows_of(corpus: Manifest, keys: set[str]) -> dict[str, Row]:
-    """Key → its row. Reads one column of all parts, and the others only where a key is found."""
-    wanted = pa.array(sorted(keys), pa.string())
-    found = {}
-    for number, entry in enumerate(corpus.document["files"]):
-        with pq.ParquetFile(corpus.folder / entry["name"]) as file:
-            places = np.flatnonzero(pc.is_in(file.read(columns=["key"])["key"], wanted).to_numpy())
-            if len(places):
-                table = file.read(columns=COLUMNS).take(places)
-                for row, place in zip(table.to_pylist(), places.tolist(), strict=True):
-                    found[row["key"]] = {**dict.fromkeys(COLUMNS), **row, "part": number, "row": place}
-    return found
+    """Key → its row. Reads the column of keys of all parts, and the others only in parts that hold one of `keys`."""
+    rows: dict[str, Row] = {}
+    for number, entry in enumerate(corpus.files if keys else []):
+        for index, row in _rows_with(corpus.folder / entry.name, keys, COLUMNS):
+            rows[row["key"]] = {**row, "part": number, "row": index}
+    return rows
 
 
 def evaluation_rows_of(corpus: Manifest, keys: set[str]) -> dict[str, Row]:
-    """Key → its row, with `thumbnail`, as far as what was measured of the evaluation sources is still there."""
-    wanted, found = pa.array(sorted(keys), pa.string()), {}
-    for path in sorted(CorpusFolder(corpus.folder).evaluation_measures.glob("*.parquet")) if keys else []:
-        with pq.ParquetFile(path) as file:
-            places = np.flatnonzero(pc.is_in(file.read(columns=["key"])["key"], wanted).to_numpy())
-            if len(places):
-                for row in file.read(columns=[*COLUMNS, "thumbnail"]).take(places).to_pylist():
-                    found[row["key"]] = {**dict.fromkeys(COLUMNS), "reason": "", **row}
-    return found
+    """Key → its row, with `thumbnail`, as far as the measures of the evaluation sources are still there."""
+    folder = CorpusFolder(corpus.folder).evaluation_measures
+    paths = sorted(folder.glob("*.parquet")) if keys else []
+    rows = (row for path in paths for _, row in _rows_with(path, keys, [*COLUMNS, "thumbnail"]))
+    return {row["key"]: {**row, "reason": ""} for row in rows}
 
 
-def measured_thumbnails(corpus: Manifest, rows: Iterable[Row]) -> dict[str, NDArray[np.uint8]]:
-    """Key → (32, 32, 3), of those that were measured; one row group is read at a time."""
+def measured_thumbnails(corpus: Manifest, rows: Iterable[Row]) -> dict[str, Thumbnail]:
+    """Key → its thumbnail, for the rows that have one; one row group is in memory at a time."""
     by_part: dict[int, list[Row]] = {}
     for row in rows:
         by_part.setdefault(row["part"], []).append(row)
-    found: dict[str, NDArray[np.uint8]] = {}
+    thumbnails: dict[str, Thumbnail] = {}
     for number, wanted in sorted(by_part.items()):
-        path = CorpusFolder(corpus.folder).measures / Path(corpus.document["files"][number]["name"]).name
+        path = CorpusFolder(corpus.folder).measures / _part_name(corpus, number)
         if path.is_file():
             with pq.ParquetFile(path) as file:
-                found.update(_thumbnails(file, wanted))
-    return found
+                thumbnails.update(_thumbnails(file, wanted))
+    return thumbnails
 
 
-def _thumbnails(file: pq.ParquetFile, rows: list[Row]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def pixels_of(thumbnail: bytes) -> Thumbnail:
+    return np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX, 3)
+
+
+def _part_name(corpus: Manifest, number: int) -> str:
+    """The file name of a part, the same in every folder of the corpus."""
+    return Path(corpus.files[number].name).name
+
+
+def _columns_beside(folder: CorpusFolder) -> dict[Path, list[str]]:
+    """The folders that have numbers for each row of the decision table, each with its columns."""
+    return {folder.measures: _NUMBERS} | {folder.score(score.name): [score.name] for score in score_columns()}
+
+
+def _table_beside(path: Path, columns: list[str], num_rows: int) -> pa.Table:
+    """The columns as float32; null where the file, or the column, is missing, or the file belongs to another table."""
+    table = pa.table({})
+    if path.is_file():
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows == num_rows:
+                table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+    nulls = pa.chunked_array([pa.nulls(num_rows, pa.float32())])
+    known = set(table.column_names)
+    return pa.table({name: table[name].cast(pa.float32()) if name in known else nulls for name in columns})
+
+
+def _rows_with(path: Path, keys: set[str], columns: list[str]) -> Iterator[tuple[int, Row]]:
+    """The rows of a file whose key is one of `keys`, each with its index; COLUMNS that the file lacks are None."""
+    with pq.ParquetFile(path) as file:
+        wanted = pa.array(sorted(keys), pa.string())
+        indices = np.flatnonzero(pc.is_in(file.read(columns=["key"])["key"], wanted).to_numpy())
+        rows = file.read(columns=columns).take(indices).to_pylist() if len(indices) else []
+    for index, row in zip(indices.tolist(), rows, strict=True):
+        yield index, {**dict.fromkeys(COLUMNS), **row}
+
+
+def _thumbnails(file: pq.ParquetFile, rows: list[Row]) -> Iterator[tuple[str, Thumbnail]]:
     starts = np.cumsum([0, *(file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))])
     groups = np.searchsorted(starts, [row["row"] for row in rows], side="right") - 1
     for group in np.unique(groups).tolist():
-        if group >= file.num_row_groups:  # of another table
+        if group >= file.num_row_groups:  # the measures belong to another table
             continue
         table = file.read_row_group(group, columns=["key", "thumbnail"])
-        for row in (row for row, at in zip(rows, groups, strict=True) if at == group):
-            place = row["row"] - int(starts[group])
-            data = table["thumbnail"][place].as_py()
-            if data is not None and table["key"][place].as_py() == row["key"]:
+        for row in (row for row, its_group in zip(rows, groups, strict=True) if its_group == group):
+            index = row["row"] - int(starts[group])
+            data = table["thumbnail"][index].as_py()
+            if data is not None and table["key"][index].as_py() == row["key"]:
                 yield row["key"], pixels_of(data)
-
-
-def pixels_of(thumbnail: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(thumbnail, np.uint8).reshape(THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX, 3)

@@ -3,11 +3,12 @@
     duplicates = DuplicatePairs()
     for part in corpus_parts(corpus):
         duplicates.add(part)
-    duplicates.of("difference")              # those that differ most; of("rungs"): one of each step of the range
+    duplicates.of("difference")              # those that differ most; of("bins"): one of each bin of the difference
     duplicates.counts["exact"]["same_bytes"]
 
-A duplicate is a pair that names another: its `keeper`, or of a kept pair the one whose picture it is shown with. The
-row gets `partner`, that key, and `kind`, its reason. Memory does not grow with the corpus: a few hundred rows are held.
+A duplicate is a pair that names another one: its `keeper`, or, if it is kept with another picture, the pair of that
+picture. Its row gets `partner`, the key of the other one, and `kind`, its reason. A few hundred rows are in memory,
+whatever the size of the corpus.
 """
 
 from collections import Counter
@@ -19,20 +20,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .corpus_parts import Row
+from ..reasons import Row
+from .plots import floats
 from .samples import ranked
 from .tally import Tally
 
 WORST_SHOWN = 48
-LISTED = 12  # of the evaluation's and of an earlier corpus' duplicates
+LISTED = 12  # duplicates of evaluation pictures and of earlier corpora
 EXACT_SHOWN = 3  # of each kind
-RUNGS = 20  # equal steps of `difference` from 0 to 1; what lies above stands in one more
-MOST_BITS = 8  # distances above stand in one bar: duplicates that an embedding found
-REPLACED = "shown_with"  # the kind of a kept pair whose picture gave way
+BINS = 20  # of equal width, of the difference from 0 to 1; one more holds what lies above
+MOST_BITS = 8  # larger distances, of duplicates that an embedding found, share one bar
+REPLACED = "shown_with"  # kind of a kept pair that is shown with another picture
 
 _EXACT = pa.array(["same_bytes", "same_pixels", "same_caption", "near_caption"])
-_AWAY = ("evaluation", "earlier")  # stages whose keepers stand in no row of this corpus
-_STAGES = pa.array([*_AWAY, "exact", "near"])
+ELSEWHERE = ("evaluation", "earlier")  # stages whose keepers are not in this corpus
+_STAGES = pa.array([*ELSEWHERE, "exact", "near"])
 _ORDERS = {
     "difference": [
         ("difference", "descending"), ("cosine", "ascending"), ("distance", "descending"), ("key", "ascending"),
@@ -44,9 +46,9 @@ _ORDERS = {
 
 class DuplicatePairs:
     def __init__(self) -> None:
-        self.counts: dict[str, Counter[str]] = {family: Counter() for family in ("near", "exact", *_AWAY)}
-        self.ordered_by: Counter[str] = Counter()  # near-duplicates by what tells how far apart they are
-        self.differences = np.zeros(RUNGS + 1, np.int64)
+        self.counts: dict[str, Counter[str]] = {family: Counter() for family in ("near", "exact", *ELSEWHERE)}
+        self.ordered_by: Counter[str] = Counter()  # near-duplicates by the measure that orders them
+        self.differences = np.zeros(BINS + 1, np.int64)
         self.distances = np.zeros(MOST_BITS + 2, np.int64)
         self.cosines = Tally(digits=3)
         self._tables: dict[str, pa.Table] = {}
@@ -57,33 +59,38 @@ class DuplicatePairs:
             return
         for row in duplicates.group_by(["family", "kind"]).aggregate([([], "count_all")]).to_pylist():
             self.counts[row["family"]][row["kind"]] += row["count_all"]
-        near = duplicates.filter(pc.equal(duplicates["family"], "near"))
-        self._count(near)
-        self._keep("rungs", near.filter(pc.is_valid(near["difference"])), _one_a_rung)
-        measured, looked_at = (pc.is_valid(near[name]) for name in ("difference", "cosine"))
-        by_cosine = pc.and_(pc.invert(measured), looked_at)
-        by_distance = pc.invert(pc.or_(measured, looked_at))
-        for name, mask in (("difference", measured), ("cosine", by_cosine), ("distance", by_distance)):
-            mine = near.filter(mask)
-            self.ordered_by[name] += len(mine)
-            self._keep(name, mine, partial(_worst, order=name, most=WORST_SHOWN))
-        for name in _AWAY:
-            mine = duplicates.filter(pc.equal(duplicates["family"], name))
-            self._keep(name, mine, partial(_worst, order="difference", most=LISTED))
+        self._add_near(duplicates.filter(pc.equal(duplicates["family"], "near")))
+        for family in ELSEWHERE:
+            mine = duplicates.filter(pc.equal(duplicates["family"], family))
+            self._keep(family, mine, partial(_worst, order="difference", most=LISTED))
         self._keep("exact", duplicates.filter(pc.equal(duplicates["family"], "exact")), _few_of_each_kind)
 
     def of(self, name: str) -> list[Row]:
-        """ "difference", "cosine" or "distance": the worst near-duplicates by it, of those without any before;
-        "rungs"; "exact"; "evaluation" and "earlier"."""
+        """The sampled rows of "bins", "exact", "evaluation" or "earlier", or of a measure.
+
+        "difference", "cosine" and "distance" are the worst near-duplicates by that measure; each leaves out those that
+        have a measure before it.
+        """
         rows: list[Row] = self._tables[name].to_pylist() if name in self._tables else []
         return rows
 
-    def _count(self, near: pa.Table) -> None:
-        self.differences += np.bincount(rung_of(_floats(near["difference"].drop_null())), minlength=RUNGS + 1)
+    def _add_near(self, near: pa.Table) -> None:
+        self.differences += np.bincount(bin_of(floats(near["difference"].drop_null())), minlength=BINS + 1)
         bits = np.minimum(near["distance"].drop_null().to_numpy(), MOST_BITS + 1)
         self.distances += np.bincount(bits, minlength=MOST_BITS + 2)
-        cosines = _floats(near["cosine"])
+        cosines = floats(near["cosine"])
         self.cosines.add(cosines, np.zeros(len(cosines), bool))
+        has_difference, has_cosine = (pc.is_valid(near[name]) for name in ("difference", "cosine"))
+        self._keep("bins", near.filter(has_difference), _one_of_each_bin)
+        by_measure = {
+            "difference": has_difference,
+            "cosine": pc.and_(pc.invert(has_difference), has_cosine),
+            "distance": pc.invert(pc.or_(has_difference, has_cosine)),
+        }
+        for name, mask in by_measure.items():
+            mine = near.filter(mask)
+            self.ordered_by[name] += len(mine)
+            self._keep(name, mine, partial(_worst, order=name, most=WORST_SHOWN))
 
     def _keep(self, name: str, rows: pa.Table, best_of: Callable[[pa.Table], pa.Table]) -> None:
         held = self._tables.get(name)
@@ -91,42 +98,39 @@ class DuplicatePairs:
             self._tables[name] = best_of(rows if held is None else pa.concat_tables([held, rows]))
 
 
-def rung_of(differences: NDArray[np.float64]) -> NDArray[np.int64]:
-    """0 … 19, where 1 is the end of the last; 20 above it."""
-    rungs = np.minimum(np.floor(differences * RUNGS).astype(np.int64), RUNGS - 1)
-    return np.where(differences > 1, RUNGS, rungs)
+def bin_of(differences: NDArray[np.float64]) -> NDArray[np.int64]:
+    """0 … 19, of which the last includes 1; 20 above it."""
+    bins = np.minimum(np.floor(differences * BINS).astype(np.int64), BINS - 1)
+    return np.where(differences > 1, BINS, bins)
 
 
 def _duplicates(part: pa.Table) -> pa.Table:
+    """The duplicates among the rows, each with its `partner`, `kind` and `family`."""
     partner = pc.coalesce(part["keeper"], part["picture"])
     is_duplicate = pc.or_(part["kept"], pc.is_in(part["stage"], _STAGES))
     part = part.append_column("partner", partner).filter(pc.and_(pc.is_valid(partner), is_duplicate))
     kind = pc.if_else(part["kept"], REPLACED, part["reason"])
     measured = pc.or_(pc.is_valid(part["difference"]), pc.is_valid(part["cosine"]))
     is_near = pc.and_not(pc.or_(measured, pc.equal(kind, "near_picture")), pc.is_in(kind, _EXACT))
-    family = pc.if_else(pc.is_in(part["stage"], pa.array(_AWAY)), part["stage"], pc.if_else(is_near, "near", "exact"))
+    is_elsewhere = pc.is_in(part["stage"], pa.array(ELSEWHERE))
+    family = pc.if_else(is_elsewhere, part["stage"], pc.if_else(is_near, "near", "exact"))
     return part.append_column("kind", kind).append_column("family", family)
 
 
 def _worst(rows: pa.Table, order: str, most: int) -> pa.Table:
-    """The first in that order; several captions of a picture that fell to the same one are shown once."""
+    """The first rows in that order; of a picture with several captions and one partner only the first."""
     rows = rows.take(pc.sort_indices(rows, sort_keys=_ORDERS[order]))
     picture = pc.binary_join_element_wise(pc.coalesce(rows["image_sha256"], rows["key"]), rows["partner"], " ")
     codes = picture.combine_chunks().dictionary_encode().indices.to_numpy()
     return rows.take(np.sort(np.unique(codes, return_index=True)[1])[:most])
 
 
-def _one_a_rung(rows: pa.Table) -> pa.Table:
-    """The pair with the smallest key of each rung: keys are hashes, so chance chooses."""
+def _one_of_each_bin(rows: pa.Table) -> pa.Table:
+    """The pair with the smallest key of each bin: a random one, since keys are hashes."""
     rows = rows.take(pc.sort_indices(rows, sort_keys=[("key", "ascending")]))
-    return rows.take(np.unique(rung_of(_floats(rows["difference"])), return_index=True)[1])
+    return rows.take(np.unique(bin_of(floats(rows["difference"])), return_index=True)[1])
 
 
 def _few_of_each_kind(rows: pa.Table) -> pa.Table:
     rows, rank = ranked(rows, "kind")
     return rows.filter(pa.array(rank < EXACT_SHOWN))
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    floats: NDArray[np.float64] = column.to_numpy().astype(np.float64)
-    return floats

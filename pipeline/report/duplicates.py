@@ -1,162 +1,226 @@
-"""The report's part on duplicates: which fell to which, worst first; the clusters; what the evaluation met.
+"""The report's section on duplicates: dropped beside kept, worst first; evaluation pictures; the clusters.
 
-    duplicates_section(corpus, recipe, duplicates, shapes, pictures)      # what `duplicates.html` draws, or None
+    duplicates_section(corpus, recipe, duplicates, shapes, pictures)      # what `duplicates.html` shows, or None
 
-The other picture of a duplicate may be an evaluation picture, of which only the measures lie here, or stand in an
-earlier corpus: then its key is shown, and no picture.
+The kept picture may be an evaluation picture, of which only the measures are here, or may be in an earlier corpus. Then
+its key is shown instead of it.
 """
 
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from ...manifests.manifest import Manifest
 from ...manifests.recipe.recipe import Recipe
-from ..duplicates.cluster_shapes import CODES_COMPARED, Cluster, ClusterShapes, warning
-from ..reasons import title_of
-from .charts import Chart, Rule, columns, histogram
-from .corpus_parts import Row, evaluation_rows_of, rows_of
-from .duplicate_pairs import MOST_BITS, REPLACED, RUNGS, WORST_SHOWN, DuplicatePairs, rung_of
+from ..duplicates.cluster_shapes import CODES_COMPARED, Cluster, ClusterShapes, SizeClass, warning
+from ..reasons import Row, title_of
+from .charts import Chart
+from .corpus_numbers import most_first
+from .corpus_parts import evaluation_rows_of, rows_of
+from .duplicate_charts import bin_name, duplicate_charts
+from .duplicate_pairs import ELSEWHERE, REPLACED, WORST_SHOWN, DuplicatePairs, bin_of
 from .thumbnails import SmallPictures
-from .tiles import tile_of
+from .tiles import Tile, tile_of
 
 _WORST = {
     "difference": "those that differ most",
-    "cosine": "found by their vectors alone, the lowest cosine first",
-    "distance": "whose difference was not recorded, the farthest by hash first",
+    "cosine": "found by their embeddings alone, the lowest cosine first",
+    "distance": "no difference was recorded; the largest distance of the hashes first",
 }
 _REPLACED_TITLE = "换图 · kept with the other's picture"
+
+Titles = list[tuple[str, int]]  # title of a reason, pairs
+Partners = dict[tuple[str, str], Row]  # (stage of ELSEWHERE or "", key) → row; known pictures may share a key
+
+
+@dataclass(frozen=True)
+class Card:
+    """A duplicate beside its partner."""
+
+    kind: str
+    title: str
+    dropped: Tile
+    keeper: Tile | None  # None: its picture is not here
+    partner: str  # key
+    stage: str
+    is_replaced: bool  # kept, but shown with the partner's picture
+    difference: float | None
+    distance: int | None  # bits of 64
+    cosine: float | None
+
+
+@dataclass(frozen=True)
+class WorstFirst:
+    measure: str
+    words: str
+    count: int  # of all
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A bin of the difference."""
+
+    name: str
+    count: int
+    above: int  # pairs in this bin and in those above it
+    card: Card
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Exact duplicates of one kind."""
+
+    title: str
+    count: int
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class DuplicatesElsewhere:
+    """Pairs that were dropped for pictures of evaluation sources or of earlier corpora."""
+
+    count: int
+    reasons: Titles
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class Contaminated:
+    """The file that lists all pairs that were dropped for evaluation pictures."""
+
+    name: str
+    sha256: str
+    rows: int
+    sources: list[tuple[str, int]]  # evaluation source, pairs
+
+
+@dataclass(frozen=True)
+class ClusterRow:
+    shape: Cluster
+    tiles: list[Tile]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    count: int
+    sizes: tuple[SizeClass, ...]
+    largest: list[ClusterRow]
+    compared: int  # hashes of a cluster, at most
+    is_exact: bool  # all diameters are of all hashes
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class DuplicatesSection:
+    charts: list[Chart]
+    worst: list[WorstFirst]
+    bins: list[Bin]
+    exact: list[Copies]
+    evaluation: DuplicatesElsewhere | None
+    contaminated: Contaminated | None
+    earlier: DuplicatesElsewhere | None
+    clusters: Clusters
 
 
 def duplicates_section(
     corpus: Manifest, recipe: Recipe, duplicates: DuplicatePairs, shapes: ClusterShapes, pictures: SmallPictures
-) -> dict[str, Any] | None:
+) -> DuplicatesSection | None:
+    """None if the corpus has no duplicate."""
     if not shapes.clusters and not any(duplicates.counts.values()):
         return None
-    shown = {name: duplicates.of(name) for name in (*_WORST, "rungs", "exact", "evaluation", "earlier")}
+    rows = {name: duplicates.of(name) for name in (*_WORST, "bins", "exact", *ELSEWHERE)}
     if duplicates.ordered_by["difference"] <= WORST_SHOWN:
-        shown["rungs"] = []  # they are among the worst, all of them
-    partners = _partners(corpus, [row for rows in shown.values() for row in rows])
-    samples = rows_of(corpus, {key for cluster in shapes.largest for key in cluster.samples})
-    pictures.add([*(row for rows in shown.values() for row in rows), *partners.values(), *samples.values()])
-    cards = {name: [_card(row, partners, pictures) for row in rows] for name, rows in shown.items()}
-    return {
-        "charts": _charts(duplicates, recipe), "worst": [(name, words, duplicates.ordered_by[name], cards[name]) for
-        name, words in _WORST.items() if cards[name]], "rungs": _rungs(cards["rungs"], duplicates), "exact": [
-            (_title(kind), count, [card for card in cards["exact"] if card["kind"] == kind])
-            for kind, count in sorted(duplicates.counts["exact"].items(), key=lambda entry: (-entry[1], entry[0]))
+        rows["bins"] = []  # all of them are among the worst
+    shown = [row for sample in rows.values() for row in sample]
+    partners = _partners(corpus, shown)
+    in_clusters = rows_of(corpus, {key for cluster in shapes.largest for key in cluster.samples})
+    pictures.add([*shown, *partners.values(), *in_clusters.values()])
+    cards = {name: [_card(row, partners, pictures) for row in sample] for name, sample in rows.items()}
+    return DuplicatesSection(
+        charts=duplicate_charts(duplicates, recipe),
+        worst=[
+            WorstFirst(name, words, duplicates.ordered_by[name], cards[name])
+            for name, words in _WORST.items()
+            if cards[name]
         ],
-        "evaluation": _away(duplicates, cards, "evaluation"),
-        "contaminated": _contaminated(corpus),
-        "earlier": _away(duplicates, cards, "earlier"),
-        "clusters": _clusters(shapes, samples, pictures),
-    }  # fmt: skip
+        bins=_bins(cards["bins"], duplicates),
+        exact=[
+            Copies(_title(kind), count, [card for card in cards["exact"] if card.kind == kind])
+            for kind, count in most_first(duplicates.counts["exact"])
+        ],
+        evaluation=_elsewhere(duplicates.counts["evaluation"], cards["evaluation"]),
+        contaminated=_contaminated(corpus),
+        earlier=_elsewhere(duplicates.counts["earlier"], cards["earlier"]),
+        clusters=_clusters(shapes, in_clusters, pictures),
+    )
 
 
-def _partners(corpus: Manifest, rows: list[Row]) -> dict[tuple[str, str], Row]:
-    """(stage, key) → the row of each one's other picture, as far as it is at hand; a known picture may share a key."""
-    here = {row["partner"] for row in rows if row["stage"] not in ("evaluation", "earlier")}
-    away = {row["partner"] for row in rows if row["stage"] == "evaluation"}
-    found = {("", key): row for key, row in rows_of(corpus, here).items()}
-    return found | {("evaluation", key): row for key, row in evaluation_rows_of(corpus, away).items()}
+def _partners(corpus: Manifest, rows: list[Row]) -> Partners:
+    """The rows of the partners that are in this corpus or among its evaluation pictures."""
+    here = {row["partner"] for row in rows if row["stage"] not in ELSEWHERE}
+    evaluation = {row["partner"] for row in rows if row["stage"] == "evaluation"}
+    partners = {("", key): row for key, row in rows_of(corpus, here).items()}
+    return partners | {("evaluation", key): row for key, row in evaluation_rows_of(corpus, evaluation).items()}
 
 
-def _card(row: Row, partners: dict[tuple[str, str], Row], pictures: SmallPictures) -> dict[str, Any]:
-    """A duplicate beside its partner, and how far apart they are."""
-    away = row["stage"] if row["stage"] in ("evaluation", "earlier") else ""
-    partner = partners.get((away, row["partner"]))
-    return {
-        "kind": row["kind"],
-        "title": _title(row["kind"]),
-        "dropped": tile_of(row, pictures),
-        "keeper": tile_of(partner, pictures) if partner else None,
-        "partner": row["partner"],
-        "stage": row["stage"],
-        "is_replaced": row["kind"] == REPLACED,
-        **{name: row[name] for name in ("difference", "distance", "cosine")},
-    }
+def _card(row: Row, partners: Partners, pictures: SmallPictures) -> Card:
+    partner = partners.get((row["stage"] if row["stage"] in ELSEWHERE else "", row["partner"]))
+    return Card(
+        kind=row["kind"],
+        title=_title(row["kind"]),
+        dropped=tile_of(row, pictures),
+        keeper=tile_of(partner, pictures) if partner else None,
+        partner=row["partner"],
+        stage=row["stage"],
+        is_replaced=row["kind"] == REPLACED,
+        difference=row["difference"],
+        distance=row["distance"],
+        cosine=row["cosine"],
+    )
 
 
 def _title(kind: str) -> str:
     return _REPLACED_TITLE if kind == REPLACED else title_of(kind)
 
 
-def _rungs(cards: list[dict[str, Any]], duplicates: DuplicatePairs) -> list[dict[str, Any]]:
-    """From alike to unlike: each step's card, how many pairs it has, and how many lie above its lower end."""
+def _bins(cards: list[Card], duplicates: DuplicatePairs) -> list[Bin]:
+    """From alike to unlike."""
     counts = duplicates.differences.tolist()
-    found = []
-    for card in sorted(cards, key=lambda card: float(card["difference"])):
-        place = int(rung_of(card["difference"]))
-        words = _rung_name(place)
-        found.append({"words": words, "count": counts[place], "above": sum(counts[place:]), "card": card})
-    return found
+    indices = bin_of(np.array([card.difference for card in cards], np.float64)).tolist()
+    by_index = sorted(zip(indices, cards, strict=True), key=lambda entry: entry[0])
+    return [Bin(bin_name(index), counts[index], sum(counts[index:]), card) for index, card in by_index]
 
 
-def _rung_name(place: int) -> str:
-    return "above 1" if place == RUNGS else f"{place / RUNGS:.2f} – {(place + 1) / RUNGS:.2f}"
-
-
-def _charts(duplicates: DuplicatePairs, recipe: Recipe) -> list[Chart]:
-    """Exact counts over all near-duplicates, as far as each was measured."""
-    charts: list[Chart | None] = []
-    if duplicates.differences.any():
-        bars = RUNGS + bool(duplicates.differences[RUNGS])
-        across = [(100 * place / bars, f"{place / RUNGS:g}") for place in range(0, RUNGS + 1, 4)]
-        words = [f"of {int(duplicates.differences.sum()):,} near-duplicates", "allowed: 1"]
-        names = [_rung_name(place) for place in range(bars)]
-        charts.append(columns(duplicates.differences[:bars], names, "差 · difference of the two", words, across, ""))
-    if duplicates.distances.any():
-        bars = MOST_BITS + 1 + bool(duplicates.distances[MOST_BITS + 1])
-        names = [f"{bits}+" if bits > MOST_BITS else str(bits) for bits in range(bars)]
-        across = [
-            (100 * (bits + 0.5) / bars, name) for bits, name in enumerate(names) if bits in (0, 2, 4, 6, bars - 1)
-        ]
-        words = [f"proposed up to {recipe.duplicates.radius}"]
-        charts.append(
-            columns(duplicates.distances[:bars], names, "距 · distance of their hashes", words, across, "bits of 64")
-        )
-    rules = []
-    if recipe.duplicates.embedding.model:
-        least = recipe.duplicates.embedding.min_cosine
-        rules = [Rule(least, f"≥ {least:g}")]
-    charts.append(histogram(duplicates.cosines, "似 · cosine of their vectors", "", "linear", rules))
-    return [chart for chart in charts if chart]
-
-
-def _away(duplicates: DuplicatePairs, cards: dict[str, list[dict[str, Any]]], family: str) -> dict[str, Any] | None:
-    counts = duplicates.counts[family]
+def _elsewhere(counts: Counter[str], cards: list[Card]) -> DuplicatesElsewhere | None:
     if not counts:
         return None
-    reasons = [(_title(kind), count) for kind, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))]
-    return {"count": counts.total(), "reasons": reasons, "cards": cards[family]}
+    return DuplicatesElsewhere(counts.total(), [(_title(kind), count) for kind, count in most_first(counts)], cards)
 
 
-def _contaminated(corpus: Manifest) -> dict[str, Any] | None:
-    """The list that lies beside the corpus: its entry in the manifest, and its rows by evaluation source."""
-    entry = corpus.document.get("contaminated")
-    if not entry:
+def _contaminated(corpus: Manifest) -> Contaminated | None:
+    entry = corpus.contaminated
+    if entry is None:
         return None
     counts: Counter[str] = Counter()
-    path = corpus.folder / entry["name"]
+    path = corpus.folder / entry.name
     if path.is_file():
         sources = pq.read_table(path, columns=["evaluation_source"])["evaluation_source"]
-        counts.update({each["values"]: each["counts"] for each in sources.value_counts().to_pylist()})
-    by_source = sorted(counts.items(), key=lambda each: (-each[1], each[0] or ""))
-    return {**entry, "sources": [(name or "unknown", count) for name, count in by_source]}
+        counts.update({each["values"] or "unknown": each["counts"] for each in sources.value_counts().to_pylist()})
+    return Contaminated(entry.name, entry.sha256, entry.rows or 0, most_first(counts))
 
 
-def _clusters(shapes: ClusterShapes, samples: dict[str, Row], pictures: SmallPictures) -> dict[str, Any]:
-    return {
-        "count": shapes.clusters,
-        "sizes": shapes.sizes,
-        "largest": [_cluster(cluster, samples, pictures) for cluster in shapes.largest],
-        "compared": CODES_COMPARED,
-        "is_exact": all(cluster.is_exact for cluster in shapes.largest),
-        "warning": warning(shapes),
-    }
-
-
-def _cluster(cluster: Cluster, samples: dict[str, Row], pictures: SmallPictures) -> dict[str, Any]:
-    tiles = [tile_of(samples[key], pictures) for key in cluster.samples if key in samples]
-    return {"about": cluster, "tiles": tiles}
+def _clusters(shapes: ClusterShapes, rows: dict[str, Row], pictures: SmallPictures) -> Clusters:
+    return Clusters(
+        count=shapes.clusters,
+        sizes=shapes.sizes,
+        largest=[
+            ClusterRow(shape, [tile_of(rows[key], pictures) for key in shape.samples if key in rows])
+            for shape in shapes.largest
+        ],
+        compared=CODES_COMPARED,
+        is_exact=all(cluster.is_exact for cluster in shapes.largest),
+        warning=warning(shapes),
+    )

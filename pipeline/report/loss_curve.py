@@ -1,60 +1,64 @@
-"""A training's losses as a chart that needs no script.
+"""The loss curve of a training run as a chart that needs no script.
 
-    chart = loss_curve([{"step": 0, "codes": 6.9, "text": 7.1}, …])
+    chart = loss_curve([{"step": 0, "codes": 6.9, "text": 7.1, "samples": 64}, …])
 
-Text and codes are drawn apart, in nats a token; behind each smoothed line stand the raw values, faintly.
+The losses of text and of codes are drawn apart, in nats per token. The raw values stand faintly behind each smoothed
+line.
 """
 
 import math
-from typing import Any
+from typing import Literal, TypedDict
 
 from markupsafe import Markup
 
+from .axis import Ticks
 from .charts import Chart
 
-_POINTS = 240
-_LINES = {"codes": "画 codes", "text": "文 text"}
+_WINDOWS = 240
+_LINES: tuple[tuple[Literal["codes", "text"], str], ...] = (("codes", "画 codes"), ("text", "文 text"))
 
 
-def loss_curve(losses: list[dict[str, Any]]) -> Chart:
-    steps: int = losses[-1]["step"] + 1
-    finite = [entry[name] for entry in losses for name in _LINES if math.isfinite(entry[name])]
-    top = max(1.0, math.ceil(max(finite, default=1.0)))
+class LossEntry(TypedDict):
+    """What the report reads of a line of losses.jsonl."""
 
-    def place(step: float, loss: float) -> str:
+    step: int  # from 0
+    codes: float  # mean nats per code
+    text: float  # mean nats per token of text
+    samples: int  # read until the end of this step
+
+
+Points = list[tuple[float, float]]  # step, loss
+
+
+def loss_curve(losses: list[LossEntry]) -> Chart:
+    steps = losses[-1]["step"] + 1
+    finite = [entry[name] for entry in losses for name, _ in _LINES if math.isfinite(entry[name])]
+    top = max(1, math.ceil(max(finite, default=1.0)))
+
+    def point(step: float, loss: float) -> str:
         return f"{100 * step / max(1, steps - 1):.2f},{100 * (1 - min(loss, top) / top):.2f}"
 
     parts = ['<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">']
     words = []
-    for name, label in _LINES.items():
-        smooth, raw = _smoothed(losses, name)
+    for name, label in _LINES:
+        smooth, raw = _smoothed([entry[name] for entry in losses])
         for kind, points in (("raw", raw), ("smooth", smooth)):
-            path = " ".join(place(step, loss) for step, loss in points)
+            path = " ".join(point(step, loss) for step, loss in points)
             parts.append(f'<polyline points="{path}" class="{kind} {name}"/>')
-        words.append(f"{label} {smooth[-1][1]:.2f}")
-    return Chart(
-        title="",
-        words=words,
-        svg=Markup("".join([*parts, "</svg>"])),
-        across=[(100 * share, f"{round(share * steps):,}") for share in (0, 0.25, 0.5, 0.75, 1)],
-        up=[(100 * loss / top, f"{loss:g}") for loss in _ticks(top)],
-        marks=[],
-        unit="steps",
-    )
+        words.append(f"{label} {smooth[-1][1]:.2f}" if smooth else label)
+    across: Ticks = [(100 * share, f"{round(share * steps):,}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    up: Ticks = [(100 * loss / top, f"{loss:g}") for loss in range(0, top + 1, 1 if top <= 5 else 2)]
+    svg = Markup("".join([*parts, "</svg>"]))
+    return Chart(title="", words=words, svg=svg, across=across, up=up, marks=[], unit="steps")
 
 
-def _smoothed(losses: list[dict[str, Any]], name: str) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Means of about 240 windows, and one raw value of each."""
-    window = max(1, len(losses) // _POINTS)
+def _smoothed(losses: list[float]) -> tuple[Points, Points]:
+    """The means of about 240 windows, and one raw value of each; losses that are no number are left out."""
+    window = max(1, len(losses) // _WINDOWS)
     smooth, raw = [], []
     for start in range(0, len(losses), window):
-        chunk = [entry[name] for entry in losses[start : start + window] if math.isfinite(entry[name])]
-        if chunk:
-            smooth.append((start + (len(chunk) - 1) / 2, sum(chunk) / len(chunk)))
-            raw.append((float(start), chunk[0]))
+        finite = [loss for loss in losses[start : start + window] if math.isfinite(loss)]
+        if finite:
+            smooth.append((start + (len(finite) - 1) / 2, sum(finite) / len(finite)))
+            raw.append((float(start), finite[0]))
     return smooth, raw
-
-
-def _ticks(top: float) -> list[float]:
-    step = 1 if top <= 5 else 2
-    return [float(value) for value in range(0, math.floor(top) + 1, step)]

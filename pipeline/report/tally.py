@@ -1,11 +1,11 @@
-"""How often each value occurs, among kept and among dropped pairs: what histograms and medians are made of.
+"""How often each value occurs, among kept and among dropped pairs: the numbers behind histograms and medians.
 
     tally = Tally(digits=4)
     tally.add(sharpness, kept)          # part by part; NaN is nothing measured
     tally.quantile(0.5)
 
-Exact where values are whole numbers; others are kept to `digits` significant digits, so that a million pairs of a
-measure take a few thousand numbers.
+Without `digits` the counts are exact. With `digits`, values are rounded to so many significant digits, so that a
+million pairs of a measure take a few thousand numbers.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ class Tally:
         self.add_counts(values, np.column_stack([~kept, kept]).astype(np.int64))
 
     def add_counts(self, values: Floats, counts: Counts) -> None:
-        """`counts` (n, 2): how many dropped and how many kept pairs have each of the values."""
+        """`counts` (n, 2) are the numbers of dropped and of kept pairs that have each of the values."""
         if self._digits is not None:
             values = _rounded(values, self._digits)
         self._pending.append((values, counts))
@@ -39,7 +39,7 @@ class Tally:
             self._count()
 
     def counted(self) -> tuple[Floats, Counts]:
-        """The values in order, (n,), and of each the numbers of dropped and kept pairs, (n, 2)."""
+        """The distinct values in order, (n,), and the numbers of dropped and kept pairs that have them, (n, 2)."""
         self._count()
         return self._values, self._counts
 
@@ -55,9 +55,9 @@ class Tally:
         values = np.concatenate([self._values, *(values for values, _ in self._pending)])
         counts = np.concatenate([self._counts, *(counts for _, counts in self._pending)])
         self._pending = []
-        self._values, place = np.unique(values, return_inverse=True)
+        self._values, index = np.unique(values, return_inverse=True)
         self._counts = np.zeros((len(self._values), 2), np.int64)
-        np.add.at(self._counts, place, counts)
+        np.add.at(self._counts, index, counts)
 
 
 def _rounded(values: Floats, digits: int) -> Floats:

@@ -19,11 +19,14 @@ from playwright.sync_api import Browser
 from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, file_entry, new_manifest, save_manifest
+from tuwen.manifests.run_folders import RunFolder
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.decide import funnel
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.reasons import title_of
+from tuwen.pipeline.report.axis import Rule
 from tuwen.pipeline.report.corpus_parts import corpus_parts
+from tuwen.pipeline.report.plots import PLOTS, Plot, floats
 from tuwen.pipeline.report.thumbnails import SmallPictures
 
 from ...conftest import encoded, write_recipe
@@ -47,7 +50,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest, str]:
-    """Pictures of many fates: the run's folder, the corpus, the page."""
+    """Pictures that are kept, and some that are dropped for many reasons: the run's folder, the corpus, the page."""
     folder = tmp_path_factory.mktemp("report")
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -108,17 +111,17 @@ def test_the_funnel_and_the_sources_show_the_numbers_of_the_manifest(
         source = page.evaluate("[...document.querySelectorAll('.sources tr:nth-child(2) .num')].map(e => e.innerText)")
         groups = page.evaluate(
             "[...document.querySelectorAll('#dropped summary')].map(e => [e.querySelector('b').innerText,"
-            " +e.querySelector('.fell').innerText])"
+            " +e.querySelector('.num-dropped').innerText])"
         )
     outs = {words.split()[-1]: count for words, count in shown}
     for step in steps:
         assert outs[step["name"]] == (f"{step['out']:,}" if step["dropped"] else None)
     assert source[:2] == [str(totals["pairs"]), str(totals["kept"])]
-    fallen: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
     for step in steps:
-        fallen.update(step["dropped"])
-    assert dict(groups) == {title_of(reason): count for reason, count in fallen.items()}
-    assert {"too_small", "truncated", "missing_picture", "caption_seen_too_often", "near_picture"} <= set(fallen)
+        dropped.update(step["dropped"])
+    assert dict(groups) == {title_of(reason): count for reason, count in dropped.items()}
+    assert {"too_small", "truncated", "missing_picture", "caption_seen_too_often", "near_picture"} <= set(dropped)
 
 
 def test_details_open_and_close_without_a_script(run: tuple[Path, Manifest, str], browser: Browser) -> None:
@@ -170,41 +173,41 @@ def corpus_of_rows(folder: Path, rows: list[dict[str, Any]], without: tuple[str,
     return save_manifest(folder, document)
 
 
-FELL = {"kept": False, "stage": "fetch"}
-
-
 def test_hostile_captions_and_names_are_text(tmp_path: Path, browser: Browser) -> None:
-    fell = {"kept": False, "stage": "read", "reason": "truncated"}
+    dropped = {"kept": False, "stage": "read", "reason": "truncated"}
     rows = [{"caption": text} for text in HOSTILE]
-    rows += [{**fell, "caption": text, "origin": text, "format": text[:20]} for text in HOSTILE]
+    rows += [{**dropped, "caption": text, "origin": text, "format": text[:20]} for text in HOSTILE]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
     with open_page(browser, path, 390, 844) as (page, seen):
-        said = page.evaluate("[...document.querySelectorAll('#kept bdi')].map(each => each.textContent)")
+        captions = page.evaluate("[...document.querySelectorAll('#kept bdi')].map(each => each.textContent)")
         listed = page.evaluate("[...document.querySelectorAll('#dropped .clip')].map(each => each.textContent)")
         tags = page.evaluate("[...new Set([...document.querySelectorAll('*')].map(each => each.localName))]")
         names = page.evaluate("[...document.querySelectorAll('*')].flatMap(each => each.getAttributeNames())")
         tallest = page.evaluate("Math.max(...[...document.querySelectorAll('#kept figure')].map(e => e.offsetHeight))")
         fits = page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-    assert set(HOSTILE[:5]) <= set(said) & set(listed)
+    assert set(HOSTILE[:5]) <= set(captions) & set(listed)
     assert not {"script", "iframe", "object", "form", "img"} & set(tags)
     assert not [name for name in names if name.startswith("on")]
     assert (seen.requests, seen.complaints) == ([], [])
     assert fits and tallest < 160  # three lines of any caption
-    assert "翻转的文字" in said  # without what turns the direction of writing
+    assert "翻转的文字" in captions  # without what turns the direction of writing
     assert not re.search("[\u200b-\u200f\u202a-\u202e\u2066-\u2069]", path.read_text(encoding="utf-8"))
 
 
 def test_what_could_not_be_fetched_is_listed_by_address_without_its_secrets(tmp_path: Path) -> None:
     url = "https://user:password@example.org/a/cat.jpg?token=secret#part"
-    corpus_of_rows(tmp_path / "corpus", [{**FELL, "reason": "http_404", "url": url, "caption": "一只猫"}, {}])
+    corpus_of_rows(
+        tmp_path / "corpus",
+        [{"kept": False, "stage": "fetch", "reason": "http_404", "url": url, "caption": "一只猫"}, {}],
+    )
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "https://example.org/a/cat.jpg" in page and "一只猫" in page
     assert title_of("http_404") in page
     assert not [secret for secret in ("password", "token", "secret", "#part") if secret in page]
 
 
-def test_a_caption_that_fell_for_personal_data_is_withheld(tmp_path: Path) -> None:
+def test_the_caption_of_a_pair_that_was_dropped_for_personal_data_is_withheld(tmp_path: Path) -> None:
     row = {"kept": False, "stage": "caption", "reason": "personal_data", "caption": f"联系{PHONE_NUMBER}"}
     corpus_of_rows(tmp_path / "corpus", [row, {"caption": "好"}])
     page = write_report(tmp_path).read_text(encoding="utf-8")
@@ -243,6 +246,41 @@ def test_a_decision_table_that_was_altered_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckFailed, match="altered"):
         write_report(tmp_path)
+
+
+def test_a_chart_is_added_by_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    area = Plot(
+        "area",
+        "积 · area",
+        "px",
+        "log",
+        values=lambda part: floats(part["width"]) * floats(part["height"]),
+        rules=lambda recipe: [Rule(recipe.images.resolved().max_pixels, "≤ max_pixels")],
+    )
+    monkeypatch.setattr("tuwen.pipeline.report.plots.PLOTS", (*PLOTS, area))
+    corpus_of_rows(tmp_path / "corpus", [{"width": 64, "height": 32}])
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "积 · area" in page and "median 2,048 px" in page and "rule: ≤ max_pixels" in page
+
+
+def test_the_page_shows_the_training_of_a_run_and_its_sampled_pictures(tmp_path: Path) -> None:
+    corpus_of_rows(tmp_path / "corpus", [{}])
+    folder = RunFolder(tmp_path).train
+    folder.paintings.mkdir(parents=True)
+    losses = [{"step": step, "codes": 6.5 - step, "text": 2.0, "samples": 16 * (step + 1)} for step in range(3)]
+    folder.losses.write_text("".join(json.dumps(entry) + "\n" for entry in losses))
+    model = {"depth": 1, "width": 64}
+    run = {"layout": {"num_codes": 64}, "settings": {"model": model, "batch": 16}, "compute": "float32", "threads": 2}
+    folder.document.write_text(json.dumps(run))
+    folder.paintings_list.write_text(json.dumps([{"prompt": "一只猫", "file": "0.png", "is_caption": False}]))
+    (folder.paintings / "0.png").write_bytes(saved(picture(1), "PNG"))
+    score = {"split": "train", "captions": 10, "pictures": 20, "own_in_5": "0.4", "strict_in_5": "0.3", "chance": "0.1"}
+    folder.nearest.write_text(json.dumps([{**score, "own_median_rank": 7}]))
+    save_manifest(folder.path, new_manifest("train", files=[], lineage={"parents": []}, licenses=[], totals={}))
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    for words in ("一只猫", "1 layer of width 64", "48 samples read", "nats per code after 3 steps", "画 codes 4.50"):
+        assert words in page
+    assert 'alt="sampled from: 一只猫"' in page and "data:image/png;base64," in page
 
 
 # Pictures.

@@ -1,4 +1,4 @@
-"""The report's part on duplicates: worst first, beside the one that stays; clusters; what the evaluation met."""
+"""The report's section on duplicates: dropped beside kept, worst first; evaluation pictures; clusters."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.report.corpus_parts import COLUMNS
-from tuwen.pipeline.report.duplicate_pairs import RUNGS, WORST_SHOWN, DuplicatePairs, rung_of
+from tuwen.pipeline.report.duplicate_pairs import BINS, WORST_SHOWN, DuplicatePairs, bin_of
 
 from ...conftest import encoded, write_recipe
 from ...stages import build_corpus, write_report
@@ -79,9 +79,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_duplicate_stands_beside_the_one_that_stays_the_most_different_first(
-    built: Path, browser: Browser
-) -> None:
+def test_every_duplicate_stands_beside_the_kept_pair_the_most_different_first(built: Path, browser: Browser) -> None:
     rows = read_verdicts_of(built)
     near = [row for row in rows if row["stage"] == "near"]
     assert len(near) == 10
@@ -107,15 +105,15 @@ def test_both_pictures_of_a_card_are_seen(built: Path) -> None:
     assert np.abs(np.asarray(kept).astype(int) - np.asarray(dropped).astype(int)).mean() < 12
 
 
-def test_what_the_evaluation_met_is_listed_beside_its_picture_without_its_caption(
+def test_duplicates_of_evaluation_pictures_are_listed_beside_them_without_their_captions(
     built: Path, browser: Browser
 ) -> None:
     rows = [row for row in read_verdicts_of(built) if row["stage"] == "evaluation"]
     listed = texts(browser, built / "report.html", "#contaminated .listed tr:not(:first-child)")
     assert len(listed) == len(rows) == 4
     assert sum("q0.webp" in words for words in listed) == sum("q1.webp" in words for words in listed) == 2
-    (about,) = texts(browser, built / "report.html", "#contaminated p")
-    assert "corpus/contaminated.parquet" in about and "4 of test" in about
+    (words,) = texts(browser, built / "report.html", "#contaminated p")
+    assert "corpus/contaminated.parquet" in words and "4 of test" in words
     page = (built / "report.html").read_text(encoding="utf-8")
     assert "绝密的答案" not in page
     section = page.partition('id="contaminated"')[2].partition("</details>")[0]
@@ -130,11 +128,11 @@ def read_verdicts_of(folder: Path) -> list[dict[str, Any]]:
 # Tables written by hand.
 
 
-def test_a_keeper_that_is_not_at_hand_is_named_and_no_picture_is_broken(tmp_path: Path, browser: Browser) -> None:
+def test_a_keeper_that_is_not_available_is_named_and_no_picture_is_broken(tmp_path: Path, browser: Browser) -> None:
     rows = [{"key": f"{0:032x}"}, duplicate(1, keeper="ab" * 16), duplicate(2, stage="earlier", keeper="cd" * 16)]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
-    assert texts(browser, path, ".absent", 390) == ["not at hand\nabababab…"]
+    assert texts(browser, path, ".absent", 390) == ["not available\nabababab…"]
     (row,) = texts(browser, path, "#earlier .listed tr:not(:first-child)", 390)
     assert "cd" * 16 in row
 
@@ -172,16 +170,16 @@ def test_copies_are_counted_and_what_the_choice_of_captions_dropped_is_no_duplic
     assert "better captions" not in " ".join(texts(browser, path, "#duplicates"))
 
 
-def test_above_a_contact_sheet_one_pair_of_every_step_is_shown_as_well(tmp_path: Path, browser: Browser) -> None:
+def test_above_a_contact_sheet_one_pair_of_every_bin_is_shown_as_well(tmp_path: Path, browser: Browser) -> None:
     count = 3 * WORST_SHOWN
     rows = [{"key": f"{0:032x}"}, *(duplicate(number, difference=number / count) for number in range(1, count + 1))]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
     assert len(texts(browser, path, "#duplicates-1 .duplicate")) == WORST_SHOWN
-    rungs = texts(browser, path, "#range .rung")
-    assert len(rungs) == RUNGS
-    assert f"{count} from here on" in rungs[0]
-    assert sum(int(words) for rung in rungs for words in re.findall(r"(\d+) pairs?;", rung)) == count
+    bins = texts(browser, path, "#range .bin")
+    assert len(bins) == BINS
+    assert f"{count} here and above" in bins[0]
+    assert sum(int(words) for each in bins for words in re.findall(r"(\d+) pairs?;", each)) == count
     drawn = re.findall(r"<title>0\.\d\d – [01]\.\d\d: (\d+) pairs", path.read_text(encoding="utf-8"))
     assert sum(map(int, drawn)) == count
 
@@ -190,8 +188,8 @@ def test_large_clusters_are_warned_of_on_the_page(tmp_path: Path, browser: Brows
     rows = [{"cluster": f"{0:032x}", "pixels_hash": f"{number:032x}", "phash64": number % 4} for number in range(1001)]
     corpus_of_rows(tmp_path / "corpus", [*rows, {"cluster": f"{5000:032x}"}])
     path = write_report(tmp_path)
-    (said,) = texts(browser, path, "#duplicates .warning")
-    assert "1,001" in said and "duplicates.radius" in said
+    (warning,) = texts(browser, path, "#duplicates .warning")
+    assert "1,001" in warning and "duplicates.radius" in warning
     assert any(
         words.split()[:3] == ["1,001", "1,001", "2"] for words in texts(browser, path, "#clusters .listed tr", 390)
     )
@@ -201,7 +199,8 @@ def test_large_clusters_are_warned_of_on_the_page(tmp_path: Path, browser: Brows
 
 def test_a_corpus_without_duplicates_has_no_such_section(tmp_path: Path) -> None:
     corpus_of_rows(tmp_path / "corpus", [{}, {}])
-    assert "duplicates" not in write_report(tmp_path).read_text(encoding="utf-8").partition("</style>")[2]
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert 'id="duplicates"' not in page and 'href="#duplicates"' not in page
 
 
 differences = st.one_of(st.none(), st.sampled_from([0.0, 0.05, 0.5, 0.949, 0.95, 1.0, 1.5]))
@@ -209,14 +208,14 @@ differences = st.one_of(st.none(), st.sampled_from([0.0, 0.05, 0.5, 0.949, 0.95,
 
 @given(st.lists(st.tuples(differences, st.integers(0, 12), st.integers(0, 3)), max_size=90), cuts)
 @settings(max_examples=60, deadline=None)
-def test_the_worst_are_the_same_however_the_corpus_is_cut(rows: list[tuple[Any, int, int]], places: list[int]) -> None:
+def test_the_worst_are_the_same_however_the_corpus_is_cut(rows: list[tuple[Any, int, int]], at: list[int]) -> None:
     pairs = [
         duplicate(number * 7919 % 1009, difference=difference, distance=distance, image_sha256=f"{look:064x}")
         for number, (difference, distance, look) in enumerate(rows)
     ]
     table = pa.Table.from_pylist(pairs, schema=VERDICTS).select(COLUMNS)
     duplicates = DuplicatePairs()
-    for part in in_parts(table, places):
+    for part in in_parts(table, at):
         duplicates.add(part)
     measured = sorted(
         (row for row in table.to_pylist() if row["difference"] is not None),
@@ -227,10 +226,10 @@ def test_the_worst_are_the_same_however_the_corpus_is_cut(rows: list[tuple[Any, 
         row["key"] for row in measured if once[row["image_sha256"]] == row["key"]
     ]
     assert duplicates.differences.sum() == len(measured) == duplicates.ordered_by["difference"]
-    assert duplicates.differences[RUNGS] == sum(row["difference"] > 1 for row in measured)
+    assert duplicates.differences[BINS] == sum(row["difference"] > 1 for row in measured)
     assert duplicates.distances.sum() == len(rows) == duplicates.counts["near"].total()
     smallest: dict[int, str] = {}
     for row in measured:
-        rung = int(rung_of(np.float64(row["difference"])))
-        smallest[rung] = min(smallest.get(rung, row["key"]), row["key"])
-    assert {int(rung_of(np.float64(row["difference"]))): row["key"] for row in duplicates.of("rungs")} == smallest
+        index = int(bin_of(np.float64(row["difference"])))
+        smallest[index] = min(smallest.get(index, row["key"]), row["key"])
+    assert {int(bin_of(np.float64(row["difference"]))): row["key"] for row in duplicates.of("bins")} == smallest

@@ -1,0 +1,148 @@
+"""The report's sections on the stages after the corpus: shards, training, and the manifests that prove all of them.
+
+shards_section(run.shards), training_section(run.train), proofs(run, corpus)
+
+A section is None where its stage has not run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ...manifests.documents import FileEntry, ImageTokenizer, Json, Leakage, ShardEntry, Split
+from ...manifests.manifest import Manifest, load_manifest
+from ...manifests.run_folders import MANIFEST, RunFolder, ShardsFolder, TrainFolder
+from .charts import Chart
+from .loss_curve import LossEntry, loss_curve
+from .thumbnails import file_uri
+
+_FILES_SHOWN = 12
+
+
+class Reconstruction(TypedDict):
+    """reconstruction.json; numbers with a fraction are decimal strings."""
+
+    split: str
+    pictures: int
+    psnr_mean_db: str
+    psnr_of_mean_db: str
+    codebook_used: str  # share of the codes, 0 … 1
+    perplexity: str
+
+
+class NearestScore(TypedDict):
+    """What the report reads of an entry of nearest.json; numbers with a fraction are decimal strings."""
+
+    split: str
+    captions: int
+    pictures: int
+    own_in_5: str  # share of the captions
+    strict_in_5: str
+    chance: str
+    own_median_rank: int
+
+
+class PhaseTime(TypedDict):
+    """An entry of times.json."""
+
+    phase: str
+    seconds: str
+    peak_mb: int
+
+
+@dataclass(frozen=True)
+class ShardsSection:
+    totals: dict[str, int]
+    splits: dict[str, Split]
+    leakage: Leakage | None
+    tokenizer: ImageTokenizer | None
+    measured: Reconstruction | None
+    sheet: str  # data URI
+
+
+@dataclass(frozen=True)
+class SampledPictures:
+    prompt: str
+    is_caption: bool  # of a kept pair of the corpus
+    picture: str  # data URI
+
+
+@dataclass(frozen=True)
+class TrainingSection:
+    run: Json  # run.json
+    last: LossEntry
+    curve: Chart
+    sampled: list[SampledPictures]
+    nearest: list[NearestScore]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A manifest, and the files that it lists."""
+
+    stage: str
+    id: str
+    seal: str
+    parents: list[str]
+    digest: str | None  # of the data that a training run has read
+    num_files: int
+    num_bytes: int
+    first_files: list[FileEntry | ShardEntry]
+
+
+def shards_section(folder: ShardsFolder) -> ShardsSection | None:
+    if not folder.manifest.is_file():
+        return None
+    shards = load_manifest(folder.path, "shards")
+    return ShardsSection(
+        totals=shards.totals,
+        splits=shards.splits,
+        leakage=shards.leakage,
+        tokenizer=shards.lineage.image_tokenizer,
+        measured=_read_json(folder.reconstruction),
+        sheet=file_uri(folder.reconstruction_sheet),
+    )
+
+
+def training_section(folder: TrainFolder) -> TrainingSection | None:
+    if not folder.manifest.is_file():
+        return None
+    losses: list[LossEntry] = [json.loads(line) for line in folder.losses.read_text().splitlines()]
+    sampled = [
+        SampledPictures(entry["prompt"], entry["is_caption"], file_uri(folder.paintings / entry["file"]))
+        for entry in _read_json(folder.paintings_list) or []
+    ]
+    run, nearest = _read_json(folder.document), _read_json(folder.nearest) or []
+    return TrainingSection(run, losses[-1], loss_curve(losses), sampled, nearest)
+
+
+def proofs(run: RunFolder, corpus: Manifest) -> list[Proof]:
+    """The manifest of the corpus, then those of the later stages that have run."""
+    folders = [folder.path for folder in (run.tokenizer, run.shards, run.train)]
+    later = [folder for folder in folders if (folder / MANIFEST).is_file()]
+    return [_proof("corpus", corpus), *(_proof(folder.name, load_manifest(folder)) for folder in later)]
+
+
+def phase_times(run: RunFolder) -> list[PhaseTime]:
+    """How long each phase of a demo took; empty for other runs."""
+    return _read_json(run.times) or []
+
+
+def _proof(stage: str, manifest: Manifest) -> Proof:
+    files = manifest.entries()
+    return Proof(
+        stage=stage,
+        id=manifest.id,
+        seal=manifest.seal,
+        parents=list(manifest.lineage.parents),
+        digest=manifest.document.get("totals", {}).get("digest"),
+        num_files=len(files),
+        num_bytes=sum(file.bytes for file in files),
+        first_files=files[:_FILES_SHOWN],
+    )
+
+
+def _read_json(path: Path) -> Any:
+    """The content of the file; None if it does not exist."""
+    return json.loads(path.read_bytes()) if path.is_file() else None
