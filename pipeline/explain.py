@@ -3,13 +3,13 @@
     print(explain(load_recipe("emoji")))
     explained(recipe)["images"]["rules"]      # [{"rule": "min_side", "value": 64, "from": "recipe"}, …]
 
-Everything is read off the recipe and its models, in the order in which the stages act, so that a rule that is added
-there is explained here. A rule is said to come from the preset, or from the default, when it has their value.
+Everything is read from the recipe and its models, in the order of the stages, so a rule that is added to them is
+explained here. A rule whose value is that of the preset, or the default, counts as coming from there.
 """
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from pydantic import BaseModel
 from rich.cells import cell_len
@@ -21,78 +21,109 @@ from .scores.scores import asked_scores
 
 _WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
 _NO_LIMIT = 1_000_000  # a default maximum of this or more limits nothing
-_SECTIONS = (
-    "images",
-    "captions",
-    "similarity",
-    "evaluation",
-    "earlier",
-    "duplicates",
-    "split",
-    "export",
-)  # as the stages act
+
+Line = tuple[str, ...]  # cells
+Settings = dict[str, Any]  # of a source, flat: {"name": …, "fetch.robots": "obey"}
+ExplainedRule = TypedDict("ExplainedRule", {"rule": str, "value": Any, "from": str})
 
 
-def explained(recipe: Recipe) -> dict[str, Any]:
-    """For programs; `explain` prints it."""
+class ExplainedSection(TypedDict):
+    """A section of the recipe: the rules that can drop something, and the names of those that are off."""
+
+    preset: NotRequired[str]
+    source: NotRequired[str]  # where the preset's numbers were published
+    not_done: NotRequired[str]  # what the publication did, and the preset does not
+    rules: list[ExplainedRule]
+    off: list[str]
+
+
+class Explanation(TypedDict):
+    recipe: str
+    sources: list[Settings]
+    measured: list[str]  # columns
+    images: ExplainedSection
+    captions: ExplainedSection
+    similarity: ExplainedSection
+    evaluation: list[Settings]
+    earlier: list[Settings]
+    duplicates: ExplainedSection
+    split: ExplainedSection
+    export: ExplainedSection
+
+
+def explained(recipe: Recipe) -> Explanation:
+    """The explanation for programs; `explain` is the one for people."""
     return {
         "recipe": recipe.name,
-        "sources": [_source(source) for source in recipe.sources],
+        "sources": [_settings(source) for source in recipe.sources],
         "measured": _measured(recipe),
         "images": explained_rules(recipe.images.resolved(), IMAGES, "images"),
         "captions": explained_rules(recipe.captions.resolved(), CAPTIONS, "captions"),
         "similarity": explained_rules(recipe.similarity.resolved(), {}, "similarity"),
-        "evaluation": [_source(source) for source in recipe.evaluation],
+        "evaluation": [_settings(source) for source in recipe.evaluation],
         "earlier": [{"name": Path(path).name, "kind": "corpus", "path": path} for path in recipe.earlier],
-        **{name: explained_rules(getattr(recipe, name), {}, name) for name in ("duplicates", "split", "export")},
+        "duplicates": explained_rules(recipe.duplicates, {}, "duplicates"),
+        "split": explained_rules(recipe.split, {}, "split"),
+        "export": explained_rules(recipe.export, {}, "export"),
     }
 
 
-def explained_rules(section: BaseModel, defaults: Rules, name: str) -> dict[str, Any]:
-    """`section` must be `resolved()`; `defaults` are what holds where neither recipe nor preset says anything."""
-    said: dict[str, Any] = {}
+def explained_rules(section: BaseModel, defaults: Rules, name: str) -> ExplainedSection:
+    """The rules of a section, which must be `resolved()`.
+
+    `defaults` are the values of rules that neither the recipe nor its preset sets; `name` is the preset's field.
+    """
+    explained: ExplainedSection = {"rules": [], "off": []}
     published: Rules = {}
     if preset := getattr(section, "preset", ""):
         published = getattr(PRESETS[preset], name)
-        said = {"preset": preset, "source": PRESETS[preset].source, "not_done": PRESETS[preset].not_done}
-    rules: list[dict[str, Any]] = []
-    off: list[str] = []
+        source, not_done = PRESETS[preset].source, PRESETS[preset].not_done
+        explained = {"preset": preset, "source": source, "not_done": not_done, "rules": [], "off": []}
     for rule, field in type(section).model_fields.items():
         value, default = getattr(section, rule), defaults.get(rule, field.default)
         if rule == "preset":
             continue
         if isinstance(value, BaseModel) and value != default:
-            inner = explained_rules(value, {}, name)
-            rules += [{**said, "rule": f"{rule}.{said['rule']}"} for said in inner["rules"]]
+            inner = explained_rules(value, {}, name)["rules"]
+            explained["rules"] += [{**each, "rule": f"{rule}.{each['rule']}"} for each in inner]
         elif isinstance(value, BaseModel) or (value == default and _is_off(rule, value)):
-            off.append(rule)
+            explained["off"].append(rule)
         else:
             origin = "default" if value == default else f"preset {preset}" if published.get(rule) == value else "recipe"
-            rules.append({"rule": rule, "value": value, "from": origin})
-    return {**said, "rules": rules, "off": off}
+            explained["rules"].append({"rule": rule, "value": value, "from": origin})
+    return explained
 
 
 def explain(recipe: Recipe) -> str:
-    """Plain text, a fact a line, in columns."""
-    said = explained(recipe)
-    lines: list[tuple[str, ...]] = [("recipe", said["recipe"])]
-    lines += _headed("sources", [_source_line(source) for source in said["sources"]])
-    lines += _headed("measured", [(", ".join(said["measured"]),)])
-    for name in _SECTIONS:
-        section = said[name]
-        rows = [_source_line(source) for source in section] if isinstance(section, list) else _rule_lines(section)
-        lines += _headed(name, rows or [("none",)])
+    """The explanation as plain text, one fact a line, in columns."""
+    explanation = explained(recipe)
+    sections = (
+        ("recipe", [(explanation["recipe"],)]),
+        ("sources", _source_lines(explanation["sources"])),
+        ("measured", [(", ".join(explanation["measured"]),)]),
+        ("images", _rule_lines(explanation["images"])),
+        ("captions", _rule_lines(explanation["captions"])),
+        ("similarity", _rule_lines(explanation["similarity"])),
+        ("evaluation", _source_lines(explanation["evaluation"])),
+        ("earlier", _source_lines(explanation["earlier"])),
+        ("duplicates", _rule_lines(explanation["duplicates"])),
+        ("split", _rule_lines(explanation["split"])),
+        ("export", _rule_lines(explanation["export"])),
+    )
+    lines: list[Line] = []
+    for title, cells in sections:
+        lines += [("" if index else title, *line) for index, line in enumerate(cells or [("none",)])]
     return _aligned(lines)
 
 
 def _measured(recipe: Recipe) -> list[str]:
-    """Every picture is decoded once, and these are written down; rules only read them."""
+    """The columns that one decode of a picture yields, and the scores of the recipe; rules only read them."""
     columns = MEASURES.names[MEASURES.names.index("image_sha256") :]
     return [*columns, *(score.name for score in asked_scores(recipe))]
 
 
 def _is_off(rule: str, value: Any) -> bool:
-    """Does a default let everything pass?"""
+    """True if this default lets everything pass."""
     if value in (None, "keep", "", []) or value is False:
         return True
     if rule.startswith("min_"):
@@ -100,29 +131,34 @@ def _is_off(rule: str, value: Any) -> bool:
     return rule.startswith("max_") and rule != "max_pixels" and (value >= _NO_LIMIT or value == 1.0)
 
 
-def _source(source: BaseModel) -> dict[str, Any]:
-    """Its settings flat: `fetch.robots: obey`."""
-    flat: dict[str, Any] = {}
+def _settings(source: BaseModel) -> Settings:
+    """The settings that are not empty."""
+    flat: Settings = {}
     for key, value in source.model_dump().items():
-        inner = {f"{key}.{name}": part for name, part in value.items()} if isinstance(value, dict) else {key: value}
-        flat |= {name: part for name, part in inner.items() if part not in (None, "", [])}
+        inner = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= {name: each for name, each in inner.items() if each not in (None, "", [])}
     return flat
 
 
-def _source_line(source: dict[str, Any]) -> tuple[str, ...]:
-    told = ("name", "kind", "path", "artwork", "license")
-    place = str(source.get("path") or source.get("artwork") or "")
-    more = ", ".join(f"{key} {_shown(value)}" for key, value in source.items() if key not in told)
-    return source["name"], source["kind"], place, f"licence {source['license']}" if "license" in source else "", more
+def _source_lines(sources: list[Settings]) -> list[Line]:
+    return [_source_line(source) for source in sources]
 
 
-def _rule_lines(section: dict[str, Any]) -> list[tuple[str, ...]]:
-    lines: list[tuple[str, ...]] = [(rule["rule"], _shown(rule["value"]), rule["from"]) for rule in section["rules"]]
+def _source_line(source: Settings) -> Line:
+    columns = ("name", "kind", "path", "artwork", "license")
+    path = str(source.get("path") or source.get("artwork") or "")
+    more = ", ".join(f"{key} {_shown(value)}" for key, value in source.items() if key not in columns)
+    return source["name"], source["kind"], path, f"licence {source['license']}" if "license" in source else "", more
+
+
+def _rule_lines(section: ExplainedSection) -> list[Line]:
+    lines: list[Line] = [(rule["rule"], _shown(rule["value"]), rule["from"]) for rule in section["rules"]]
     if section["off"]:
         lines.append(("off", ", ".join(section["off"])))
-    for key in ("source", "not_done"):
-        if section.get(key) and section["preset"] != "none":
-            lines.append((key.replace("_", " "), section[key]))
+    if section.get("preset", "none") != "none":
+        lines += [
+            (key, text) for key, text in (("source", section["source"]), ("not done", section["not_done"])) if text
+        ]
     return lines
 
 
@@ -134,17 +170,13 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _headed(title: str, rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return [(title if number == 0 else "", *row) for number, row in enumerate(rows)]
-
-
-def _aligned(lines: list[tuple[str, ...]]) -> str:
-    """Columns two spaces apart, in which Han take two places; the last cell of a line goes on below itself."""
+def _aligned(lines: list[Line]) -> str:
+    """Columns two spaces apart, in which a Han character is two wide; the last cell of a line wraps below itself."""
     columns = range(max(map(len, lines)))
     widths = [max((cell_len(line[n]) for line in lines if len(line) > n + 1), default=0) for n in columns]
     printed = []
     for *cells, last in lines:
         head = "".join(cell + " " * (widths[n] - cell_len(cell) + 2) for n, cell in enumerate(cells))
-        below = textwrap.wrap(last, max(_NARROWEST, _WIDTH - cell_len(head))) or [""]
-        printed += [(head + below[0]).rstrip(), *(" " * cell_len(head) + words for words in below[1:])]
+        wrapped = textwrap.wrap(last, max(_NARROWEST, _WIDTH - cell_len(head))) or [""]
+        printed += [(head + wrapped[0]).rstrip(), *(" " * cell_len(head) + words for words in wrapped[1:])]
     return "\n".join(printed)
