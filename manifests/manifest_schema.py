@@ -20,6 +20,7 @@ def manifest_schema() -> Json:
         for field in definition.get("properties", {}).values():
             field.pop("title", None)
             _drop_null(field)
+    schema["$defs"]["ShardEntry"]["required"].append("urls")  # written even where empty
     shards = schema["$defs"]["ShardsManifest"]
     shards["anyOf"] = [{"required": ["shards"]}, {"required": ["shard_table"]}]
     return {
