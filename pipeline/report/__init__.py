@@ -1,1 +1,1 @@
-"""`report.html`: one page of what went in, what was dropped and why, what stays, and what proves it."""
+"""`report.html`: one page of what went in, what was dropped and why, what was kept, and what proves it."""
