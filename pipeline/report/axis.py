@@ -60,7 +60,7 @@ class Axis:
         ticks: Ticks = []
         for values in _tick_values(float(self.edges[0]), float(self.edges[-1]), self.scale):
             inside = [value for value in values if self.edges[0] <= value <= self.edges[-1]]
-            ticks = [(self.position(value), label(value)) for value in inside if value >= 1 or not self.is_whole]
+            ticks = [(self.position(value), label(value)) for value in inside if value % 1 == 0 or not self.is_whole]
             if all(b[0] - a[0] > _SPACE + _CHARACTER * (len(a[1]) + len(b[1])) / 2 for a, b in pairwise(ticks)):
                 return ticks
         return ticks[:: math.ceil(len(ticks) / 4)]

@@ -3,6 +3,7 @@
 duplicate_charts(duplicates, recipe)        # of those measures that some pair has
 """
 
+from ...manifests.counted import counted
 from ...manifests.recipe.recipe import Recipe
 from .axis import Rule
 from .charts import Chart, columns, histogram
@@ -25,7 +26,7 @@ def _differences(duplicates: DuplicatePairs) -> Chart | None:
         return None
     bars = BINS + bool(counts[BINS])
     across = [(100 * index / bars, f"{index / BINS:g}") for index in range(0, BINS + 1, 4)]
-    words = [f"of {int(counts.sum()):,} near-duplicates", "allowed: 1"]
+    words = [f"of {counted(int(counts.sum()), 'near-duplicate')}", "allowed: 1"]
     names = [bin_name(index) for index in range(bars)]
     return columns(counts[:bars], names, "差 · difference of the two pictures", words, across, "")
 

@@ -114,6 +114,13 @@ def test_a_histogram_draws_every_pair_of_any_values(scale: Any, values: list[flo
     assert all(0 <= number <= 100 for number in numbers)
 
 
+def test_the_ticks_of_whole_numbers_are_whole() -> None:
+    tally = Tally()
+    tally.add(np.array([4.0, 5.0, 5.0, 6.0]), np.ones(4, bool))
+    chart = histogram(tally, "title", "characters", "linear", [])
+    assert chart is not None and [label for _, label in chart.across] == ["4", "5", "6"]
+
+
 def test_a_histogram_of_nothing_is_none() -> None:
     tally = Tally()
     tally.add(np.array([np.nan]), np.array([True]))
