@@ -69,8 +69,20 @@ class SampledPictures:
 
 
 @dataclass(frozen=True)
+class TrainingRun:
+    """What the report reads of run.json."""
+
+    num_codes: int  # of a picture
+    depth: int  # layers
+    width: int
+    batch: int
+    precision: str  # float32 or bfloat16
+    threads: int
+
+
+@dataclass(frozen=True)
 class TrainingSection:
-    run: Json  # run.json
+    run: TrainingRun
     last: LossEntry
     curve: Chart
     sampled: list[SampledPictures]
@@ -113,7 +125,7 @@ def training_section(folder: TrainFolder) -> TrainingSection | None:
         SampledPictures(entry["prompt"], entry["is_caption"], file_uri(folder.paintings / entry["file"]))
         for entry in _read_json(folder.paintings_list) or []
     ]
-    run, nearest = _read_json(folder.document), _read_json(folder.nearest) or []
+    run, nearest = _training_run(_read_json(folder.document)), _read_json(folder.nearest) or []
     return TrainingSection(run, losses[-1], loss_curve(losses), sampled, nearest)
 
 
@@ -140,6 +152,18 @@ def _proof(stage: str, manifest: Manifest) -> Proof:
         num_files=len(files),
         num_bytes=sum(file.bytes for file in files),
         first_files=files[:_FILES_SHOWN],
+    )
+
+
+def _training_run(document: Json) -> TrainingRun:
+    settings = document["settings"]
+    return TrainingRun(
+        num_codes=document["layout"]["num_codes"],
+        depth=settings["model"]["depth"],
+        width=settings["model"]["width"],
+        batch=settings["batch"],
+        precision=document["precision"] if "precision" in document else document["compute"],  # `compute` until 0.4.0
+        threads=document["threads"],
     )
 
 

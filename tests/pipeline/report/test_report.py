@@ -270,7 +270,7 @@ def test_the_page_shows_the_training_of_a_run_and_its_sampled_pictures(tmp_path:
     losses = [{"step": step, "codes": 6.5 - step, "text": 2.0, "samples": 16 * (step + 1)} for step in range(3)]
     folder.losses.write_text("".join(json.dumps(entry) + "\n" for entry in losses))
     model = {"depth": 1, "width": 64}
-    run = {"layout": {"num_codes": 64}, "settings": {"model": model, "batch": 16}, "compute": "float32", "threads": 2}
+    run = {"layout": {"num_codes": 64}, "settings": {"model": model, "batch": 16}, "precision": "float32", "threads": 2}
     folder.document.write_text(json.dumps(run))
     folder.paintings_list.write_text(json.dumps([{"prompt": "一只猫", "file": "0.png", "is_caption": False}]))
     (folder.paintings / "0.png").write_bytes(saved(picture(1), "PNG"))
@@ -278,7 +278,13 @@ def test_the_page_shows_the_training_of_a_run_and_its_sampled_pictures(tmp_path:
     folder.nearest.write_text(json.dumps([{**score, "own_median_rank": 7}]))
     save_manifest(folder.path, new_manifest("train", files=[], lineage={"parents": []}, licenses=[], totals={}))
     page = write_report(tmp_path).read_text(encoding="utf-8")
-    for words in ("一只猫", "1 layer of width 64", "48 samples read", "nats per code after 3 steps", "画 codes 4.50"):
+    for words in (
+        "一只猫",
+        "1 layer of width 64",
+        "48 samples read, computed in float32 with 2 threads",
+        "nats per code after 3 steps",
+        "画 codes 4.50",
+    ):
         assert words in page
     assert 'alt="sampled from: 一只猫"' in page and "data:image/png;base64," in page
 
