@@ -10,7 +10,7 @@ alone.
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +20,13 @@ import torch
 from ..manifests.documents import Json
 from ..manifests.errors import CheckFailed
 from ..manifests.shards.block_shard import Block, write_shard
+from ..manifests.shards.row_meta import RowMeta
 from ..pipeline.executor.part import InputFile, Part, PictureRoot
 from .caption_ids import CaptionIds
 from .crops import cropped
 from .image_codes import Codes, ImageCodes
 from .read_image_codes import read_image_codes
-from .shard_header import RowMeta, ShardHeader
+from .shard_header import ShardHeader
 
 if TYPE_CHECKING:
     from .plan_parts import PlanRow
@@ -89,8 +90,8 @@ def _encode_pictures(
     return np.concatenate(codes), boxes
 
 
-def _meta(row: "PlanRow", box: list[int]) -> dict[str, Any]:
-    meta = RowMeta(
+def _meta(row: "PlanRow", box: list[int]) -> RowMeta:
+    return RowMeta(
         key=row["key"],
         caption=row["caption"],
         source=row["source"],
@@ -98,7 +99,6 @@ def _meta(row: "PlanRow", box: list[int]) -> dict[str, Any]:
         crop=box,
         pixels=row["pixels_hash"],
     )
-    return dict(meta)
 
 
 @functools.cache  # by path and hash: a worker lives longer than a command that another tokenizer follows

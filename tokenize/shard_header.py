@@ -10,6 +10,7 @@ The schema stands in the manifest too. Nothing here depends on the rows.
 from typing import NotRequired, TypedDict
 
 from ..manifests.shards.block_shard import code_dtype
+from ..manifests.shards.row_meta import RowMeta
 from .image_codes import ImageTokenizerDocument, ImageTokenizerIdentity
 
 
@@ -45,17 +46,6 @@ class ShardHeader(TypedDict):
     schema: SampleSchema
     image_tokenizer: ImageTokenizerDocument
     text_tokenizer: str  # sha256
-
-
-class RowMeta(TypedDict):
-    """What is known of a row, as a line of JSON."""
-
-    key: str
-    caption: str
-    source: str
-    license: str
-    crop: list[int]  # left, top, right, bottom in pixels of the original
-    pixels: str  # hash of the upright RGB pixels
 
 
 def sample_schema(image_tokenizer: ImageTokenizerIdentity, vocab: int, text_width: int | None) -> SampleSchema:

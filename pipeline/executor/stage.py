@@ -69,7 +69,8 @@ def run_stage(
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".part-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    makers = {part.modules: made_by(stage.function, stage.libraries, part.modules) for part in parts}
+    module_sets = {part.modules for part in parts}  # a few, for any number of parts; each is hashed once
+    makers = {modules: made_by(stage.function, stage.libraries, modules) for modules in module_sets}
     hashing = Hashing(_hashed(config, stage.unhashed), makers)
     finished = finished_parts(hashing, parts, out, stage.is_readable if run.keep_measures else None)
     if finished.stale:
