@@ -133,6 +133,21 @@ class TextTokenizer(OpenDocument):
     vocab: Positive  # number of ids
 
 
+class PassedKind(Document):
+    """Files, members or rows of one kind that are no pair and belong to none."""
+
+    count: Positive
+    examples: list[str]  # a few names
+
+
+class SourceFacts(Document):
+    """What was told of a source, and what of it was passed over."""
+
+    encoding: str | None = None  # of its text; None: it has no text, or each file says its own
+    reads: list[str] = []  # what was taken as what, for people
+    passed_over: dict[str, PassedKind] = {}  # by kind
+
+
 class Lineage(OpenDocument):
     """The origin of a result. Only the hashes of the tokenizers are part of the manifest's id."""
 
@@ -144,6 +159,7 @@ class Lineage(OpenDocument):
     steps: list[Step] = []
     image_tokenizer: ImageTokenizer | None = None
     text_tokenizer: TextTokenizer | None = None
+    sources: dict[str, SourceFacts] | None = None  # corpus: by name, those with something to say
     signatures: int | None = None  # corpus: version of its hashes and signatures
     vectors: Json | None = None  # corpus: the embedding model and the search for neighbours
     kept_measures: dict[str, Count] | None = None  # corpus: parts measured by another version, by that version's hash

@@ -9,7 +9,7 @@ decided anew without decoding a picture twice.
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ..manifests.recipe.sources import CorpusSource, SourceSection
 from ..manifests.run_folders import CorpusFolder
 from .check_inputs import check_inputs
 from .corpus_files.kept_pairs import kept_pairs
+from .corpus_files.source_facts import source_facts
 from .corpus_files.verdicts import read_part
 from .decide import Decisions, Measured, decide, funnel, write_contaminated, write_verdicts
 from .duplicates.cluster_shapes import ClusterRows, ClusterShapes, warning
@@ -36,8 +37,8 @@ from .executor.stage import Stage, StageRun, run_stage
 from .open_source import open_source, write_roots
 from .pictures.measure import measure
 from .pictures.measure_isolated import MeasureConfig
-from .source_kinds import list_parts
-from .sources.source import OpenSource
+from .source_kinds import list_source
+from .sources.source import OpenSource, SourceListing
 
 
 def _has_these_columns(path: Path) -> bool:
@@ -62,11 +63,12 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     evaluation = [open_source(section, recipe, corpus, run) for section in evaluation_sections]
     run = replace(run, roots={source.name: source.root for source in [*sources, *evaluation]})
     write_roots(run.roots, corpus)
-    measured = measure_sources(recipe.sources, sources, recipe, corpus.measures, run)
+    listings = _listings(recipe.sources, sources)
+    evaluation_listings = _listings(evaluation_sections, evaluation)
+    measured = measure_sources(listings, recipe, corpus.measures, run)
     measured_evaluation: list[Measured] = []
     if evaluation:
-        folder = corpus.evaluation_measures
-        measured_evaluation = measure_sources(evaluation_sections, evaluation, recipe, folder, run)
+        measured_evaluation = measure_sources(evaluation_listings, recipe, corpus.evaluation_measures, run)
     decisions = decide(recipe, measured, measured_evaluation, corpus, run)
     drop_manifest(corpus.path)
     files = write_verdicts(decisions.table, measured, corpus)
@@ -76,6 +78,7 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     steps = funnel(decisions.table)
     contaminated = write_contaminated(decisions, corpus)
     kept_measures = _kept_from_other_versions([*measured, *measured_evaluation, *decisions.scored])
+    facts = source_facts({**listings, **evaluation_listings}, [*measured, *measured_evaluation])
     manifest = save_manifest(
         corpus.path,
         new_manifest(
@@ -87,6 +90,7 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
                 "parents": decisions.parents,
                 "steps": steps,
                 "signatures": SIGNATURES,
+                **({"sources": {name: each.model_dump() for name, each in facts.items()}} if facts else {}),
                 **({"vectors": decisions.vectors} if decisions.vectors else {}),
                 **({"kept_measures": kept_measures} if kept_measures else {}),
             },
@@ -100,10 +104,12 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     return manifest
 
 
-def measure_sources(
-    sections: Sequence[SourceSection], sources: list[OpenSource], recipe: Recipe, out: Path, run: StageRun
-) -> list[Measured]:
-    parts = [part for pair in zip(sections, sources, strict=True) for part in list_parts(*pair)]
+def _listings(sections: Sequence[SourceSection], sources: list[OpenSource]) -> dict[str, SourceListing]:
+    return {section.name: list_source(section, source) for section, source in zip(sections, sources, strict=True)}
+
+
+def measure_sources(listings: Mapping[str, SourceListing], recipe: Recipe, out: Path, run: StageRun) -> list[Measured]:
+    parts = [part for listing in listings.values() for part in listing.parts]
     config = MeasureConfig(max_pixels=recipe.images.max_pixels, max_seconds=recipe.images.max_seconds)
     return run_stage(MEASURE, parts, config, out, run)
 

@@ -87,7 +87,6 @@ def _distance(row: Row) -> str:
 _ROWS = (
     # fetch
     Reason("bad_address", _FETCH, "网址无效 · not a web address", "the row of the list has no web address"),
-    Reason("broken_row", _FETCH, "列表行损坏 · a broken row of the list", "the row of the list cannot be parsed"),
     Reason("dns_failed", _FETCH, "域名解析失败 · the host name does not resolve", "no such host"),
     Reason("connection_failed", _FETCH, "连接失败 · connection failed", "temporary: the next run tries again"),
     Reason("proxy_failed", _FETCH, "代理失败 · the proxy refused", "temporary"),
@@ -140,6 +139,12 @@ _ROWS = (
     ),
     Reason("unforeseen", _FETCH, "未预料的错误 · an unexpected error", "temporary"),
     # read
+    Reason(
+        "broken_row",
+        _READ,
+        "行损坏 · a broken row",
+        "the row cannot be parsed, or a cell that should be text is none",
+    ),
     Reason("missing_picture", _READ, "有文无图 · a caption without its picture", "the caption has no picture"),
     Reason("empty_file", _READ, "空文件 · an empty file", "the file has no bytes"),
     Reason("not_a_picture", _FETCH + _READ, "不是图片 · not a picture", "by its content: Pillow knows no such format"),

@@ -2,7 +2,7 @@
 
     kind = KINDS[section.kind]
     source = kind.locate(section, base=recipe.base, gathered=Path("runs/x/corpus/pictures/photos"))
-    parts = list_parts(section, source)
+    listing = list_source(section, source)
 
 To add a kind: a module in `sources/` with its section and these functions, and its row here. The module that
 `PictureRoot.reader` names has `read_part` and `read_picture`, which `sources/reader` finds by that name.
@@ -15,36 +15,35 @@ from typing import Any
 
 from ..manifests.errors import BadInput
 from ..manifests.recipe.sources import SourceSection
-from .executor.part import Part
 from .executor.stage import StageRun
 from .fetch import urls_source
 from .fetch.urls_section import UrlsSource
 from .sources import emoji, folder, parquet, tar
-from .sources.source import OpenSource
+from .sources.source import OpenSource, SourceListing
 
 
 @dataclass(frozen=True)
 class SourceKind:
     section: type[SourceSection]
     locate: Callable[[Any, Path, Path], OpenSource]  # (section, base of its paths, folder of gathered pictures)
-    list_parts: Callable[[Any, OpenSource], list[Part[Any]]]
+    list_source: Callable[[Any, OpenSource], SourceListing]
     gather: Callable[[Any, Path, Path, StageRun], None] | None = None  # draws or fetches pictures; None: they lie there
 
 
 KINDS: dict[str, SourceKind] = {
-    "folder": SourceKind(folder.FolderSource, folder.locate, folder.list_parts),
-    "webdataset": SourceKind(tar.WebDatasetSource, tar.locate, tar.list_parts),
-    "parquet": SourceKind(parquet.ParquetSource, parquet.locate, parquet.list_parts),
-    "urls": SourceKind(UrlsSource, urls_source.locate, urls_source.list_parts, urls_source.gather),
-    "emoji": SourceKind(emoji.EmojiSource, emoji.locate, tar.list_parts, emoji.gather),
+    "folder": SourceKind(folder.FolderSource, folder.locate, folder.list_source),
+    "webdataset": SourceKind(tar.WebDatasetSource, tar.locate, tar.list_source),
+    "parquet": SourceKind(parquet.ParquetSource, parquet.locate, parquet.list_source),
+    "urls": SourceKind(UrlsSource, urls_source.locate, urls_source.list_source, urls_source.gather),
+    "emoji": SourceKind(emoji.EmojiSource, emoji.locate, tar.list_source, emoji.gather),
 }
 
 
-def list_parts(section: SourceSection, source: OpenSource) -> list[Part[Any]]:
+def list_source(section: SourceSection, source: OpenSource) -> SourceListing:
     """Raises BadInput when the source is missing or holds nothing to read."""
     if not source.path.exists():
         raise BadInput(
             f"source {source.name}: {source.path} does not exist",
             cure="paths are relative to the recipe; correct `path`",
         )
-    return KINDS[section.kind].list_parts(section, source)
+    return KINDS[section.kind].list_source(section, source)

@@ -7,9 +7,24 @@ recipe hands them over: `kinds["folder"]` is the section of a source whose `kind
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from .section import Name, Section
+
+# Other names of an encoding; GB18030 holds all of GBK and of GB2312.
+_ENCODINGS = {"utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030"}
+
+
+def _encoding(name: object) -> object:
+    return _ENCODINGS.get(name.lower(), name.lower()) if isinstance(name, str) else name
+
+
+Encoding = Annotated[
+    Literal["utf-8", "gb18030", "big5", "utf-16-le", "utf-16-be"],
+    BeforeValidator(_encoding),
+]
 
 
 class SourceSection(Section):
@@ -25,6 +40,7 @@ class FileSource(SourceSection):
     path: str
     license: str = "unknown"
     attribution: str = ""
+    encoding: Encoding | None = None  # of its text; None: it is told from the files
 
 
 class CorpusSource(SourceSection):

@@ -33,6 +33,7 @@ class PictureRoot:
 
     reader: str
     path: str  # of the folder, or of the one file, that `origin` is relative to
+    column: str | None = None  # of tables: the column of the pictures, where the recipe names it
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
 from ..executor.part import Part
-from ..sources.source import name_below, path_below, without_surrogates
+from ..sources.source import name_below, path_below
+from ..tables.cell_text import without_surrogates
+from ..tables.open_text import is_broken
+from ..tables.table_rows import Record, column_names, table_format, table_rows
 from .list_columns import Columns, list_columns
-from .list_rows import Record, column_names, list_ending, list_rows
-from .list_text import is_broken
 from .urls_section import UrlsSource
 
 _SLICE = pa.schema(
@@ -68,7 +69,7 @@ def list_files(source: UrlsSource, path: Path) -> list[Part[ListPart]]:
     if not path.exists():
         raise BadInput(f"source {source.name}: {path} does not exist", cure="paths are relative to the recipe")
     below = [path] if path.is_file() else sorted(path.rglob("*"))
-    files = [file for file in below if file.is_file() and list_ending(file) and not file.name.startswith((".", "_"))]
+    files = [file for file in below if file.is_file() and table_format(file) and not file.name.startswith((".", "_"))]
     if not files:
         raise BadInput(
             f"source {source.name}: no list in {path}",
@@ -106,7 +107,7 @@ def _part_name(name: str) -> str:
 
 def _rows(file: Path, columns: Columns) -> Iterator[ListRow]:
     names = [columns["url"], *columns["captions"], *([columns["license"]] if columns["license"] else [])]
-    for number, record in enumerate(list_rows(file, list(dict.fromkeys(names)))):
+    for number, record in enumerate(table_rows(file, list(dict.fromkeys(names)))):
         yield _row(number, record, columns)
 
 

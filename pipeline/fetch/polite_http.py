@@ -23,12 +23,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from ..pictures.picture_ending import picture_ending
 from ..sources.source import PICTURES
 from .answer_body import read_body, read_start
 from .answer_headers import forbids, retry_after
 from .host_pace import HostPace, Paces
 from .http_failures import as_refusal
-from .picture_ending import picture_ending
 from .problems import Refused, refused_by_status
 from .proxy import check_target, proxy_for
 from .public_addresses import checked_sockets, networks

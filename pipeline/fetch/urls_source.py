@@ -3,13 +3,12 @@
 {name: web, kind: urls, path: lists/, preset: wukong, fetch: {contact: https://example.com/us}}
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..executor.part import Part
 from ..executor.stage import StageRun
 from ..sources import tar
-from ..sources.source import OpenSource, file_source
+from ..sources.source import OpenSource, SourceListing, file_source
 from .gather import gather_urls
 from .urls_section import UrlsSource
 
@@ -22,5 +21,5 @@ def gather(section: UrlsSource, base: Path, gathered: Path, run: StageRun) -> No
     gather_urls(section, base / section.path, gathered, run)
 
 
-def list_parts(section: UrlsSource, source: OpenSource) -> list[Part[Any]]:
-    return tar.list_parts(section, source, key_by_row=True)
+def list_source(section: UrlsSource, source: OpenSource) -> SourceListing:
+    return replace(tar.list_source(section, source, key_by_row=True), passed_over={})  # ledgers lie beside the tars

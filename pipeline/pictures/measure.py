@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ...manifests.pair import MEASURES, pair_key
 from ..executor.part import Part
+from ..sources.passed_over import PassedFile, PassedOver, pass_over
 from ..sources.source import SourceItem, SourcePart
 from .measure_isolated import MeasureConfig, measure_isolated
 from .measure_picture import Measured
@@ -25,19 +26,24 @@ _GROUP_ROWS = 2048  # rows held in memory at a time
 class MeasureSummary(TypedDict):
     source: str
     pairs: int
+    passed_over: PassedOver
 
 
 def measure(part: Part[SourcePart], config: MeasureConfig, folder: Path) -> MeasureSummary:
     """Write the part's rows of `MEASURES`, some thousand at a time."""
     rows: list[Measured] = []
+    passed: PassedOver = {}
     count = 0
     with pq.ParquetWriter(folder / f"{part.name}.parquet", MEASURES, compression="zstd") as writer:
-        for item, measured in measure_isolated(part, config):
-            rows += _pairs(part.spec, item, measured)
+        for answer in measure_isolated(part, config):
+            if isinstance(answer, PassedFile):
+                pass_over(passed, answer)
+            else:
+                rows += _pairs(part.spec, *answer)
             if len(rows) >= _GROUP_ROWS:
                 count += _flush(writer, rows)
         count += _flush(writer, rows)
-    return MeasureSummary(source=part.spec["source"], pairs=count)
+    return MeasureSummary(source=part.spec["source"], pairs=count, passed_over=passed)
 
 
 def _pairs(part: SourcePart, item: SourceItem, measured: Measured) -> Iterator[Measured]:

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import TypedDict
 
 from ..executor.part import Part
+from ..sources.passed_over import PassedFile
 from ..sources.reader import read_part
 from ..sources.source import SourceItem, SourcePart
 from .measure_picture import Measured, measure_picture
@@ -33,8 +34,11 @@ class MeasureConfig(TypedDict):
     max_seconds: float  # of CPU for one picture
 
 
-def measure_isolated(part: Part[SourcePart], config: MeasureConfig) -> Iterator[tuple[SourceItem, Measured]]:
-    """Each item of the part with its measures. Raises what reading the part raises."""
+Answer = tuple[SourceItem, Measured] | PassedFile
+
+
+def measure_isolated(part: Part[SourcePart], config: MeasureConfig) -> Iterator[Answer]:
+    """Each item of the part with its measures, and what is passed over. Raises what reading the part raises."""
     done, deaths, refuse = 0, 0, ""
     while True:
         child = _child()
@@ -113,11 +117,12 @@ def _serve(connection: Connection) -> None:
             connection.send(error)
 
 
-def _measure(
-    part: Part[SourcePart], config: MeasureConfig, done: int, refuse: str
-) -> Iterator[tuple[SourceItem, Measured]]:
+def _measure(part: Part[SourcePart], config: MeasureConfig, done: int, refuse: str) -> Iterator[Answer]:
     max_pixels = config["max_pixels"]
     for number, item in enumerate(islice(read_part(part), done, None)):
+        if isinstance(item, PassedFile):
+            yield item
+            continue
         without_bytes = replace(item, data=None)
         if refuse and number == 0:
             measured = {**measure_picture(without_bytes, max_pixels), "bytes": len(item.data or b"")}

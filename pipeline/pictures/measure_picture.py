@@ -25,9 +25,9 @@ def measure_picture(item: SourceItem, max_pixels: int) -> Measured:
         "format": decoded.format,
         "mode": decoded.mode,
         "frames": decoded.frames,
-        "problem": decoded.problem,
+        "problem": item.problem or decoded.problem,
     }
-    if decoded.picture is None or decoded.upright is None:
+    if item.problem or decoded.picture is None or decoded.upright is None:
         return measured
     upright = {"orientation": decoded.upright.orientation, "alpha": decoded.upright.alpha, "icc": decoded.upright.icc}
     return {**measured, **upright, **signatures(decoded.picture, decoded.jpeg_tables)}

@@ -17,12 +17,14 @@ from typing import Literal, TypedDict
 
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource
-from ..executor.part import Part
+from ..executor.part import Part, PictureRoot
+from ..tables.cell_text import without_surrogates
 from .source import (
     MOST_BYTES,
     PICTURES,
     OpenSource,
     SourceItem,
+    SourceListing,
     SourcePart,
     as_text,
     file_source,
@@ -31,7 +33,6 @@ from .source import (
     path_below,
     root_path,
     source_part,
-    without_surrogates,
 )
 
 _PART_PICTURES = 1000  # in the mean
@@ -64,7 +65,7 @@ def locate(section: FolderSource, base: Path, gathered: Path) -> OpenSource:
     return file_source(section, "folder", base / section.path)
 
 
-def list_parts(section: FolderSource, source: OpenSource) -> list[Part[FolderPart]]:
+def list_source(section: FolderSource, source: OpenSource) -> SourceListing:
     """Parts of about 1,000 pictures. Raises BadInput when there is no folder, or no picture in it."""
     root = source.path
     if not root.is_dir():
@@ -76,12 +77,14 @@ def list_parts(section: FolderSource, source: OpenSource) -> list[Part[FolderPar
         )
     captions = _caption_files(section, root, pictures)
     origins = sorted(set(pictures) | set(captions))
-    return [
-        source_part(
-            source, origins[start], {"items": [_item(root, origin, captions) for origin in origins[start:stop]]}
-        )
-        for start, stop in pairwise(_edges(origins))
-    ]
+    return SourceListing(
+        [
+            source_part(
+                source, origins[start], {"items": [_item(root, origin, captions) for origin in origins[start:stop]]}
+            )
+            for start, stop in pairwise(_edges(origins))
+        ]
+    )
 
 
 def read_part(part: Part[FolderPart]) -> Iterator[SourceItem]:
@@ -92,8 +95,8 @@ def read_part(part: Part[FolderPart]) -> Iterator[SourceItem]:
         yield SourceItem(item["origin"], item["captions"], data, problem="file_too_large" if too_large else None)
 
 
-def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
-    with path_below(root, origin).open("rb") as file:
+def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
+    with path_below(Path(root.path), origin).open("rb") as file:
         return file.read(num_bytes + 1)  # one more tells that it has grown
 
 

@@ -16,17 +16,20 @@ import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource
-from ..executor.part import Part
+from ..executor.part import Part, PictureRoot
+from ..tables.cell_text import without_surrogates
+from .container_format import container_format
+from .passed_over import PassedOver, by_ending, pass_over
 from .source import (
     OpenSource,
     SourceItem,
+    SourceListing,
     SourcePart,
     file_source,
     files_below,
     path_below,
     root_path,
     source_part,
-    without_surrogates,
 )
 
 _IMAGES = ("image", "jpg", "jpeg", "png", "webp", "img", "picture", "image_bytes", "bytes")
@@ -65,10 +68,14 @@ def locate(section: ParquetSource, base: Path, gathered: Path) -> OpenSource:
     return file_source(section, "parquet", base / section.path)
 
 
-def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetPart]]:
+def list_source(section: ParquetSource, source: OpenSource) -> SourceListing:
     """One part for each row group. Raises BadInput when there is no file, or when its columns are not clear."""
-    parts = []
-    for file, name in files_below(source, ".parquet"):
+    parts: list[Part[ParquetPart]] = []
+    passed: PassedOver = {}
+    for file, name in files_below(source, passed):
+        if container_format(file) != "parquet":
+            pass_over(passed, by_ending(name))
+            continue
         columns, group_rows = _columns(section, file)
         stat, start = file.stat(), 0
         for group, rows in enumerate(group_rows):
@@ -77,7 +84,11 @@ def list_parts(section: ParquetSource, source: OpenSource) -> list[Part[ParquetP
             if rows:  # an empty group would have the name of the part that follows it
                 parts.append(source_part(source, f"{name}#{start}", spec))
             start += rows
-    return parts
+    if not parts:
+        raise BadInput(
+            f"source {source.name}: no Parquet below {source.path}", cure="name a folder with Parquet files, or one"
+        )
+    return SourceListing(parts, passed)
 
 
 def read_part(part: Part[ParquetPart]) -> Iterator[SourceItem]:
@@ -101,13 +112,13 @@ def read_part(part: Part[ParquetPart]) -> Iterator[SourceItem]:
             row += 1
 
 
-def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
+def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
     """`offset` is the row. Reading on in the order of the rows costs one pass; going back begins the group again.
 
     The recipe may have named the column, which the decision table does not record: of several columns of bytes, the
     picture is in the first whose value has the right length.
     """
-    file = path_below(root, origin.rpartition("#")[0])
+    file = path_below(Path(root.path), origin.rpartition("#")[0])
     values = _cursor(str(file), file.stat().st_mtime_ns).values(offset)
     if not values:
         raise BadInput(f"{file}: row {offset} has no picture any more", cure="run `tuwen corpus` again")

@@ -5,9 +5,9 @@
     data = read_picture(PictureRoot("tar", "/data/tars"), "0.tar/000123.jpg", offset=1536, num_bytes=20480)
 
 One picture is in memory at a time, whatever the source. A caption without its picture, and a picture without a
-caption, are items too: they get a verdict like all others. The module that reads is found by its name, so that a stage
-which reads tars does not depend on the code that reads Parquet; each part names its own (`Part.modules`). A name with a
-dot is that of a module outside this room.
+caption, are items too: they get a verdict like all others. What is no item comes as a `PassedFile`. The module that
+reads is found by its name, so that a stage which reads tars does not depend on the code that reads Parquet; each part
+names its own (`Part.modules`). A name with a dot is that of a module outside this room.
 """
 
 from collections.abc import Iterator
@@ -17,25 +17,26 @@ from typing import Any, Protocol, cast
 
 from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
+from .passed_over import PassedFile
 from .source import SourceItem
 
 
 class Reader(Protocol):
     """The functions of a module that reads a kind of source."""
 
-    def read_part(self, part: Part[Any]) -> Iterator[SourceItem]: ...
+    def read_part(self, part: Part[Any]) -> Iterator[SourceItem | PassedFile]: ...
 
-    def read_picture(self, root: Path, origin: str, offset: int, num_bytes: int) -> bytes: ...
+    def read_picture(self, root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes: ...
 
 
-def read_part(part: Part[Any]) -> Iterator[SourceItem]:
+def read_part(part: Part[Any]) -> Iterator[SourceItem | PassedFile]:
     return _reader(part.spec["reader"]).read_part(part)
 
 
 def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
     """The bytes of the picture that the decision table has at `origin`, `offset`. Raises BadInput when it is gone."""
     try:
-        data = _reader(root.reader).read_picture(Path(root.path), origin, offset, num_bytes)
+        data = _reader(root.reader).read_picture(root, origin, offset, num_bytes)
     except FileNotFoundError as error:
         raise BadInput(
             f"{error.filename}: gone since it was measured", cure="restore it, or run `tuwen corpus` again"

@@ -1,19 +1,20 @@
-"""What every kind of source shares: the open source, its parts, its items, and file names that are not UTF-8.
+"""What every kind of source shares: the open source, its listing, its items, and file names that are not UTF-8.
 
 OpenSource("photos", PictureRoot("folder", "/data/photos"), "CC0-1.0", "")
 SourceItem("2021/cat.jpg", ["一只猫"], data)
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
+from .passed_over import PassedFile, PassedOver, pass_over
 
 if TYPE_CHECKING:  # a stage's fingerprint must not hold the recipe
     from ...manifests.recipe.sources import FileSource
@@ -46,6 +47,16 @@ class OpenSource:
 
 
 @dataclass(frozen=True)
+class SourceListing:
+    """What a source holds: its parts, what is passed over, and what was told of its files."""
+
+    parts: list[Part[Any]]
+    passed_over: PassedOver = field(default_factory=dict)
+    encoding: str | None = None  # of its text; None: it has no text, or each file says its own
+    reads: list[str] = field(default_factory=list)  # what was taken, for people: "captions.jsonl: image_path, text"
+
+
+@dataclass(frozen=True)
 class SourceItem:
     """A picture with its captions."""
 
@@ -55,7 +66,7 @@ class SourceItem:
     offset: int = 0  # where its bytes begin in the file that holds it; of Parquet the row
     url: str | None = None
     license: str | None = None  # None: the source's
-    problem: str | None = None  # why there is no picture; None: it is just missing
+    problem: str | None = None  # why there is no pair, such as broken_row; None without a picture: it is just missing
     key_origin: str | None = None  # what the pair's key is made of, where that is not the origin
 
 
@@ -76,19 +87,35 @@ def source_part(source: OpenSource, first: str, spec: Mapping[str, Any]) -> Part
     )
 
 
-def files_below(source: OpenSource, ending: str) -> list[tuple[Path, str]]:
-    """Every file with that ending, or the one file that the source is; each with its name below the root.
+def files_below(source: OpenSource, passed: PassedOver) -> Iterator[tuple[Path, str]]:
+    """Every file below the root, or the one file that the source is, in order of their names; each with its name.
 
-    Raises BadInput when there is none. macOS leaves `._x.tar` beside `x.tar`, which is no tar.
+    Links are followed, to folders too. Hidden files, broken links and what is no file are passed over.
     """
     root = source.path
-    files = [root] if root.is_file() else sorted(root.rglob(f"*{ending}"))
-    files = [file for file in files if file.is_file() and not file.name.startswith("._")]
-    if not files:
-        raise BadInput(
-            f"source {source.name}: no {ending} below {root}", cure=f"name a folder with {ending} files, or one"
-        )
-    return [(file, name_below(root, file)) for file in files]
+    if root.is_file():
+        yield root, name_below(root, root)
+        return
+    found = sorted(((name_below(root, path), path) for path in _walk(root, ())), key=lambda item: item[0].split("/"))
+    for name, path in found:
+        if any(part.startswith(".") for part in name.split("/")):
+            pass_over(passed, PassedFile("hidden", name))
+        elif path.is_file():
+            yield path, name
+        else:
+            pass_over(passed, PassedFile("broken link" if path.is_symlink() else "no file", name))
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Every entry below `folder` that is no folder. A link to a folder above it is one, so that no walk is endless."""
+    real = folder.resolve()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir() and path.resolve() not in (*above, real):
+                yield from _walk(path, (*above, real))
+            else:
+                yield path
 
 
 def name_below(root: Path, file: Path) -> str:
@@ -112,9 +139,20 @@ def as_text(name: str) -> str:
     return whole.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def without_surrogates(text: str) -> str:
-    """`text` with `?` for each half of a surrogate pair: JSON may hold one, a file may not."""
-    return text.encode("utf-8", "replace").decode()
+def file_and_rest(root: Path, origin: str) -> tuple[Path, str]:
+    """The file that holds the picture `origin`, and the rest of the origin: the name of a member; "" if it has none.
+
+    `a.tar` in `a.tar/b.tar/c.jpg` may be a file or a folder: the first of them that is a file holds the picture.
+    Raises FileNotFoundError when there is none.
+    """
+    if root.is_file():
+        return root, origin.partition("/")[2]
+    parts = origin.split("/")
+    for count in range(1, len(parts) + 1):
+        path = path_below(root, "/".join(parts[:count]))
+        if path.is_file():
+            return path, "/".join(parts[count:])
+    raise FileNotFoundError(2, "no such file", str(root / origin))
 
 
 def root_path(part: Part[Any]) -> Path:

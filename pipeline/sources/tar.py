@@ -24,20 +24,24 @@ from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource, SourceSection
-from ..executor.part import Part
+from ..executor.part import Part, PictureRoot
+from ..tables.cell_text import without_surrogates
+from .container_format import container_format
+from .passed_over import PassedOver, by_ending, pass_over
 from .source import (
     MOST_BYTES,
     PICTURES,
     OpenSource,
     SourceItem,
+    SourceListing,
     SourcePart,
     as_text,
+    file_and_rest,
     file_source,
     files_below,
     path_below,
     root_path,
     source_part,
-    without_surrogates,
 )
 
 _CURE = "restore it, or take it out of the source"
@@ -62,14 +66,20 @@ def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
     return file_source(section, "tar", base / section.path)
 
 
-def list_parts(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> list[Part[TarPart]]:
+def list_source(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> SourceListing:
     """One part for each tar. Raises BadInput when there is none."""
-    parts = []
-    for tar, name in files_below(source, ".tar"):
+    parts: list[Part[TarPart]] = []
+    passed: PassedOver = {}
+    for tar, name in files_below(source, passed):
+        if container_format(tar) != "tar":
+            pass_over(passed, by_ending(name))
+            continue
         stat = tar.stat()
         spec = {"tar": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key_by_row": key_by_row}
         parts.append(source_part(source, name, spec))
-    return parts
+    if not parts:
+        raise BadInput(f"source {source.name}: no tar below {source.path}", cure="name a folder with tars, or one")
+    return SourceListing(parts, passed)
 
 
 def read_part(part: Part[TarPart]) -> Iterator[SourceItem]:
@@ -86,10 +96,10 @@ def read_part(part: Part[TarPart]) -> Iterator[SourceItem]:
                 yield replace(item, key_origin=item.origin.rpartition(".")[0] if part.spec["key_by_row"] else None)
 
 
-def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
+def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
     """`shards/0.tar/000123.jpg` lies in root/shards/0.tar, or in root itself when root is that tar."""
-    tar, _, _ = origin.partition(".tar/")
-    with path_below(root, f"{tar}.tar").open("rb") as file:
+    tar, _ = file_and_rest(Path(root.path), origin)
+    with tar.open("rb") as file:
         file.seek(offset)
         return file.read(num_bytes)
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuwen.manifests.recipe.sources import FileSource
-from tuwen.pipeline.executor.part import Part
+from tuwen.pipeline.executor.part import Part, PictureRoot
+from tuwen.pipeline.sources.passed_over import PassedOver
 from tuwen.pipeline.sources.source import (
     OpenSource,
     SourceItem,
+    SourceListing,
     SourcePart,
     file_source,
     files_below,
@@ -41,11 +43,11 @@ def locate(section: Base64Source, base: Path, gathered: Path) -> OpenSource:
     return file_source(section, __name__, base / section.path)
 
 
-def list_parts(section: Base64Source, source: OpenSource) -> list[Part[Base64Part]]:
-    return [
-        source_part(source, name, {"file": name, "caption": section.caption})
-        for _, name in files_below(source, ".json")
-    ]
+def list_source(section: Base64Source, source: OpenSource) -> SourceListing:
+    passed: PassedOver = {}
+    files = [name for _, name in files_below(source, passed)]
+    parts = [source_part(source, name, {"file": name, "caption": section.caption}) for name in files]
+    return SourceListing(parts, passed)
 
 
 def read_part(part: Part[Base64Part]) -> Iterator[SourceItem]:
@@ -55,8 +57,8 @@ def read_part(part: Part[Base64Part]) -> Iterator[SourceItem]:
         yield SourceItem(f"{name}/{row['name']}", [row[part.spec["caption"]]], data, offset=number)
 
 
-def read_picture(root: Path, origin: str, offset: int, num_bytes: int) -> bytes:
-    return base64.b64decode(_rows(root, origin.rpartition("/")[0])[offset]["base64"])
+def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
+    return base64.b64decode(_rows(Path(root.path), origin.rpartition("/")[0])[offset]["base64"])
 
 
 def _rows(root: Path, name: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.pictures import measure_isolated
 from tuwen.pipeline.pictures.decode import decode
-from tuwen.pipeline.sources.folder import FolderSource, list_parts, locate
+from tuwen.pipeline.sources.folder import FolderSource, list_source, locate
 
 from ..conftest import encoded, write_recipe
 from ..stages import build_corpus
@@ -159,7 +159,7 @@ def part_of(folder: Path, *pictures: bytes) -> Any:
     for number, data in enumerate(pictures):
         (folder / f"{number}.jpg").write_bytes(data)
     section = FolderSource(name="s", kind="folder", path=str(folder))
-    return list_parts(section, locate(section, Path(), folder))[0]
+    return list_source(section, locate(section, Path(), folder)).parts[0]
 
 
 def problems(part: Any, **limits: Any) -> list[str]:

@@ -31,7 +31,7 @@ SOURCES = "[{name: coded, kind: base64, path: data, caption: title, license: CC0
 
 @pytest.fixture
 def base64_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = SourceKind(base64_pictures.Base64Source, base64_pictures.locate, base64_pictures.list_parts)
+    row = SourceKind(base64_pictures.Base64Source, base64_pictures.locate, base64_pictures.list_source)
     monkeypatch.setitem(KINDS, "base64", row)
 
 

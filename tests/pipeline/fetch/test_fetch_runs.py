@@ -25,7 +25,7 @@ from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
 from tuwen.pipeline.fetch.urls_section import UrlsSource
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.source_kinds import KINDS, list_parts
+from tuwen.pipeline.source_kinds import KINDS, list_source
 from tuwen.pipeline.sources.reader import read_part
 from tuwen.pipeline.sources.source import SourceItem
 
@@ -62,8 +62,8 @@ def write_list(folder: Path, urls: list[str]) -> Path:
 
 def items_of(folder: Path) -> dict[str, SourceItem]:
     section = source()
-    parts = list_parts(section, KINDS["urls"].locate(section, Path(), folder))
-    return {item.origin.rpartition("/")[2]: item for part in parts for item in read_part(part)}
+    listing = list_source(section, KINDS["urls"].locate(section, Path(), folder))
+    return {item.origin.rpartition("/")[2]: item for part in listing.parts for item in read_part(part)}
 
 
 def state(folder: Path) -> dict[str, tuple[str, int]]:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.fetch.cut_list import ListRow, cut_list, list_files, read_slice
-from tuwen.pipeline.fetch.json_array import json_elements
 from tuwen.pipeline.fetch.urls_section import UrlsSource
+from tuwen.pipeline.tables.json_array import json_elements
 
 PAIRS = [(f"https://example.com/{number}.jpg", f'图{number}，"引号"，逗号') for number in range(7)]
 

@@ -4,7 +4,7 @@ picture_ending(b"\\xff\\xd8\\xff…")    # jpg
 picture_ending(b"<html>…")            # None, though it was served as image/jpeg
 """
 
-from ..pictures.broken_files import other_format
+from .broken_files import other_format
 
 _MAGIC = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF87a": "gif", b"GIF89a": "gif",

@@ -1,0 +1,73 @@
+"""A table file as text, read piece by piece: gzip undone, and decoded by the source's encoding.
+
+    with open_text(Path("wukong.csv.gz"), "gb18030") as text: …        # a stream whose lines end at line feeds alone
+
+A byte that is not of the encoding becomes a surrogate: its row is broken, and the others are kept.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from ...manifests.errors import BadInput
+from .text_encoding import ENCODINGS, SAMPLE_BYTES, codec_of, encoding_of, encoding_of_mark, mark_of
+
+_MARKED = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-16-be": "utf-16"}  # the codecs that take a mark off
+
+
+@contextmanager
+def open_text(path: Path, encoding: str | None = None) -> Iterator[IO[str]]:
+    """`encoding` is one of ENCODINGS; None: that of this file alone. A byte-order mark overrides it."""
+    with _binary(path) as file:
+        head = _head(file)
+        mark = mark_of(head)
+        codec = _MARKED[encoding_of_mark(mark)] if mark else codec_of(encoding or text_encoding(path, head))
+        file.seek(0)
+        yield io.TextIOWrapper(file, encoding=codec, errors="surrogateescape", newline="\n")
+
+
+def text_head(path: Path) -> bytes:
+    """The first MiB of a text file, gzip undone: a sample for `encoding_of`."""
+    with _binary(path) as file:
+        return _head(file)
+
+
+def text_encoding(path: Path, head: bytes) -> str:
+    """The encoding of one file. Raises BadInput when it is not clear."""
+    encoding = encoding_of([head])
+    if encoding is None:
+        raise BadInput(f"{path}: its encoding is not clear", cure=f"name it with `encoding:`, {', '.join(ENCODINGS)}")
+    return encoding
+
+
+def not_whole(path: Path, line: int, error: object) -> BadInput:
+    message = " ".join(str(error).split())[:200]
+    return BadInput(
+        f"{path}: broken at line {line} ({message})", cure="get the file again, or take it out of the source"
+    )
+
+
+def is_broken(text: str) -> bool:
+    """Whether the text holds a byte that could not be decoded."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def _binary(path: Path) -> io.BufferedReader:
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return cast(io.BufferedReader, gzip.open(path, "rb") if is_gzip else path.open("rb", buffering=1 << 20))
+
+
+def _head(file: io.BufferedReader) -> bytes:
+    """The first MiB. A gzip that is cut ends it early; the error is raised when the rows are read."""
+    head = b""
+    try:
+        while len(head) < SAMPLE_BYTES and (piece := file.read1(1 << 16)):
+            head += piece
+    except (EOFError, OSError, zlib.error):
+        pass
+    return head
