@@ -2,7 +2,8 @@
 
     with open_text(Path("wukong.csv.gz"), "gb18030") as text: …        # a stream whose lines end at line feeds alone
 
-A byte that is not of the encoding becomes a surrogate: its row is broken, and the others are kept.
+A byte that is not of the encoding becomes a surrogate: its row is broken, and the others are kept. What is called .gz
+and is none is read as the text that it is: browsers unpack a gzip and keep its name.
 """
 
 import gzip
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ...manifests.errors import BadInput
+from ..sources.container_format import container_format, other_archive
 from .text_encoding import ENCODINGS, SAMPLE_BYTES, codec_of, encoding_of, encoding_of_mark, mark_of
 
 _MARKED = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-16-be": "utf-16"}  # the codecs that take a mark off
@@ -22,6 +24,7 @@ _MARKED = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-16-be": "utf-16"}  
 @contextmanager
 def open_text(path: Path, encoding: str | None = None) -> Iterator[IO[str]]:
     """`encoding` is one of ENCODINGS; None: that of this file alone. A byte-order mark overrides it."""
+    _refuse_archives(path)
     with _binary(path) as file:
         head = _head(file)
         mark = mark_of(head)
@@ -34,6 +37,14 @@ def text_head(path: Path) -> bytes:
     """The first MiB of a text file, gzip undone: a sample for `encoding_of`."""
     with _binary(path) as file:
         return _head(file)
+
+
+def _refuse_archives(path: Path) -> None:
+    format_ = other_archive(path) or container_format(path)
+    if format_ in (None, "gzip"):
+        return
+    cure = "unpack it" if format_ != "zip" else "unpack it; of an Excel workbook save the sheet as CSV"
+    raise BadInput(f"{path}: {format_}, and not text as its name says", cure=cure)
 
 
 def text_encoding(path: Path, head: bytes) -> str:
@@ -51,15 +62,18 @@ def not_whole(path: Path, line: int, error: object) -> BadInput:
     )
 
 
+def is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def is_broken(text: str) -> bool:
     """Whether the text holds a byte that could not be decoded."""
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _binary(path: Path) -> io.BufferedReader:
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    return cast(io.BufferedReader, gzip.open(path, "rb") if is_gzip else path.open("rb", buffering=1 << 20))
+    return cast(io.BufferedReader, gzip.open(path, "rb") if is_gzip(path) else path.open("rb", buffering=1 << 20))
 
 
 def _head(file: io.BufferedReader) -> bytes:

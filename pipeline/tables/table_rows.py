@@ -22,7 +22,7 @@ from ...manifests.errors import BadInput
 from .arrow_rows import arrow_rows
 from .csv_rows import csv_rows, tsv_rows
 from .json_array import json_elements
-from .open_text import not_whole, open_text
+from .open_text import is_gzip, not_whole, open_text
 
 Record = dict[str, Any]  # column → cell, whatever JSON or Parquet holds there
 TEXT_FORMATS = ("csv", "tsv", "json")
@@ -58,7 +58,8 @@ def column_names(path: Path, encoding: str | None = None) -> list[str]:
             return _names(next(_fields(format_, lines), None))
         objects = [row for row in islice(_records(path, lines), _PEEKED_ROWS) if row is not None]
     if not objects:
-        raise BadInput(f"{path}: holds no JSON objects", cure="give an array of objects, or one object a line")
+        problem = "holds no JSON objects" if is_gzip(path) or path.suffix != ".gz" else "is no gzip and holds no JSON"
+        raise BadInput(f"{path}: {problem}", cure="give an array of objects, or one object a line")
     return list(dict.fromkeys(name for row in objects for name in row))
 
 

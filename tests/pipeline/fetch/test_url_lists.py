@@ -112,14 +112,14 @@ def test_columns_that_the_recipe_names_win(tmp_path: Path) -> None:
         ("a.csv", b"url,text\n", {"caption": "words"}, "no column `words`"),
         ("a.csv", b"https://a.b/c,words\n", {}, "its first line holds an address"),
         ("a.csv", b"foo,bar\n", {"preset": "laion"}, "preset `laion` does not fit"),
-        ("a.csv", "url,caption\nhttps://a.b/c,猫".encode("shift-jis", "replace") + b"\xff\xff\xff", {}, "line 2"),
-        ("a.csv", b"PK\x03\x04\0\0", {}, "not text"),
-        ("a.csv", b'url,caption\nx,y\nx,"' + b"y" * (1 << 21), {}, "broken at line"),
+        ("a.csv", "url,caption\nhttps://a.b/c,猫".encode("shift-jis") + b"\xff\xff\xff", {}, "encoding is not clear"),
+        ("a.csv", b"PK\x03\x04\0\0", {}, "zip, and not text"),
+        ("a.tsv", b"Rar!\x1a\x07\0", {}, "RAR, and not text"),
         ("a.json", b'[{"url": "x", "caption": "y"},\n {"url": "x", "capt', {}, "broken at line 2"),
         ("a.json", b'[{"url": "x", "caption": "y"}\n {"url": "x"}]', {}, "broken at line 1 .expected , or ]"),
         ("a.json", b"{\n", {}, "no JSON objects"),
         ("a.parquet", b"PAR1 and no more", {}, "not whole Parquet"),
-        ("a.jsonl.gz", b"no gzip", {}, "broken at line 1"),
+        ("a.jsonl.gz", b"no gzip", {}, "is no gzip and holds no JSON"),
         ("a.xlsx", b"", {}, "no list in"),
     ],
 )
@@ -150,6 +150,8 @@ def test_broken_rows_are_rows_with_a_problem_and_keep_the_others_in_place(tmp_pa
         (0, ""), (1, "bad_address"), (2, "broken_row"), (3, "broken_row"), (4, "broken_row"), (5, ""),
     ]  # fmt: skip
     assert rows[1].captions == ["没有地址"] and rows[5].url == "https://a.b/5"
+    (tmp_path / "c.csv").write_bytes(b'url,caption\nu,y\nu,"' + b"y" * (1 << 21) + b"\nu,z\n")
+    assert [row.problem for row in rows_of(tmp_path / "c.csv")] == ["", "broken_row", ""]
     (tmp_path / "b.jsonl").write_text('{"url": "u", "caption": 5}\nnot json\n[1]\n{"caption": "\\ud83d"}\n', "utf-8")
     rows = rows_of(tmp_path / "b.jsonl")
     assert [(row.url, row.captions, row.problem) for row in rows] == [
