@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import TypedDict
 
 from ...manifests.errors import BadInput
+from ..tables.column_roles import (
+    ADDRESSES,
+    CAPTIONS,
+    LICENSES,
+    check_columns,
+    listed,
+    only_usual,
+    usual_columns,
+)
 from .urls_section import UrlsSource
-
-_URLS = frozenset({"url", "imageurl", "imgurl", "imagelink", "imagesrc", "picurl"})
-_CAPTIONS = frozenset({"caption", "captions", "text", "texts", "title", "alt", "alttext"})
-_LICENSES = frozenset({"license", "licence"})
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Usual names of columns, as `_plain` spells them."""
+    """Usual names of columns, as `column_roles.plain` spells them."""
 
     urls: tuple[str, ...]  # the first that the list has is taken
     captions: tuple[str, ...]  # all that the list has are taken
@@ -48,45 +53,24 @@ class Columns(TypedDict):
 
 def list_columns(file: Path, names: Sequence[str], section: UrlsSource) -> Columns:
     """`names` are all columns of the list. Raises BadInput, which lists them."""
-    plain = {_plain(name): name for name in reversed(names)}  # of two that are alike the first
     preset = _PRESETS.get(section.preset or "")
-    for name in (section.url, section.caption, section.license_column):
-        if name and name not in names:
-            raise BadInput(f"{file}: has no column `{name}`", cure=f"it has {_listed(names)}")
-    url = section.url or _url(plain, preset)
-    captions = [section.caption] if section.caption else _captions(plain, preset)
+    check_columns(file, names, (section.url, section.caption, section.license_column))
+    url = section.url or _url(names, preset)
+    captions = [section.caption] if section.caption else _captions(names, preset)
     if not url or not captions:
         which = f"preset `{section.preset}` does not fit" if preset else "it is not plain which column is what"
         missing = "the address with `url: …`" if not url else "the caption with `caption: …`"
-        raise BadInput(f"{file}: {which}; it has {_listed(names)}", cure=f"name the column of {missing}")
-    license_ = section.license_column or next((plain[name] for name in _LICENSES if name in plain), None)
+        raise BadInput(f"{file}: {which}; it has {listed(names)}", cure=f"name the column of {missing}")
+    license_ = section.license_column or next(iter(usual_columns(names, LICENSES)), None)
     return Columns(url=url, captions=captions, license=license_)
 
 
-def _url(plain: dict[str, str], preset: Preset | None) -> str | None:
-    if preset:
-        return next((plain[name] for name in preset.urls if name in plain), None)
-    return _only(plain, _URLS)
+def _url(names: Sequence[str], preset: Preset | None) -> str | None:
+    return next(iter(usual_columns(names, preset.urls)), None) if preset else only_usual(names, ADDRESSES)
 
 
-def _captions(plain: dict[str, str], preset: Preset | None) -> list[str]:
+def _captions(names: Sequence[str], preset: Preset | None) -> list[str]:
     if preset:
-        return [plain[name] for name in preset.captions if name in plain]
-    only = _only(plain, _CAPTIONS)
+        return usual_columns(names, preset.captions)
+    only = only_usual(names, CAPTIONS)
     return [only] if only else []
-
-
-def _only(plain: dict[str, str], known: frozenset[str]) -> str | None:
-    names = [name for spelling, name in plain.items() if spelling in known]
-    return names[0] if len(names) == 1 else None
-
-
-def _plain(name: str) -> str:
-    """The name in lower case, without `_`, `-` and blanks."""
-    return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    if any("://" in name for name in names):
-        return "no line of column names, it seems: its first line holds an address"
-    return ", ".join(names[:40])
