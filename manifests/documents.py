@@ -103,6 +103,7 @@ class License(OpenDocument):
     attribution: str
     samples: Count
     source: str = ""  # name in the recipe
+    splits: dict[str, Count] | None = None  # samples of each split; None: there are no splits, or they were not counted
 
 
 class Tool(OpenDocument):
@@ -285,7 +286,7 @@ class ShardsManifest(ManifestDocument):
     """`tuwen tokenize`, `tuwen manifest merge`, `quarantine` and `export`: shards, and their tokenizers in `files`."""
 
     kind: Literal["shards"]
-    arrays: ArraySchema = Field(alias="schema")
+    sample_schema: ArraySchema = Field(alias="schema")
     splits: dict[str, Split]
     split_rule: SplitRule
     leakage: Leakage

@@ -112,7 +112,7 @@ class Manifest:
         return self._view("licenses", list[License], [])
 
     @cached_property
-    def arrays(self) -> ArraySchema:
+    def sample_schema(self) -> ArraySchema:
         """The `schema` of a manifest of shards: the arrays of a sample."""
         return self._view("schema", ArraySchema)
 

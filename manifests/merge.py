@@ -11,8 +11,9 @@ from pathlib import Path
 
 from .atomic import sole_writer
 from .counted import counted
-from .documents import Json, Leakage, MixtureDocument, MixtureSource, ShardEntry, Split, Step
+from .documents import Json, Leakage, License, MixtureDocument, MixtureSource, ShardEntry, Split, Step
 from .errors import BadInput, CheckFailed
+from .license_counts import LicenseCounter
 from .manifest import Manifest, new_manifest, save_manifest
 from .manifest_fields import plain_json
 from .order.mixture import Mixture, Phase
@@ -28,7 +29,7 @@ def merge(manifests: list[Manifest], out: Path, phases: list[Phase] | None = Non
     _check_they_fit(manifests)
     refuse_own_folder(out, manifests)
     mixture = None if phases is None else _mixture(manifests, phases)
-    leakage = _leakage(manifests)
+    leakage, licenses = _leakage_and_licenses(manifests)
     if any(leakage.shared.values()):
         shared = ", ".join(counted(count, name) for name, count in leakage.shared.items())
         raise CheckFailed(
@@ -36,11 +37,13 @@ def merge(manifests: list[Manifest], out: Path, phases: list[Phase] | None = Non
             cure="build one corpus of all sources, or name the other's as `evaluation` in a recipe",
         )
     with sole_writer(out):
-        document = _document(manifests, out, leakage, mixture)
+        document = _document(manifests, out, leakage, licenses, mixture)
         return save_manifest(out, document)
 
 
-def _document(manifests: list[Manifest], out: Path, leakage: Leakage, mixture: MixtureDocument | None) -> Json:
+def _document(
+    manifests: list[Manifest], out: Path, leakage: Leakage, licenses: list[License], mixture: MixtureDocument | None
+) -> Json:
     first, ids = manifests[0], [manifest.id for manifest in manifests]
     splits = {
         name: _split(manifests, name) for name in dict.fromkeys(name for part in manifests for name in part.splits)
@@ -54,7 +57,7 @@ def _document(manifests: list[Manifest], out: Path, leakage: Leakage, mixture: M
         splits=splits,
         split_rule={"by": "parents", "parents": [manifest.document["split_rule"] for manifest in manifests]},
         leakage=leakage,
-        licenses=[entry for manifest in manifests for entry in manifest.licenses],
+        licenses=licenses,
         shards=shards,
         files=copy_files(first, out),
         totals={"samples": samples, "bytes": sum(shard.bytes for shard in shards)},
@@ -102,16 +105,21 @@ def _contract(manifest: Manifest) -> Json:
     return contract
 
 
-def _leakage(manifests: list[Manifest]) -> Leakage:
+def _leakage_and_licenses(manifests: list[Manifest]) -> tuple[Leakage, list[License]]:
+    """Both are told from the metadata of every row, which is read once."""
     keys: dict[str, set[str]] = {"train": set(), "validation": set()}
     pictures: dict[str, set[str]] = {"train": set(), "validation": set()}
+    licenses: list[License] = []
     for manifest in manifests:
+        counter = LicenseCounter()
         for split in manifest.splits:
             for meta in SplitReader(manifest, split).all_meta():
+                counter.add(split, meta)
                 keys.setdefault(split, set()).add(meta["key"])
                 if "pixels" in meta:
                     pictures.setdefault(split, set()).add(meta["pixels"])
-    return Leakage.model_validate(
+        licenses += counter.licenses(manifest)
+    leakage = Leakage.model_validate(
         {
             "rule": "keys and equal pictures; near-duplicates are looked for within a corpus only",
             "checked": {split: len(of_split) for split, of_split in keys.items()},
@@ -119,6 +127,7 @@ def _leakage(manifests: list[Manifest]) -> Leakage:
             "picture_in_both": len(pictures["train"] & pictures["validation"]),
         }
     )
+    return leakage, licenses
 
 
 def _split(manifests: list[Manifest], name: str) -> Split:

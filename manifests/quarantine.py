@@ -6,13 +6,15 @@ The other shards stay where they are, and the new manifest points at them. It ha
 its parent, and so another order: a training run on the old manifest cannot continue on the new one.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from .atomic import sole_writer
-from .documents import MixtureDocument, MixtureSource, Split, Step, Tombstone
+from .documents import License, MixtureDocument, MixtureSource, ShardEntry, Split, Step, Tombstone
 from .errors import BadInput
+from .license_counts import recounted_licenses
 from .manifest import Manifest, new_manifest, save_manifest
-from .manifest_fields import LineageFields
+from .manifest_fields import LineageFields, plain_json
 from .shards.shard_locations import copy_files, refuse_own_folder, relative_locations
 
 
@@ -40,7 +42,7 @@ def quarantine(manifest: Manifest, names: list[str], reason: str, out: Path) -> 
             splits=splits,
             split_rule=manifest.document["split_rule"],
             leakage=manifest.leakage,
-            licenses=manifest.licenses,
+            licenses=_licenses(manifest, kept, splits),
             shards=[shard.model_copy(update={"urls": relative_locations(out, manifest, shard)}) for shard in kept],
             files=copy_files(manifest, out),
             totals={"samples": sum(shard.samples for shard in kept), "bytes": sum(shard.bytes for shard in kept)},
@@ -57,6 +59,20 @@ def _splits(manifest: Manifest, names: list[str]) -> dict[str, Split]:
     return {
         name: Split(samples=sum(samples[shard] for shard in shards), shards=shards) for name, shards in kept.items()
     }
+
+
+def _licenses(manifest: Manifest, kept: list[ShardEntry], splits: dict[str, Split]) -> list[License]:
+    """The rows of what is left are read only if there are several licences to tell apart."""
+    left = replace(
+        manifest,
+        document={**manifest.document, "shards": plain_json(kept), "splits": plain_json(splits)},
+    )
+    if len(manifest.licenses) > 1:
+        return recounted_licenses(left)
+    by_split = {name: split.samples for name, split in splits.items()}
+    return [
+        entry.model_copy(update={"samples": sum(by_split.values()), "splits": by_split}) for entry in manifest.licenses
+    ]
 
 
 def _mixture(mixture: MixtureDocument | None, names: list[str]) -> MixtureDocument | None:

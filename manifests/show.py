@@ -18,7 +18,8 @@ def describe(manifest: Manifest) -> str:
     lineage = manifest.lineage
     sections: dict[str, Lines] = {
         f"{manifest.kind} · {manifest.base}": _summary(manifest),
-        "What a sample is": (_arrays(manifest.arrays) if manifest.kind == "shards" else []) + _tokenizers(lineage),
+        "What a sample is": (_arrays(manifest.sample_schema) if manifest.kind == "shards" else [])
+        + _tokenizers(lineage),
         "Steps": [
             (step.name, f"{step.pairs_in:,} in, {step.out:,} out{_dropped(step.dropped)}") for step in lineage.steps
         ],

@@ -96,7 +96,7 @@ def _write_indices(manifest: Manifest, shards: list[ShardEntry], out: Path) -> N
 def _croissant(manifest: Manifest, splits: dict[str, list[ShardEntry]]) -> Json:
     licenses = manifest.licenses
     tars = [Tar(shard.name, shard.sha256, shard.bytes, split) for split, listed in splits.items() for shard in listed]
-    grid = "×".join(str(side) for side in manifest.arrays.codes.shape)
+    grid = "×".join(str(side) for side in manifest.sample_schema.codes.shape)
     return croissant(
         str((manifest.lineage.recipe or {}).get("name", "shards")),
         description=f"Captions with pictures as {grid} VQ codes; made from {manifest.id}.",

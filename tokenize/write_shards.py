@@ -7,6 +7,7 @@ written last, after the check that train and validation share no duplicate.
 """
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 from ..manifests.atomic import sole_writer, whole_file
 from ..manifests.documents import FileEntry, License, ShardEntry, Split, Step
 from ..manifests.errors import BadInput, CheckFailed
+from ..manifests.license_counts import counted_licenses
 from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import (
@@ -82,7 +84,7 @@ def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, folder: Sh
         splits={split: Split(samples=len(rows), shards=names[split]) for split, rows in splits.items()},
         split_rule={"by": "cluster", "hash": "blake2b-64, person tuwen/split", "validation": recipe.split.validation},
         leakage=shared,
-        licenses=_licenses(corpus, pa.concat_tables(splits.values())),
+        licenses=_licenses(corpus, splits),
         shards=shards,
         files=files,
         totals=_totals(shards),
@@ -154,6 +156,9 @@ def _totals(shards: list[ShardEntry]) -> dict[str, int]:
     }
 
 
-def _licenses(corpus: Manifest, rows: pa.Table) -> list[License]:
-    sources = rows["source"].to_pylist()
-    return [entry.model_copy(update={"samples": sources.count(entry.source)}) for entry in corpus.licenses]
+def _licenses(corpus: Manifest, splits: dict[str, pa.Table]) -> list[License]:
+    counts = {
+        split: Counter(zip(rows["source"].to_pylist(), rows["license"].to_pylist(), strict=True))
+        for split, rows in splits.items()
+    }
+    return counted_licenses(corpus.licenses, counts)

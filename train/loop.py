@@ -14,6 +14,7 @@ import torch
 
 from ..manifests.atomic import sole_writer
 from ..manifests.errors import BadInput, CheckFailed
+from ..manifests.license_counts import licenses_of_split
 from ..manifests.manifest import Manifest, file_entry, load_manifest, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe, Train
 from ..manifests.run_folders import TOKENIZER_FILES, TrainFolder
@@ -53,7 +54,7 @@ def train(recipe: Recipe, shards: Manifest, folder: TrainFolder, must_resume: bo
 
 def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
     """The layout of ids for these shards: their codebook, grid and vocabulary, and the recipe's longest caption."""
-    codes, text = shards.arrays.codes, shards.arrays.text
+    codes, text = shards.sample_schema.codes, shards.sample_schema.text
     height, width = codes.shape
     return compact_layout(codes.codebook, height * width, text.vocab, recipe.tokenize.text.max_tokens)
 
@@ -164,7 +165,7 @@ def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
             "samples": checkpoint.stream["samples"],
             "digest": checkpoint.stream["digest"],
         },
-        licenses=shards.document["licenses"],
+        licenses=licenses_of_split(shards.licenses, "train"),
         lineage={
             "recipe": recipe.document(),
             "parents": [shards.id],

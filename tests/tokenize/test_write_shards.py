@@ -117,7 +117,7 @@ def test_shards_can_be_written_again_in_one_process_with_a_tokenizer_that_was_tr
         )
         return write_shards(own, corpus, text_model, tmp_path / "shards", workers=1)
 
-    assert [shards_with_a_codebook_of(size).arrays.codes.codebook for size in (32, 48)] == [32, 48]
+    assert [shards_with_a_codebook_of(size).sample_schema.codes.codebook for size in (32, 48)] == [32, 48]
     reader = SplitReader(load_manifest(tmp_path / "shards"), "train")
     assert reader.rows(np.arange(len(reader)))[0].max() < 48
 
