@@ -41,6 +41,7 @@ from .manifest_hashes import identity, seal
 from .remote.download import download, is_remote, join
 from .remote.file_cache import cache_folder, cached, locked
 from .shard_table import MOST_IN_JSON, read_shard_table, write_shard_table
+from .validation_words import plain_errors
 
 FORMAT = "tuwen/manifest"
 VERSION = 1
@@ -147,14 +148,13 @@ class Manifest:
         return [shard for shard in self.shards if shard.name in names]
 
     def _view(self, key: str, kind: type[View], default: Any = None) -> View:
+        value = self.document.get(key, default)
         try:
-            return TypeAdapter(kind).validate_python(self.document.get(key, default))
+            return TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in (key, *first["loc"]))
+            problem = plain_errors(error, value, f"{key}.")[0].problem
             raise CheckFailed(
-                f"{self.folder}: `{path}`: {first['msg'][:1].lower()}{first['msg'][1:]}",
-                cure="read it with the version of tuwen that wrote it",
+                f"{self.folder}: {problem}", cure="read it with the version of tuwen that wrote it"
             ) from None
 
 

@@ -87,5 +87,6 @@ def _problem(error: Exception) -> str:
     """One line. Pydantic's first line gives the number of errors alone."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"config.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        problem = "is missing" if first["type"] == "missing" else f"cannot be {first['input']!r}"
+        return f"config.json: `{'.'.join(map(str, first['loc']))}` {problem}"
     return str(error).splitlines()[0]

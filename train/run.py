@@ -7,18 +7,20 @@ The folder is complete in itself, so pictures can be sampled wherever it is copi
 steps included), `text.model`, `image_tokenizer/`, `losses.jsonl`, `checkpoint.safetensors`, `manifest.json`.
 """
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json, exact
-from ..manifests.errors import BadInput
+from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest
 from ..manifests.run_folders import RunFolder, ShardsFolder, TrainFolder
+from ..manifests.validation_words import plain_errors
 from ..tokenize.caption_ids import CaptionIds
 from ..tokenize.image_codes import ImageCodes
 from ..tokenize.open_image_codes import open_image_codes
@@ -87,8 +89,20 @@ def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument) -> R
 
 
 def open_run(path: Path) -> Run:
-    """The training run in `path`, or in its `train/`. Raises BadInput when there is none."""
+    """The training run in `path`, or in its `train/`. Raises BadInput when there is none, or one of another version."""
     for folder in (TrainFolder(path), RunFolder(path).train):
         if folder.document.is_file():
-            return Run(folder, RunDocument.model_validate_json(folder.document.read_bytes()))
+            return Run(folder, _read_document(folder.document))
     raise BadInput(f"{path}: no training run there", cure="name the folder that `tuwen train` wrote")
+
+
+def _read_document(path: Path) -> RunDocument:
+    try:
+        document = json.loads(path.read_bytes())
+        return RunDocument.model_validate(document)
+    except ValidationError as error:
+        problem = plain_errors(error, document)[0].problem
+        cure = "use the version that trained it, or train again in another --out"
+        raise BadInput(f"{path}: of another version of tuwen ({problem})", cure) from None
+    except ValueError:
+        raise CheckFailed(f"{path}: not JSON, so it was cut or altered", cure="restore it, or train again") from None

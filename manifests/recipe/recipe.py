@@ -7,7 +7,6 @@ A recipe is a YAML file, or the name of a shipped one. Unknown keys and bad valu
 the value and the cure.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,18 +18,14 @@ from ..canonical import exact
 from ..documents import Json
 from ..errors import BadInput
 from ..order.shuffle import Shuffle
+from ..validation_words import shown_value
+from .read_yaml import read_yaml
+from .refusal import refusal, with_new_names
 from .rules import Captions, Duplicates, Images, Similarity
 from .section import Name, Section, Share
 from .sources import CorpusSource, SourceKinds, SourceSection
 
 SHIPPED = Path(__file__).parent / "shipped"
-
-# (section, former name of a key) → its present name
-RENAMED = {
-    ("duplicates", "turned"): "flips",
-    ("training", "compute"): "precision",
-    ("train", "compute"): "precision",
-}
 
 
 class Split(Section):
@@ -80,7 +75,7 @@ class Export(Section):
     @model_validator(mode="after")
     def _scales_what_it_encodes(self) -> "Export":
         if self.pictures == "original" and self.max_side is not None:
-            raise ValueError("original bytes cannot be scaled: use `pictures: jpeg`, webp or png")
+            raise ValueError("original bytes cannot be scaled; use `pictures: jpeg`, webp or png")
         return self
 
 
@@ -136,27 +131,13 @@ class Recipe(Section):
 
 def recorded_recipe(document: Any, kinds: SourceKinds, overrides: list[str] | None = None) -> Recipe:
     """Return the recipe that a manifest recorded, with some keys changed. Its relative paths are no longer valid."""
-    return _recipe("the recipe of the manifest", _with_new_names(document), kinds, overrides)
-
-
-def _with_new_names(document: Any, section: str = "") -> Any:
-    """Return a copy in which renamed keys have their present names."""
-    if isinstance(document, list):
-        return [_with_new_names(value, section) for value in document]
-    if not isinstance(document, dict):
-        return document
-    return {RENAMED.get((section, key), key): _with_new_names(value, key) for key, value in document.items()}
+    return _recipe("the recipe of the manifest", with_new_names(document), kinds, overrides)
 
 
 def read_recipe(name_or_path: str, kinds: SourceKinds, overrides: list[str] | None = None) -> Recipe:
     """Raises BadInput for a missing file, broken YAML, an unknown key or a bad value."""
     path = _find(name_or_path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{path}: not YAML ({' '.join(str(error).split())})", cure="mend the file at that line"
-        ) from None
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise BadInput(f"{path}: not a recipe", cure="a recipe is a mapping with `name:` and `sources:`")
     recipe = _recipe(str(path), document, kinds, overrides)
@@ -176,21 +157,25 @@ def _recipe(where: str, document: Json, kinds: SourceKinds, overrides: list[str]
     try:
         return Recipe.model_validate({**document, **sections})
     except ValidationError as error:
-        raise _refusal(where, error, Recipe) from None
+        raise refusal(where, error, Recipe, document) from None
 
 
 def _source(where: str, key: str, value: Any, kinds: SourceKinds) -> SourceSection:
     """Return a source as the section of its kind. `key` is its path in the recipe: "sources.0"."""
     known = ", ".join(sorted(kinds))
     if not isinstance(value, dict):
-        raise BadInput(f"{where}: `{key}` is {value!r}", cure="write a source as {name: …, kind: …, path: …}")
-    if value.get("kind") not in kinds:
-        raise BadInput(f"{where}: `{key}.kind` is {value.get('kind')!r}", cure=f"say one of {known}")
-    section = kinds[value["kind"]]
+        raise BadInput(
+            f"{where}: `{key}` is {shown_value(value)}", cure="write a source as {name: …, kind: …, path: …}"
+        )
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        problem = f"is {shown_value(kind)}" if "kind" in value else "is missing"
+        raise BadInput(f"{where}: `{key}.kind` {problem}", cure=f"say one of {known}")
+    section = kinds[kind]
     try:
         return section.model_validate(value)
     except ValidationError as error:
-        raise _refusal(where, error, section, f"{key}.") from None
+        raise refusal(where, error, section, value, f"{key}.") from None
 
 
 def _find(name_or_path: str) -> Path:
@@ -220,38 +205,3 @@ def _override(document: Json, override: str) -> None:
         node[int(last) if isinstance(node, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError, yaml.YAMLError):
         raise BadInput(f"--set {override}: no such key in the recipe", cure="check the path") from None
-
-
-def _refusal(path: str, error: ValidationError, model: type[Section], prefix: str = "") -> BadInput:
-    """Return the first error as one line. `prefix` is the path of `model` in the recipe."""
-    first = error.errors()[0]
-    location = first["loc"]
-    where = prefix + ".".join(str(part) for part in location)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden" and (renamed := RENAMED.get(_key(location))):
-        return BadInput(f"{path}: the key `{where}` has another name now{more}", cure=f"write `{renamed}`")
-    if first["type"] == "extra_forbidden":
-        known = _keys_beside(model, location)
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        cure = f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}"
-        return BadInput(f"{path}: unknown key `{where}`{more}", cure=cure)
-    if first["type"] == "missing":
-        return BadInput(f"{path}: `{where}` is missing{more}", cure="add it")
-    message = first["msg"].removeprefix("Value error, ")
-    if not where:  # an error of the recipe as a whole, whose message names the values
-        return BadInput(f"{path}: {message.partition('; ')[0]}", cure=message.partition("; ")[2])
-    return BadInput(f"{path}: `{where}` is {first['input']!r}{more}", cure=message[:1].lower() + message[1:])
-
-
-def _key(location: tuple[str | int, ...]) -> tuple[str, str]:
-    section, key = ("", *map(str, location))[-2:]
-    return section, key
-
-
-def _keys_beside(model: type[Section], location: tuple[str | int, ...]) -> list[str]:
-    """Return the keys of `model` beside the one at `location`."""
-    for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        if field and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            model = field.annotation
-    return sorted(model.model_fields)

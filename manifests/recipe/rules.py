@@ -47,7 +47,9 @@ class Captions(Section):
         for what in ("length", "words", "han"):
             least, most = getattr(rules, f"min_{what}"), getattr(rules, f"max_{what}")
             if least > most:
-                raise ValueError(f"min_{what} {least} is above max_{what} {most}, so no caption could pass")
+                raise ValueError(
+                    f"min_{what} {least} is above max_{what} {most}, so no caption could pass; change one of them"
+                )
         return self
 
     def resolved(self) -> "Captions":
@@ -88,7 +90,7 @@ class Similarity(Section):
     @model_validator(mode="after")
     def _has_a_model(self) -> "Similarity":
         if self.model is None and (self.min is not None or self.max is not None):
-            raise ValueError("a threshold needs a model to measure with: name its folder as `model`")
+            raise ValueError("a threshold needs a model to measure with; name its folder as `model`")
         return self
 
     def resolved(self) -> "Similarity":

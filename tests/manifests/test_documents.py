@@ -119,7 +119,9 @@ def test_a_key_that_a_later_version_added_is_refused_by_its_path(tmp_path: Path)
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     manifest = load_manifest(tmp_path)
     assert manifest.splits["train"].samples == document["splits"]["train"]["samples"]
-    with pytest.raises(CheckFailed, match=r"`shards\.0\.colour`: .*; read it with the version of tuwen that wrote it"):
+    with pytest.raises(
+        CheckFailed, match=r"`shards\.0\.colour` is not known; read it with the version of tuwen that wrote it"
+    ):
         _ = manifest.shards
 
 

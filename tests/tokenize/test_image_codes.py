@@ -73,9 +73,9 @@ def test_a_tokenizer_comes_back_as_it_was_saved_and_a_damaged_one_is_refused(tmp
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"name": None}, "config.json: name: "),
-        ({"side_px": 256}, "config.json: side_px: Input should be 64"),
-        ({"model": {"codebook_size": 1}}, "config.json: model.codebook_size: "),
+        ({"name": None}, "config.json: `name` cannot be None)"),
+        ({"side_px": 256}, "config.json: `side_px` cannot be 256)"),
+        ({"model": {"codebook_size": 1}}, "config.json: `model.codebook_size` cannot be 1)"),
     ],
 )
 def test_a_config_that_is_not_of_this_tokenizer_is_refused_with_the_key(
