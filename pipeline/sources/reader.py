@@ -13,23 +13,25 @@ names its own (`Part.modules`). A name with a dot is that of a module outside th
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
-from .passed_over import PassedFile
-from .source import SourceItem
+
+if TYPE_CHECKING:
+    from .passed_over import PassedFile
+    from .source import SourceItem
 
 
 class Reader(Protocol):
     """The functions of a module that reads a kind of source."""
 
-    def read_part(self, part: Part[Any]) -> Iterator[SourceItem | PassedFile]: ...
+    def read_part(self, part: Part[Any]) -> "Iterator[SourceItem | PassedFile]": ...
 
     def read_picture(self, root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes: ...
 
 
-def read_part(part: Part[Any]) -> Iterator[SourceItem | PassedFile]:
+def read_part(part: Part[Any]) -> "Iterator[SourceItem | PassedFile]":
     return _reader(part.spec["reader"]).read_part(part)
 
 

@@ -103,7 +103,8 @@ def files_below(source: OpenSource, passed: PassedOver) -> Iterator[tuple[Path, 
         elif path.is_file():
             yield path, name
         else:
-            pass_over(passed, PassedFile("broken link" if path.is_symlink() else "no file", name))
+            kind = "link to a folder above" if path.is_dir() else "broken link" if path.is_symlink() else "no file"
+            pass_over(passed, PassedFile(kind, name))
 
 
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.source_kinds import KINDS
-from tuwen.pipeline.sources import folder as folder_source
+from tuwen.pipeline.sources import list_folder
 from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import draw, encoded, png, tar_of, write_recipe
@@ -57,8 +57,8 @@ def test_a_webdataset_source_gives_the_same_pictures_as_its_folder(tmp_path: Pat
         (None, "does not exist"),
         ({}, "no pictures below"),
         ({"a.txt": b"hello"}, "no pictures below"),
-        ({"a.png": png(draw("红", "圆", 40)), "captions.tsv": b"a.png no tab"}, "line 1 has no tab"),
-        ({"a.png": png(draw("红", "圆", 40)), "captions.jsonl": b"{}"}, "line 1 is not one"),
+        ({"a.png": png(draw("红", "圆", 40)), "captions.tsv": b"a.png no tab"}, "no row of it can be read"),
+        ({"a.png": png(draw("红", "圆", 40)), "captions.jsonl": b"{}"}, "it has no columns"),
         ({"a.png": b"broken", "a.txt": "图".encode()}, "no pair is left"),
     ],
 )
@@ -316,7 +316,7 @@ def test_what_is_added_to_a_source_is_measured_with_few_others(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Added in front of all, where parts that are counted would all get another name."""
-    monkeypatch.setattr(folder_source, "_PART_PICTURES", 4)
+    monkeypatch.setattr(list_folder, "_PART_PICTURES", 4)
 
     def add(name: str, number: int) -> None:
         data = saved(picture(number), "JPEG")
