@@ -54,6 +54,10 @@ MEASURES = pa.schema(
         ("colour", pa.float32()),  # colourfulness (Hasler and Süsstrunk 2003), at 256 px; 0: grey
         ("border", pa.float32()),  # share of the area that lies in rows and columns of one colour at the edges
         ("jpeg_quality", pa.int8()),  # 1 … 100, by the quantisation tables; null when it is no JPEG
+        (
+            "metadata",
+            pa.string(),
+        ),  # what is wrong with it: "broken_exif,broken_text"; null: nothing. The pixels are whole
         ("problem", pa.string()),  # why there is nothing to measure: missing_picture, truncated, http_404, …
     ]
 )

@@ -4,7 +4,8 @@
     decoded.picture, decoded.format          # or: decoded.problem == "truncated"
 
 The format is told by the content, never by a name. Size is read from the header and refused there, before any pixel
-is decoded. A truncated file is a problem, never a half-grey picture. Of an animation the first frame is taken.
+is decoded. A truncated file is a problem, never a half-grey picture. Of an animation the first frame is taken. Broken
+metadata are passed over and named (`metadata`); the pixels are those of the same picture without them.
 """
 
 import io
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .broken_files import has_broken_checksum, is_cut, is_known, other_format, was_cut_and_closed
+from .broken_files import is_cut, is_known, other_format, was_cut_and_closed
+from .broken_metadata import has_broken_exif, without_broken_metadata, without_unreadable_metadata
+from .png_chunks import has_broken_checksum
 from .upright_rgb import Upright, orientation_of, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -31,6 +34,7 @@ class Decoded:
     frames: int | None = None
     upright: Upright | None = None  # what had to be done to make it upright RGB
     jpeg_tables: dict[int, list[int]] | None = None
+    metadata: str | None = None  # what is wrong with it, with commas between: "broken_exif,broken_text"
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -42,28 +46,48 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image, faults = _opened(data)
         except Exception as error:  # Pillow's parsers raise nearly anything on hostile bytes
             unknown = isinstance(error, UnidentifiedImageError) and not is_known(data)
             reason = "not_a_picture" if unknown else "truncated" if is_cut(data) else "broken_header"
             return Decoded(None, problem=reason)
-        mode = image.mode
         if image.width * image.height > max_pixels:
-            return Decoded(None, image.format, mode, problem="too_many_pixels")
-        try:
-            frames = getattr(image, "n_frames", 1)
-            orientation = orientation_of(image)
-            image.load()
-            if image.format in ("JPEG", "MPO") and was_cut_and_closed(image, data):
-                return Decoded(None, image.format, mode, problem="truncated")
-            if image.format == "PNG" and has_broken_checksum(data):
-                return Decoded(None, image.format, mode, problem="broken_pixels")
-            upright = upright_rgb(image, orientation)
-            return Decoded(
-                upright.picture, image.format, mode, None, frames, upright, getattr(image, "quantization", None)
-            )
-        except MemoryError:
-            return Decoded(None, image.format, mode, problem="too_much_memory")
-        except Exception as error:
-            truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
-            return Decoded(None, image.format, mode, problem="truncated" if truncated else "broken_pixels")
+            return Decoded(None, image.format, image.mode, problem="too_many_pixels")
+        return _loaded(image, data, faults)
+
+
+def _opened(data: bytes) -> tuple[Image.Image, set[str]]:
+    """The picture with its header read, and what is wrong with its metadata. Raises what Pillow raises."""
+    sound, faults = without_broken_metadata(data)
+    try:
+        return Image.open(io.BytesIO(sound), formats=FORMATS), faults
+    except Exception:
+        sound, faults = without_unreadable_metadata(data)
+        if not faults:
+            raise
+        return Image.open(io.BytesIO(sound), formats=FORMATS), faults
+
+
+def _loaded(image: Image.Image, data: bytes, faults: set[str]) -> Decoded:
+    mode = image.mode
+    try:
+        frames = getattr(image, "n_frames", 1)
+        orientation = orientation_of(image)
+        image.load()
+        if image.format in ("JPEG", "MPO") and was_cut_and_closed(image, data):
+            return Decoded(None, image.format, mode, problem="truncated")
+        if image.format == "PNG" and has_broken_checksum(data):
+            return Decoded(None, image.format, mode, problem="broken_pixels")
+        upright = upright_rgb(image, orientation)
+        if upright.broken_profile:
+            faults.add("broken_profile")
+        if has_broken_exif(image):
+            faults.add("broken_exif")
+        metadata = ",".join(sorted(faults)) or None
+        tables = getattr(image, "quantization", None)
+        return Decoded(upright.picture, image.format, mode, None, frames, upright, tables, metadata)
+    except MemoryError:
+        return Decoded(None, image.format, mode, problem="too_much_memory")
+    except Exception as error:
+        truncated = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        return Decoded(None, image.format, mode, problem="truncated" if truncated else "broken_pixels")

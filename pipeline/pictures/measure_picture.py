@@ -25,6 +25,7 @@ def measure_picture(item: SourceItem, max_pixels: int) -> Measured:
         "format": decoded.format,
         "mode": decoded.mode,
         "frames": decoded.frames,
+        "metadata": decoded.metadata,
         "problem": item.problem or decoded.problem,
     }
     if item.problem or decoded.picture is None or decoded.upright is None:

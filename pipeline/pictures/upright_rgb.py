@@ -34,6 +34,7 @@ class Upright:
     orientation: int  # as it was
     alpha: bool  # some pixel was transparent
     icc: bool  # the colours were converted to sRGB
+    broken_profile: bool = False  # it had a colour profile that cannot be read
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -48,12 +49,14 @@ def orientation_of(image: Image.Image) -> int:
 def upright_rgb(image: Image.Image, orientation: int) -> Upright:
     """An upright 8-bit sRGB picture. `image` is loaded; Pillow transposes TIFFs as it loads them."""
     picture, alpha = _on_white(_eight_bit(image))
-    picture, icc = _in_srgb(picture, image.info.get("icc_profile"))
+    profile = image.info.get("icc_profile")
+    picture, icc = _in_srgb(picture, profile)
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
     if orientation != 1 and orientation_of(image) == orientation:
         picture = picture.transpose(_TRANSPOSE[orientation])
-    return Upright(picture, orientation, alpha, icc)
+    broken = "icc_profile" in image.info and (not isinstance(profile, bytes) or not _is_profile(profile))
+    return Upright(picture, orientation, alpha, icc, broken)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -116,6 +119,16 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB", _intent())
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+@lru_cache(maxsize=64)
+def _is_profile(profile: bytes) -> bool:
+    """Whether a colour profile can be read. One of another mode can: a grey picture often has that of its scanner."""
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)

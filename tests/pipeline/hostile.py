@@ -11,10 +11,11 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms
 
 SIDE_PX = 128
 
@@ -122,12 +123,100 @@ def _svg_with_a_preamble() -> bytes:
     return b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<svg width="99" height="99"/>'
 
 
-def _text_bomb() -> bytes:
+def _text_bomb(seed: int) -> bytes:
     """A compressed comment of 200 MB in a picture of a few pixels."""
-    info = PngImagePlugin.PngInfo()
-    whole = saved(picture(36), "PNG", pnginfo=info)
     bomb = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9))
-    return whole[:33] + bomb + whole[33:]
+    return png_with(saved(picture(seed), "PNG"), bomb)
+
+
+def png_with(png: bytes, *chunks: bytes) -> bytes:
+    """The PNG with more chunks behind its header."""
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+def with_wrong_checksum(chunk: bytes) -> bytes:
+    return chunk[:-1] + bytes([chunk[-1] ^ 1])
+
+
+def _with_wrong_checksum(seed: int, kind: bytes, body: bytes) -> bytes:
+    return png_with(saved(picture(seed), "PNG"), with_wrong_checksum(png_chunk(kind, body)))
+
+
+def jpeg_with(jpeg: bytes, *segments: tuple[int, bytes]) -> bytes:
+    """The JPEG with more application segments, (number, body), behind its first mark."""
+    made = [b"\xff" + bytes([0xE0 + number]) + struct.pack(">H", len(body) + 2) + body for number, body in segments]
+    return jpeg[:2] + b"".join(made) + jpeg[2:]
+
+
+WORKFLOW = b'{"nodes": [' + b'{"id": 1}, ' * 200_000 + b"]}"  # 2.2 MB, as ComfyUI leaves in its pictures
+NO_EXIF = b"Exif\0\0no directory at all"
+NO_PROFILE = b"no profile" * 30
+
+
+def _with_chunk(seed: int, kind: bytes, body: bytes) -> bytes:
+    return png_with(saved(picture(seed), "PNG"), png_chunk(kind, body))
+
+
+def _avif_without_directory(seed: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "the maker of the camera"
+    avif = saved(picture(seed), "AVIF", exif=exif)
+    at = avif.rindex(b"MM\0*")  # of the directory
+    return avif[:at] + b"none" + avif[at + 4 :]
+
+
+# A picture with broken metadata: (seed, format) of its sound twin, its bytes, the word for what is broken.
+BROKEN_METADATA: dict[str, tuple[int, str, Callable[[int], bytes], str | None]] = {
+    "png_text_checksum": (
+        100, "PNG",
+        lambda seed: _with_wrong_checksum(seed, b"tEXt", b"Title\0mountains"),
+        "broken_text",
+    ),
+    "png_time_checksum": (
+        101, "PNG",
+        lambda seed: _with_wrong_checksum(seed, b"tIME", b"\7\xe7\1\1\1\1\1"),
+        "broken_chunk",
+    ),
+    "png_large_text": (102, "PNG", lambda seed: _with_chunk(seed, b"tEXt", b"workflow\0" + WORKFLOW), "large_text"),
+    "png_large_packed_text": (
+        103, "PNG",
+        lambda seed: _with_chunk(seed, b"zTXt", b"workflow\0\0" + zlib.compress(WORKFLOW)), "large_text",
+    ),
+    "png_large_international_text": (
+        104, "PNG",
+        lambda seed: _with_chunk(seed, b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(WORKFLOW)), "large_text",
+    ),
+    "png_packed_text_nonsense": (
+        105, "PNG", lambda seed: _with_chunk(seed, b"zTXt", b"workflow\0\0nothing packed"), "broken_text",
+    ),
+    "png_text_bomb": (36, "PNG", _text_bomb, "large_text"),
+    "png_icc_nonsense": (
+        106, "PNG", lambda seed: saved(picture(seed), "PNG", icc_profile=NO_PROFILE), "broken_profile",
+    ),
+    "png_icc_not_packed": (107, "PNG", lambda seed: _with_chunk(seed, b"iCCP", b"icc\0\0none"), "broken_profile"),
+    "png_exif_nonsense": (108, "PNG", lambda seed: saved(picture(seed), "PNG", exif=NO_EXIF), "broken_exif"),
+    "jpeg_icc_nonsense": (
+        9, "JPEG", lambda seed: saved(picture(seed), "JPEG", icc_profile=NO_PROFILE), "broken_profile",
+    ),
+    "jpeg_icc_cut": (
+        109, "JPEG", lambda seed: jpeg_with(saved(picture(seed), "JPEG"), (2, b"ICC_PROFILE\0")), "broken_profile",
+    ),
+    "jpeg_exif_nonsense": (6, "JPEG", lambda seed: saved(picture(seed), "JPEG", exif=NO_EXIF), "broken_exif"),
+    "jpeg_segments_cut": (
+        110, "JPEG", lambda seed: jpeg_with(saved(picture(seed), "JPEG"), (0, b"JFIF\0"), (14, b"Adobe")),
+        "broken_segment",
+    ),
+    "jpeg_segments_of_junk": (
+        111, "JPEG",
+        lambda seed: jpeg_with(saved(picture(seed), "JPEG"), *((number, bytes(range(99))) for number in range(16))),
+        None,
+    ),
+    "webp_icc_nonsense": (
+        112, "WEBP", lambda seed: saved(picture(seed), "WEBP", icc_profile=NO_PROFILE), "broken_profile",
+    ),
+    "webp_exif_nonsense": (113, "WEBP", lambda seed: saved(picture(seed), "WEBP", exif=NO_EXIF), "broken_exif"),
+    "avif_exif_nonsense": (114, "AVIF", _avif_without_directory, "broken_exif"),
+}  # fmt: skip
 
 
 # kind → file name's ending, bytes. The kind is the file's stem.
@@ -137,10 +226,9 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "jpeg_grey": ("jpg", lambda: saved(picture(3).convert("L"), "JPEG")),
     "jpeg_cmyk": ("jpg", lambda: saved(picture(4).convert("CMYK"), "JPEG")),
     "jpeg_turned": ("jpg", lambda: _with_exif(5, 6)),
-    "jpeg_exif_nonsense": ("jpg", lambda: saved(picture(6), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff" + bytes(20))),
+    "jpeg_exif_of_nowhere": ("jpg", lambda: saved(picture(19), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
     "jpeg_exif_orientation_99": ("jpg", lambda: _with_exif(7, 99)),
     "jpeg_icc": ("jpg", lambda: saved(picture(8), "JPEG", icc_profile=_swapped_profile())),
-    "jpeg_icc_nonsense": ("jpg", lambda: saved(picture(9), "JPEG", icc_profile=b"no profile" * 30)),
     "jpeg_icc_of_cmyk_on_rgb": (
         "jpg",
         lambda: saved(picture(10), "JPEG", icc_profile=_swapped_profile().replace(b"RGB ", b"CMYK", 1)),
@@ -172,7 +260,6 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "png_broken_checksum": ("png", lambda: _flipped(saved(picture(35), "PNG"), 20_000)),
     "png_bomb": ("png", lambda: png_of(50_000, 50_000, png_chunk(b"IDAT", zlib.compress(bytes(1000))))),
     "png_of_no_size": ("png", lambda: png_of(0, 0, png_chunk(b"IDAT", b""))),
-    "png_text_bomb": ("png", _text_bomb),
     "png_without_pixels": ("png", lambda: png_of(SIDE_PX, SIDE_PX)),
     "gif": ("gif", lambda: saved(picture(40), "GIF")),
     "gif_animated": ("gif", lambda: _animated(41, "GIF")),
@@ -214,6 +301,7 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "long": ("png", lambda: saved(picture(84, 640, 64), "PNG")),
     "one_colour": ("jpg", lambda: saved(Image.new("RGB", (SIDE_PX, SIDE_PX), (240, 240, 240)), "JPEG")),
     "nearly_white": ("png", lambda: saved(_nearly_white(), "PNG")),
+    **{kind: (kind.partition("_")[0], partial(make, seed)) for kind, (seed, _, make, _) in BROKEN_METADATA.items()},
 }  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -20,7 +22,7 @@ from tuwen.pipeline.sources.list_folder import FolderSource, list_source, locate
 from ..conftest import encoded, write_recipe
 from ..stages import build_corpus
 from .captions.hostile import HOSTILE
-from .hostile import PICTURES, picture, saved, write_hostile_corpus
+from .hostile import BROKEN_METADATA, PICTURES, picture, saved, write_hostile_corpus
 
 ROOMS = {"picture": "pictures", "caption": "captions"}
 PIPELINE = Path(__file__).parents[2] / "pipeline"
@@ -47,6 +49,12 @@ def test_every_hostile_kind_gets_the_verdict_that_the_readme_promises(tmp_path: 
     reasons = {Path(row["origin"]).stem: row["reason"] for row in rows}
     assert reasons == promised("picture")
     assert set(reasons) == set(kinds)
+    measured = pa.concat_tables(pq.read_table(path) for path in (tmp_path / "corpus" / "measures").glob("*.parquet"))
+    faults = dict(zip(measured["origin"].to_pylist(), measured["metadata"].to_pylist(), strict=True))
+    broken = {kind: word for kind, (_, _, _, word) in BROKEN_METADATA.items() if word}
+    assert {Path(name).stem: word for name, word in faults.items() if word} == {
+        **broken, "jpeg_exif_of_nowhere": "broken_exif"
+    }  # fmt: skip
 
 
 def pixels_of(kind: str) -> tuple[np.ndarray[Any, Any], Any]:

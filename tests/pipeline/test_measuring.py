@@ -13,6 +13,7 @@ from tuwen.pipeline.pictures.decode import decode
 from tuwen.pipeline.pictures.signatures import phash64, signatures
 
 from ..conftest import draw, encoded
+from .hostile import BROKEN_METADATA, jpeg_with, picture, png_chunk, png_with, saved, with_wrong_checksum
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -45,6 +46,71 @@ def test_no_bytes_whatever_make_the_decoder_raise(noise: bytes, kind: str, offse
     data = encoded(draw("红", "圆", 60), kind)
     decode(data[:offset] + noise + data[offset + len(noise) :], max_pixels=10**6)
     decode(noise, max_pixels=10**6)
+
+
+def pixels_of(data: bytes) -> tuple[tuple[int, int], bytes]:
+    decoded = decode(data, 10**6)
+    assert decoded.picture is not None, decoded.problem
+    return decoded.picture.size, decoded.picture.tobytes()
+
+
+@pytest.mark.parametrize("kind", BROKEN_METADATA)
+def test_broken_metadata_cost_no_pixel_and_are_named(kind: str) -> None:
+    seed, form, make, word = BROKEN_METADATA[kind]
+    decoded, twin = decode(make(seed), 10**6), decode(saved(picture(seed), form), 10**6)
+    assert pixels_of(make(seed)) == pixels_of(saved(picture(seed), form))
+    assert (decoded.format, decoded.metadata, twin.metadata) == (form, word, None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 15),
+            st.sampled_from(
+                [b"", b"JFIF\0", b"Exif\0\0", b"Exif\0\0II*\0", b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0"]
+            ),
+            st.binary(max_size=40),
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_stands_in_the_segments_of_a_jpeg_its_pixels_are_the_same(
+    junk: list[tuple[int, bytes, bytes]],
+) -> None:
+    whole = saved(picture(1, 40, 40), "JPEG")
+    assert pixels_of(jpeg_with(whole, *((number, head + body) for number, head, body in junk))) == pixels_of(whole)
+
+
+@given(st.sampled_from([b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"tIME", b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"prVt"]),
+       st.binary(max_size=60), st.booleans(), st.booleans())  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_whatever_stands_in_the_comments_of_a_png_its_pixels_are_the_same(
+    kind: bytes, body: bytes, is_sound: bool, is_first: bool
+) -> None:
+    whole = saved(picture(1, 40, 40), "PNG")
+    chunk = png_chunk(kind, body) if is_sound else with_wrong_checksum(png_chunk(kind, body))
+    at = 33 if is_first else len(whole) - 12
+    assert pixels_of(whole[:at] + chunk + whole[at:]) == pixels_of(whole)
+    assert is_sound or decode(whole[:at] + chunk + whole[at:], 10**6).metadata
+
+
+def test_a_broken_checksum_of_what_makes_the_picture_is_refused_as_it_was() -> None:
+    whole = saved(picture(1), "PNG")
+    pixels = whole.index(b"IDAT") + 2000
+    for at, problem in ((31, "broken_header"), (pixels, "broken_pixels")):
+        assert decode(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], 10**6).problem == problem
+    transparent = with_wrong_checksum(png_chunk(b"tRNS", bytes(6)))
+    assert decode(png_with(whole, transparent), 10**6).problem == "broken_header"
+
+
+def test_a_turned_jpeg_with_a_broken_segment_is_turned_all_the_same() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = saved(picture(1, 40, 20), "JPEG", exif=exif)
+    broken = jpeg_with(turned, (0, b"JFIF\0"))
+    assert pixels_of(broken) == pixels_of(turned)
+    assert decode(broken, 10**6).metadata == "broken_segment"
 
 
 def test_transparency_goes_onto_white_and_orientation_is_applied() -> None:
