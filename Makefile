@@ -39,8 +39,10 @@ check: $(VENV)/.dev $(VENV)/typing/tuwen  ## format, lint, types, and the trap i
 test: $(VENV)/.dev  ## the whole suite in two processes, in under five minutes on two slow cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: $(VENV)/.dev  ## the slow measurements that docs/log quotes
-	$(BIN)/python -m pytest -m bench -s
+bench: bench-report bench-webdataset  ## the measurements that need no peers and take some minutes
+
+bench-webdataset: $(VENV)/.dev  ## our shards in pipelines of webdataset's own: samples/s beside its own tars
+	$(BIN)/python tests/bench/bench_webdataset.py
 
 bench-stream: $(VENV)/.dev bench-peers  ## samples/s of ours and of every peer, side by side (SAMPLES=1000000, half an hour)
 	$(BIN)/python tests/bench/bench_stream.py run --samples $(or $(SAMPLES),1000000) --peers-python $(PEERS)/bin/python

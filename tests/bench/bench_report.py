@@ -8,6 +8,7 @@ exist: every thumbnail comes from the measures.
 
 import argparse
 import resource
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,7 +25,9 @@ from tuwen.manifests.pair import MEASURES
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.decide import funnel
 
-from ..stages import write_report
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.stages import write_report
 
 PART = 10_000
 SHARES = {

@@ -18,11 +18,10 @@ from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.pipeline.executor.ray_cluster import start_cluster, stop_cluster
 
-from ..stages import export_samples
-
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.manifests.synthetic import make_shards
+from tests.stages import export_samples
 
 TOOLS = ("webdataset", "datasets", "energon", "wids", "croissant")
 
