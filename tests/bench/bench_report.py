@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from tuwen.manifests.decision_table import VERDICTS
 from tuwen.manifests.manifest import file_entry, new_manifest, save_manifest
 from tuwen.manifests.pair import MEASURES
-from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.decide import funnel
+from tuwen.pipeline.load_recipe import recorded_recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -63,7 +63,7 @@ def make_corpus(folder: Path, pairs: int) -> None:
         "corpus",
         schema={field.name: str(field.type) for field in VERDICTS},
         files=files,
-        lineage={"recipe": Recipe.model_validate(RECIPE).document(), "parents": [], "steps": funnel(table)},
+        lineage={"recipe": recorded_recipe(RECIPE).document(), "parents": [], "steps": funnel(table)},
         licenses=[
             {"source": name, "license": "CC-BY-4.0", "attribution": f"those of {name}", "samples": count}
             for name, count in sorted(kept.items())

@@ -14,6 +14,7 @@ import io
 import json
 import random
 import shutil
+import sys
 import tarfile
 import time
 from collections.abc import Callable
@@ -26,10 +27,12 @@ from PIL import Image
 
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.pipeline.executor.ray_cluster import start_cluster
-from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.open_source import open_source
 
-from ...stages import build_corpus
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from tests.stages import build_corpus
 
 STEPS = {
     "tuwen.pipeline.corpus": ("open_source", "measure_sources", "decide", "write_verdicts", "funnel", "_licenses"),
@@ -65,7 +68,7 @@ def timed_steps() -> dict[str, float]:
 def recipe_of(source: Path) -> Recipe:
     if source.suffix == ".yaml":
         return load_recipe(str(source))
-    return Recipe.model_validate(
+    return recorded_recipe(
         {
             "name": "bench",
             "sources": [{"name": "bench", "kind": "webdataset", "path": str(source.resolve())}],
