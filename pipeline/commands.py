@@ -6,16 +6,17 @@ Each command loads its inputs, calls one function of this room, and prints what 
 """
 
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
+from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, Set, Workers
 from ..manifests.commands import manifest_app, print_result, print_summary
 from ..manifests.counted import counted
-from ..manifests.errors import CheckFailed
+from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.run_folders import CorpusFolder, RunFolder
 
@@ -31,7 +32,7 @@ class Mode(StrEnum):
 
 @pipeline_app.command()
 def corpus(
-    recipe: RecipeName,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or `emoji`.", show_default=False)] = "",
     out: Out = None,
     sets: Set = None,
     workers: Workers = None,
@@ -45,9 +46,22 @@ def corpus(
             "--keep-measures", help="Accept what another version of tuwen measured, instead of decoding it again."
         ),
     ] = False,
+    look: Annotated[
+        Path | None,
+        typer.Option("--look", metavar="PATH", help="Look at a folder or a file, and print the recipe that reads it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Clean and deduplicate the sources of a recipe: a verdict for every pair, a manifest, a report."""
+    if look is not None:
+        from .look import look as look_at
+        from .look import shown
+
+        seen = look_at(look)
+        print_result(asdict(seen), shown(seen), as_json)
+        return
+    if not recipe:
+        raise BadInput("no recipe", cure="name one, or look at your data with --look PATH")
     from .corpus import build_corpus
     from .executor.ray_cluster import start_cluster
     from .executor.stage import StageRun

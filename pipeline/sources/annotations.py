@@ -19,11 +19,14 @@ from typing import Any
 
 from ...manifests.errors import BadInput
 from ..tables.cell_text import BrokenCell, cell_text, cell_texts
+from ..tables.column_roles import LICENSES, check_columns, listed, usual_columns
 from ..tables.open_text import open_text
 from ..tables.table_rows import json_values, open_batches, table_format, table_rows, text_fields
 
-_PICTURES = ("file", "file_name", "filename", "image", "image_path", "img", "img_path", "image_id", "images", "path")
-_CAPTIONS = ("captions", "caption", "text", "title", "alt_text", "recaption", "conversations", "messages")
+# Names as `column_roles.plain` spells them, in the order in which they are taken.
+_PICTURES = ("file", "filename", "filepath", "image", "imagepath", "img", "imgpath", "imageid", "images", "path")
+_CAPTIONS = ("captions", "caption", "text", "title", "alttext", "recaption", "conversations", "messages")
+_ADDRESSES = ("url", "cocourl", "imageurl")
 _NUMBERED = re.compile(r"^(?P<picture>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")
 _MODEL = ("gpt", "assistant", "model")  # who speaks the captions of a conversation
 _IMAGE_TOKEN, _END_OF_CHUNK = "<__dj__image>", "<|__dj__eoc|>"
@@ -106,22 +109,20 @@ class _Roles:
 
 def _roles(path: Path, names: list[str], columns: AnnotationColumns) -> _Roles:
     """Raises BadInput when a column that the recipe names is missing, or when none has a usual name."""
-    for name in (columns.image, *columns.captions):
-        if name and name not in names:
-            raise BadInput(f"{path}: has no column `{name}`", cure=f"it has {', '.join(names)}")
-    picture = columns.image or next((name for name in _PICTURES if name in names), None)
-    captions = columns.captions or tuple(name for name in _CAPTIONS if name in names)[:1]
+    check_columns(path, names, (columns.image, *columns.captions))
+    picture = columns.image or next(iter(usual_columns(names, _PICTURES)), None)
+    captions = columns.captions or tuple(usual_columns(names, _CAPTIONS)[:1])
     if not picture or not captions:
         missing = "pictures with `image: …`" if not picture else "captions with `caption: …`"
         raise BadInput(
-            f"{path}: it is not plain which column is what; it has {', '.join(names[:40]) or 'no columns'}",
+            f"{path}: it is not plain which column is what; it has {listed(names)}",
             cure=f"name the column of {missing}",
         )
     return _Roles(
         picture,
         captions,
-        next((name for name in ("url", "URL", "coco_url") if name in names), None),
-        next((name for name in ("license", "licence", "LICENSE") if name in names), None),
+        next(iter(usual_columns(names, _ADDRESSES)), None),
+        next(iter(usual_columns(names, LICENSES)), None),
     )
 
 
@@ -146,7 +147,7 @@ def _is_header(fields: list[str], columns: AnnotationColumns) -> bool:
     names = {field.strip() for field in fields}
     if columns.image in names or names & set(columns.captions):
         return True
-    return not names.isdisjoint(_PICTURES) and not names.isdisjoint(_CAPTIONS)
+    return bool(usual_columns([*names], _PICTURES)) and bool(usual_columns([*names], _CAPTIONS))
 
 
 def _of_fields(row: int, fields: list[str] | None) -> Annotation:
@@ -186,8 +187,9 @@ def _json(path: Path, columns: AnnotationColumns) -> tuple[Iterable[Annotation],
 
 
 def _has_roles(value: dict[str, Any], columns: AnnotationColumns) -> bool:
-    named = columns.image in value if columns.image else any(name in value for name in _PICTURES)
-    return named and any(name in value for name in columns.captions or _CAPTIONS)
+    names = list(value)
+    named = columns.image in value if columns.image else bool(usual_columns(names, _PICTURES))
+    return named and bool(set(columns.captions) & set(names) or usual_columns(names, _CAPTIONS))
 
 
 def _by_name(document: dict[str, Any], columns: AnnotationColumns) -> Iterator[Annotation]:
@@ -244,7 +246,8 @@ def _without_tokens(captions: list[Any]) -> list[Any]:
 
 def caption_fields(document: dict[str, Any], names: tuple[str, ...] = ()) -> list[Any]:
     """The cells of a JSON object that hold its captions: those of `names`, or the first with a usual name."""
-    found = [_turns(document[name]) for name in names or _CAPTIONS if document.get(name) is not None]
+    asked = names or usual_columns(list(document), _CAPTIONS)
+    found = [_turns(document[name]) for name in asked if document.get(name) is not None]
     return found if names else found[:1]
 
 

@@ -108,7 +108,7 @@ def _sorted_out(source: OpenSource, passed: PassedOver) -> tuple[list[str], dict
     """The pictures by their endings or, where the ending says nothing, by their content; and all other files."""
     pictures, others = [], {}
     for path, name in files_below(source, passed):
-        if _has_ending(name, PICTURES) or (not _has_ending(name, _NO_PICTURES) and _is_picture(path)):
+        if is_picture_file(path, name):
             pictures.append(name)
         else:
             others[name] = path
@@ -124,7 +124,10 @@ def _has_ending(name: str, endings: Iterable[str]) -> bool:
     return PurePosixPath(name).suffix[1:].lower() in endings
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture_file(path: Path, name: str) -> bool:
+    """Whether its ending is that of a picture or, where the ending says nothing, its content is."""
+    if _has_ending(name, PICTURES) or _has_ending(name, _NO_PICTURES):
+        return _has_ending(name, PICTURES)
     with path.open("rb") as file:
         return picture_ending(file.read(_HEAD_BYTES)) is not None
 

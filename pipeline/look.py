@@ -1,0 +1,253 @@
+"""`tuwen corpus --look PATH`: the recipe that would read a folder or a file, with its first pairs.
+
+    seen = look(Path("data/photos"))
+    seen.sections        # [{"name": "photos", "kind": "folder", "path": "data/photos", "captions": ["a.json"]}]
+    print(shown(seen))   # a recipe; what else was seen stands in it as comments
+
+Files are told by content. Of many files the first 20,000 are looked at; no picture is decoded and Ray is not started.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from ..manifests.errors import BadInput, TuwenError
+from .executor.part import PictureRoot
+from .fetch.list_columns import list_columns
+from .fetch.urls_section import UrlsSource
+from .look_at_columns import guessed_columns, holds_addresses, holds_pictures
+from .source_kinds import KINDS
+from .sources.annotations import AnnotationColumns, read_annotations
+from .sources.container_format import container_format, other_archive
+from .sources.list_folder import is_picture_file
+from .sources.passed_over import PassedFile, PassedOver, add_passed, by_ending, pass_over, passed_line
+from .sources.picture_names import PictureNames
+from .sources.reader import read_part
+from .sources.source import OpenSource, files_below
+from .tables.table_rows import column_names, table_format, table_rows
+
+_MOST_FILES = 20_000
+_MOST_ANNOTATIONS = 2000  # that are read to see whether a table names the pictures
+_MOST_JSON_BYTES = 100 << 20  # JSON may have to be read as a whole
+_SHOWN_PAIRS = 5
+_CONTACT = "https://example.com/who-you-are"
+
+Section = dict[str, Any]
+
+
+@dataclass
+class Pair:
+    origin: str
+    captions: list[str]
+    problem: str | None
+
+
+@dataclass
+class Seen:
+    """What a path holds: the sections that read it, its first pairs, and what is not understood."""
+
+    sections: list[Section] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=dict)
+    not_understood: list[str] = field(default_factory=list)
+    is_all: bool = True  # False: there are more files than were looked at
+
+
+@dataclass
+class _Files:
+    """The files below the path by what they are: names → paths."""
+
+    pictures: dict[str, Path] = field(default_factory=dict)
+    archives: dict[str, Path] = field(default_factory=dict)
+    tables: dict[str, Path] = field(default_factory=dict)  # that hold the pictures' bytes
+    lists: dict[str, Path] = field(default_factory=dict)  # of addresses
+    others: dict[str, Path] = field(default_factory=dict)
+
+
+def look(path: Path) -> Seen:
+    """Raises BadInput when there is nothing that is read here."""
+    if not path.exists():
+        raise BadInput(f"{path}: does not exist", cure="name a folder or a file")
+    seen = Seen()
+    files = _sorted_out(path, seen)
+    seen.sections = _sections(path, files)
+    if not seen.sections:
+        raise _nothing(path, files)
+    for section in seen.sections:
+        try:
+            _read(section, seen)
+        except TuwenError as error:
+            seen.not_understood.append(str(error))
+    return seen
+
+
+def shown(seen: Seen) -> str:
+    """The recipe as YAML; all else that was seen stands in comments, so that the output is a recipe."""
+    lines = [f"name: {seen.sections[0]['name']}", "sources:"]
+    for section in seen.sections:
+        text = yaml.safe_dump(section, allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000)
+        lines.append(f"  - {text.strip()}")
+    facts = [*(f"read as: {reads}" for reads in seen.reads)]
+    if seen.passed_over:
+        facts.append(passed_line("not in a pair", seen.passed_over))
+    facts += [f"not understood: {problem}" for problem in seen.not_understood]
+    if not seen.is_all:
+        facts.append(f"only the first {_MOST_FILES:,} files were looked at")
+    if any(section["kind"] == "urls" for section in seen.sections):
+        facts.append("put your own page or mail address for fetch.contact")
+    facts += ["the first pairs:", *(f"  {_pair_line(pair)}" for pair in seen.pairs)]
+    return "\n".join([*lines, *(f"# {' '.join(fact.split()) if fact[:2] != '  ' else fact}" for fact in facts)])
+
+
+def _pair_line(pair: Pair) -> str:
+    captions = " | ".join(json.dumps(caption, ensure_ascii=False) for caption in pair.captions) or "no caption"
+    return f"{pair.origin}  {captions}{f'  ({pair.problem})' if pair.problem else ''}"
+
+
+def _sorted_out(path: Path, seen: Seen) -> _Files:
+    files = _Files()
+    source = OpenSource("look", PictureRoot("", str(path)), "", "")
+    for count, (file, name) in enumerate(files_below(source, seen.passed_over)):
+        if count == _MOST_FILES:
+            seen.is_all = False
+            break
+        _kind_of(file, name, files)[name] = file
+    return files
+
+
+def _kind_of(file: Path, name: str, files: _Files) -> dict[str, Path]:
+    if is_picture_file(file, name):
+        return files.pictures
+    try:
+        format_ = container_format(file)
+        if format_ in ("tar", "zip") or (format_ == "gzip" and table_format(file) is None):
+            return files.archives
+        if table_format(file) is not None and not name.endswith(("dataset_info.json", "state.json")):
+            columns = column_names(file)
+            if holds_pictures(file):
+                return files.tables
+            if holds_addresses(file, columns):
+                return files.lists
+    except (TuwenError, OSError):
+        pass  # whoever reads it says what is wrong
+    return files.others
+
+
+def _sections(path: Path, files: _Files) -> list[Section]:
+    """A source for each kind of file that there is, named after the folder."""
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.resolve().name).strip("._-") or "data"
+    sections: list[Section] = []
+    if "chinese-clip" in KINDS and any(name.endswith("_imgs.tsv") for name in (*files.others, *files.lists)):
+        return [{"name": name, "kind": "chinese-clip", "path": str(path)}]
+    if files.archives:
+        sections.append({"kind": "webdataset", "path": str(path)})
+    if files.tables:
+        sections.append({"kind": "parquet", "path": str(path)} | _table_columns(files.tables))
+    if files.pictures:
+        annotations = _annotations(path, files)
+        root = path if path.is_dir() else path.parent
+        sections.append({"kind": "folder", "path": str(root)} | ({"captions": annotations} if annotations else {}))
+    elif files.lists:
+        sections.append({"kind": "urls", "path": str(path)} | _list_columns(files.lists))
+    numbered = len(sections) > 1
+    return [{"name": f"{name}-{each['kind']}" if numbered else name, **each} for each in sections]
+
+
+def _table_columns(tables: dict[str, Path]) -> Section:
+    """The caption column where it is not plain; the reader finds all that is."""
+    file = next(iter(tables.values()))
+    columns = guessed_columns(file)
+    return {} if columns.is_plain else {"caption": columns.caption}
+
+
+def _list_columns(lists: dict[str, Path]) -> Section:
+    file = next(iter(lists.values()))
+    fetch = {"fetch": {"contact": _CONTACT}}
+    section = UrlsSource.model_validate({"name": "look", "kind": "urls", "path": str(file), **fetch})
+    try:
+        list_columns(file, column_names(file), section)
+        return fetch
+    except BadInput:
+        columns = guessed_columns(file)
+        return {"url": columns.address, "caption": columns.caption, **fetch}
+
+
+def _annotations(path: Path, files: _Files) -> list[str]:
+    """The tables that name most of the pictures and that the reader does not find by itself."""
+    known = {"captions.tsv", "captions.jsonl", "metadata.csv", "metadata.jsonl", "metadata.parquet", "meta_cap.json"}
+    candidates = {name: file for name, file in {**files.others, **files.lists}.items() if _may_annotate(name, file)}
+    names = [name for name, file in candidates.items() if PurePosixPath(name).name not in known]
+    return [name for name in names if _names_pictures(candidates[name], name, path, files)]
+
+
+def _may_annotate(name: str, file: Path) -> bool:
+    is_text = name.lower().endswith(".txt") and file.stat().st_size > 0 and not file.with_suffix("").exists()
+    return (table_format(file) is not None or is_text) and file.stat().st_size < _MOST_JSON_BYTES
+
+
+def _names_pictures(file: Path, name: str, root: Path, files: _Files) -> bool:
+    names = PictureNames(files.pictures, root)
+    try:
+        annotations, _ = read_annotations(file, AnnotationColumns())
+        for annotation in islice(annotations, _MOST_ANNOTATIONS):
+            if not annotation.problem:
+                names.match(annotation.picture, PurePosixPath(name).parent.as_posix().removeprefix("."))
+    except TuwenError:
+        return False
+    return names.num_matched > names.num_missing
+
+
+def _read(section: Section, seen: Seen) -> None:
+    """List the source and read its first pairs. Raises what reading raises."""
+    kind = KINDS[section["kind"]]
+    checked = kind.section.model_validate(section)
+    if kind.gather is not None:
+        seen.pairs += islice(_rows(checked), _SHOWN_PAIRS)
+        return
+    source = kind.locate(checked, Path(), Path())
+    listing = kind.list_source(checked, source)
+    seen.reads += [*listing.reads, *([f"text in {listing.encoding}"] if listing.encoding else [])]
+    passed: PassedOver = {}
+    add_passed(passed, listing.passed_over)
+    items = (item for part in listing.parts for item in read_part(part))
+    for item in islice(items, 20 * _SHOWN_PAIRS):
+        if isinstance(item, PassedFile):
+            pass_over(passed, item)
+        elif len(seen.pairs) < _SHOWN_PAIRS:
+            problem = item.problem or ("no picture" if item.data is None else None)
+            seen.pairs.append(Pair(item.origin, item.captions, problem))
+    add_passed(seen.passed_over, passed)
+
+
+def _rows(section: Any) -> Iterator[Pair]:
+    """The first rows of the lists of addresses."""
+    source = OpenSource("look", PictureRoot("", section.path), "", "")
+    for file, name in files_below(source, {}):
+        if table_format(file) is None:
+            continue
+        columns = list_columns(file, column_names(file), section)
+        for number, row in enumerate(table_rows(file)):
+            cells = [] if row is None else [row.get(name) for name in columns["captions"]]
+            captions = [str(cell) for cell in cells if cell]
+            address = None if row is None else row.get(columns["url"])
+            yield Pair(f"{name}#{number} {address}", captions, None if address else "broken_row")
+
+
+def _nothing(path: Path, files: _Files) -> BadInput:
+    archives = {other_archive(file) for file in files.others.values()} - {None}
+    if archives:
+        return BadInput(
+            f"{path}: holds {', '.join(sorted(map(str, archives)))} archives, which are not read here",
+            cure="unpack them, or pack the files as zip or tar",
+        )
+    passed: PassedOver = {}
+    for name in files.others:
+        pass_over(passed, by_ending(name))
+    held = passed_line("it holds", passed) if passed else "it holds no file"
+    return BadInput(f"{path}: nothing that is read here; {held}", cure="see `sources` in the README for what is")

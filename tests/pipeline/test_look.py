@@ -1,0 +1,101 @@
+"""`tuwen corpus --look`: what it prints is a recipe that reads what it looked at."""
+
+import json
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tuwen.manifests.errors import BadInput
+from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.look import Seen, look, shown
+
+from ..conftest import draw, encoded, tar_of
+
+JPEG = encoded(draw("红", "圆", 48), "JPEG")
+
+
+def looked_at(path: Path) -> Seen:
+    """What is seen; the recipe that is printed loads, and has the sections that are seen."""
+    seen = look(path)
+    text = shown(seen)
+    assert yaml.safe_load(text)["sources"] == seen.sections
+    recipe = path.parent / "printed.yaml"
+    recipe.write_text(text, encoding="utf-8")
+    load_recipe(str(recipe))
+    return seen
+
+
+def folder_of_pictures(folder: Path) -> Path:
+    (folder / "images").mkdir(parents=True)
+    for name in "ab":
+        (folder / "images" / f"{name}.jpg").write_bytes(JPEG)
+    return folder
+
+
+def test_a_folder_with_an_annotation_file_of_any_name(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path / "aic")
+    rows = [{"image_id": "a.jpg", "caption": ["一只猫", "猫"]}, {"image_id": "b.jpg", "caption": ["狗"]}]
+    (folder / "train.json").write_text(json.dumps(rows), encoding="utf-8")
+    (folder / "notes.docx").write_bytes(b"x")
+    seen = looked_at(folder)
+    assert seen.sections == [{"name": "aic", "kind": "folder", "path": str(folder), "captions": ["train.json"]}]
+    assert [(pair.origin, pair.captions) for pair in seen.pairs] == [
+        ("images/a.jpg", ["一只猫", "猫"]), ("images/b.jpg", ["狗"]),
+    ]  # fmt: skip
+    assert seen.passed_over == {"*.docx": {"count": 1, "examples": ["notes.docx"]}}
+
+
+def test_text_beside_pictures_needs_no_further_key(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path / "数据")
+    (folder / "images" / "a.txt").write_bytes("一只猫坐在草地上".encode("gbk"))
+    seen = looked_at(folder)
+    assert seen.sections == [{"name": "数据", "kind": "folder", "path": str(folder)}]
+    assert "text in gb18030" in seen.reads
+
+
+def test_archives_and_tables_with_pictures(tmp_path: Path) -> None:
+    tar_of(tmp_path / "x" / "0.TAR", {"a.jpg": JPEG, "a.txt": "猫".encode()})
+    pq.write_table(pa.table({"image": [JPEG], "words": ["一只狗"]}), tmp_path / "x" / "data.pq")
+    seen = looked_at(tmp_path / "x")
+    assert [(each["kind"], each.get("caption")) for each in seen.sections] == [
+        ("webdataset", None),
+        ("parquet", "words"),
+    ]
+    assert [pair.captions for pair in seen.pairs] == [["猫"], ["一只狗"]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"), [(("url", "caption"), {}), (("link", "words"), {"url": "link", "caption": "words"})]
+)
+def test_lists_of_addresses_name_the_columns_that_are_not_plain(
+    tmp_path: Path, columns: tuple[str, str], named: dict[str, str]
+) -> None:
+    (tmp_path / "list.csv").write_text(f"id,{columns[0]},{columns[1]}\n7,https://a.b/c.jpg,一只猫\n", encoding="utf-8")
+    seen = looked_at(tmp_path / "list.csv")
+    (section,) = seen.sections
+    assert section["kind"] == "urls"
+    assert {key: section[key] for key in ("url", "caption") if key in section} == named
+    assert seen.pairs[0].captions == ["一只猫"]
+
+
+def test_a_missing_path_an_empty_folder_and_an_archive_that_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist"):
+        look(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="it holds no file"):
+        look(tmp_path / "empty")
+    (tmp_path / "empty" / "a.rar").write_bytes(b"Rar!\x1a\x07\x01\x00")
+    with pytest.raises(BadInput, match="holds RAR archives, which are not read here; unpack them"):
+        look(tmp_path / "empty")
+
+
+def test_looking_starts_neither_ray_nor_torch(tmp_path: Path) -> None:
+    import subprocess
+
+    code = "import sys; from tuwen.pipeline.look import look; from pathlib import Path; look(Path(sys.argv[1])); "
+    code += "assert not {'torch', 'faiss'} & sys.modules.keys(); import ray; assert not ray.is_initialized()"
+    subprocess.run([sys.executable, "-c", code, str(folder_of_pictures(tmp_path / "p"))], check=True)
