@@ -1,6 +1,7 @@
 """`tuwen corpus --look`: what it prints is a recipe that reads what it looked at."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,8 +95,6 @@ def test_a_missing_path_an_empty_folder_and_an_archive_that_is_not_read(tmp_path
 
 
 def test_looking_starts_neither_ray_nor_torch(tmp_path: Path) -> None:
-    import subprocess
-
     code = "import sys; from tuwen.pipeline.look import look; from pathlib import Path; look(Path(sys.argv[1])); "
     code += "assert not {'torch', 'faiss'} & sys.modules.keys(); import ray; assert not ray.is_initialized()"
     subprocess.run([sys.executable, "-c", code, str(folder_of_pictures(tmp_path / "p"))], check=True)
