@@ -6,7 +6,7 @@ roots_of(manifest)["photos"]                            # where its pictures lie
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..manifests.atomic import whole_file
@@ -50,9 +50,9 @@ def roots_of(manifest: Manifest) -> dict[str, PictureRoot]:
     roots = {name: PictureRoot(**root) for name, root in document.items() if isinstance(root, dict)}
     for name, root in roots.items():
         if corpus.pictures(name).is_dir():
-            roots[name] = PictureRoot(root.reader, str(corpus.pictures(name).resolve()))
+            roots[name] = replace(root, path=str(corpus.pictures(name).resolve()))
     return roots
 
 
 def _absolute(root: PictureRoot) -> PictureRoot:
-    return PictureRoot(root.reader, str(Path(root.path).resolve()))
+    return replace(root, path=str(Path(root.path).resolve()))

@@ -2,7 +2,7 @@
 
     for row in arrow_rows(batch): row["caption"]        # a value, or UNREADABLE
 
-UNREADABLE stands for a string that is not UTF-8, and for a time that Python cannot hold. `cell_text` refuses it.
+UNREADABLE stands for a string that is not UTF-8, a time that Python cannot hold, and a map. `cell_text` refuses it.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,8 @@ def arrow_rows(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _values(column: Any) -> list[Any]:
+    if _holds_map(column.type):  # a map would come as a list of pairs, and its keys as texts
+        return [UNREADABLE if is_valid else None for is_valid in column.is_valid().to_pylist()]
     try:
         return list(column.to_pylist())
     except (UnicodeDecodeError, ValueError, OverflowError, pa.ArrowException):
@@ -33,3 +35,7 @@ def _value(scalar: Any) -> Any:
         return scalar.as_py()
     except (UnicodeDecodeError, ValueError, OverflowError, pa.ArrowException):
         return UNREADABLE
+
+
+def _holds_map(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_map(kind)) or any(_holds_map(kind.field(number).type) for number in range(kind.num_fields))

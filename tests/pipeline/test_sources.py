@@ -199,7 +199,7 @@ def test_parquet_with_pictures_is_read_by_row_groups_whoever_wrote_it(tmp_path: 
     [
         ({"a": [b"x"], "b": [b"y"], "caption": ["c"]}, "name it with `image: …`"),
         ({"image": [b"x"], "words": ["c"]}, "name it with `caption: …`"),
-        ({"image": ["x.png"], "caption": ["c"]}, "name it with `image: …`"),
+        ({"image": ["x.png"], "caption": ["c"]}, "names no file; the first is `x.png`"),
     ],
 )
 def test_parquet_whose_columns_are_not_clear_is_refused_with_the_cure(
@@ -210,10 +210,10 @@ def test_parquet_whose_columns_are_not_clear_is_refused_with_the_cure(
         rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet}]")
 
 
-def test_a_parquet_column_of_pictures_that_holds_no_bytes_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"file": ["x.png"], "caption": ["c"]}), tmp_path / "0.parquet")
-    with pytest.raises(BadInput, match="column `file` holds no bytes"):
-        rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, image: file}]")
+def test_a_parquet_column_of_pictures_that_holds_numbers_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"number": [1], "caption": ["c"]}), tmp_path / "0.parquet")
+    with pytest.raises(BadInput, match=r"column `number` holds no pictures \(int64\)"):
+        rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, image: number}]")
 
 
 def test_parquet_columns_are_those_that_the_recipe_names_also_when_a_picture_is_read_back(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_parquet_columns_are_those_that_the_recipe_names_also_when_a_picture_is_
     pq.write_table(pa.table(columns), tmp_path / "0.parquet")
     (row,) = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet, image: full, caption: words}]")
     assert (row["caption"], row["reason"]) == ("一个圆", "")
-    root = PictureRoot("parquet", str(tmp_path / "0.parquet"))
+    root = PictureRoot("parquet", str(tmp_path / "0.parquet"), column="full")
     assert read_picture(root, row["origin"], row["offset"], row["bytes"]) == columns["full"][0]
 
 

@@ -142,6 +142,16 @@ def test_no_stage_depends_on_how_it_is_run_or_on_what_is_said_of_it() -> None:
     assert all((PACKAGE / path).is_file() for path in driver)
 
 
+def test_reading_a_table_depends_on_these_modules_and_not_on_how_its_columns_were_found() -> None:
+    shared = set(closure(("pipeline/pictures/measure.py",)))
+    assert set(closure(("pipeline/pictures/measure.py", "pipeline/sources/parquet.py"))) - shared == {
+        *(f"pipeline/sources/{name}.py" for name in ("base64_text", "container_format", "parquet", "picture_cell",
+                                                     "picture_column", "table_file")),
+        *(f"pipeline/tables/{name}.py" for name in ("arrow_rows", "cell_text", "check_batch", "column_roles",
+                                                    "text_encoding")),
+    }  # fmt: skip
+
+
 def test_a_source_depends_on_the_code_that_reads_it_and_on_no_other_reader() -> None:
     readers = {"folder", "tar", "parquet"}
     for reader in readers:

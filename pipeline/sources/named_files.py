@@ -1,0 +1,97 @@
+"""The files that the rows of tables name as their pictures: they belong to the rows, and stand in the parts' hashes.
+
+named = NamedFiles(root, ["images/1.jpg", "readme.md"])
+named.add(Path("0.parquet"), "image", group=0)      # a hash of the files' names, sizes and times; "": none is named
+named.found                                         # {"images/1.jpg"}
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ...manifests.errors import BadInput
+from ..tables.arrow_rows import arrow_rows
+from .base64_text import from_base64
+from .picture_cell import PictureFiles
+from .picture_column import picture_kind
+from .source import hash64, name_below
+from .table_columns import column_type, has_addresses, holds_addresses
+from .table_file import TableFile, open_table
+
+_BATCH_ROWS = 1000
+_SAMPLES = 100  # texts of a group; when none of them names a file, the column is one of base64
+_LEAST_BYTES = 64  # of a picture: a word is base64, too
+_MOST_COMPARED = 10_000  # names of files, for the nearest one
+
+
+class NamedFiles:
+    def __init__(self, root: Path, others: Sequence[str]) -> None:
+        """`others` are the files of the source that are no tables."""
+        self._root = root
+        self._has_files = bool(others)
+        self.found: set[str] = set()
+
+    def add(self, file: Path, column: str, group: int) -> str:
+        """Add the files that the rows of the group name, and return their hash."""
+        if not self._has_files:
+            return ""
+        files, facts = PictureFiles(self._root, file), set()
+        with open_table(file) as table:
+            texts = _texts(table, column, group)
+            first = list(islice(texts, _SAMPLES))
+            is_text = picture_kind(column_type(table.schema, column)) == "text"
+            if is_text and not any(files.find(text) for text in first):
+                return ""
+            for text in (*first, *texts):
+                if path := files.find(text):
+                    name, stat = name_below(files.root, path), path.stat()
+                    facts.add(f"{name} {stat.st_size} {stat.st_mtime_ns}")
+                    self.found.add(name)
+        return f"{hash64(chr(10).join(sorted(facts))):016x}" if facts else ""
+
+
+def refuse_unreadable_text(root: Path, file: Path, column: str, others: Sequence[str]) -> None:
+    """Raise BadInput if a column of text holds neither base64 nor the paths of files, with what it holds instead."""
+    with open_table(file) as table:
+        if picture_kind(column_type(table.schema, column)) != "text":
+            return
+        first = next((group for group, rows in enumerate(table.group_rows) if rows), 0)
+        texts = list(islice(_texts(table, column, first), _SAMPLES))
+        names = table.schema.names
+    files = PictureFiles(root, file)
+    if not texts or any(files.find(text) or len(from_base64(text) or b"") >= _LEAST_BYTES for text in texts):
+        return
+    if has_addresses(names) or "://" in texts[0]:
+        raise holds_addresses(file)
+    near = difflib.get_close_matches(texts[0], others[:_MOST_COMPARED], 1, 0.0)
+    raise BadInput(
+        f"{file}: column `{column}` holds no base64 and names no file; the first is `{texts[0][:80]}`"
+        + (f", the nearest file is {near[0]}" if near else ""),
+        cure="paths are relative to the table or to the source; put the files there, or name another column",
+    )
+
+
+def _texts(table: TableFile, column: str, group: int) -> Iterator[str]:
+    for batch in table.batches(group, table.path_columns(column), _BATCH_ROWS):
+        yield from _texts_of(batch.column(0))
+
+
+def _texts_of(array: Any) -> Iterator[str]:
+    """The texts in a column of pictures: paths, or base64."""
+    if pa.types.is_struct(array.type):
+        for name in ("bytes", "path"):
+            if array.type.get_field_index(name) >= 0:
+                yield from _texts_of(array.field(name))
+    elif isinstance(array, pa.DictionaryArray):
+        yield from _texts_of(array.dictionary)
+    elif isinstance(array, pa.ExtensionArray):
+        yield from _texts_of(array.storage)
+    elif hasattr(array, "flatten"):
+        yield from _texts_of(array.flatten())
+    elif picture_kind(array.type) == "text":
+        rows = arrow_rows(pa.RecordBatch.from_arrays([array], ["text"]))
+        yield from (row["text"] for row in rows if isinstance(row["text"], str) and row["text"].strip())
