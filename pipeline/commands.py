@@ -16,7 +16,7 @@ import typer
 from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, Set, Workers
 from ..manifests.commands import manifest_app, print_result, print_summary
 from ..manifests.counted import counted
-from ..manifests.errors import BadInput, CheckFailed
+from ..manifests.errors import BadInput, CheckFailed, TuwenError
 from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.run_folders import CorpusFolder, RunFolder
 
@@ -63,12 +63,15 @@ def corpus(
     if not recipe:
         raise BadInput("no recipe", cure="name one, or look at your data with --look PATH")
     from .corpus import build_corpus
+    from .corpus_result import corpus_result, result_text
     from .executor.ray_cluster import start_cluster
     from .executor.stage import StageRun
     from .explain import explain as explain_recipe
     from .explain import explained
     from .load_recipe import load_recipe
+    from .nothing_kept import NothingKept
     from .report.report import write_report
+    from .sources.passed_over import passed_line
 
     loaded = load_recipe(recipe, sets)
     if explain:
@@ -76,9 +79,19 @@ def corpus(
         return
     start_cluster(ray, workers)
     folder = CorpusFolder(out) if out else RunFolder.of(loaded.name).corpus
-    manifest = build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures))
-    write_report(RunFolder(folder.path if out else folder.path.parent), folder)
-    print_summary(manifest, f"{manifest.totals['kept']} of {counted(manifest.totals['pairs'], 'pair')} kept", as_json)
+    id_before = _id_of(folder)
+    nothing_kept: NothingKept | None = None
+    try:
+        build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures))
+    except NothingKept as error:
+        nothing_kept = error  # all is written: the report shows why
+    report = write_report(RunFolder(folder.path if out else folder.path.parent), folder)
+    result = corpus_result(load_manifest(folder.path, "corpus"), report, id_before)
+    for source, passed in result["passed_over"].items():
+        print(passed_line(source, passed), file=sys.stderr)
+    print_result(result, result_text(result), as_json)
+    if nothing_kept is not None:
+        raise nothing_kept
 
 
 @pipeline_app.command()
@@ -146,3 +159,11 @@ def verify(
 def _load_corpus(folder: Path) -> Manifest:
     run = RunFolder(folder)
     return load_manifest(run.corpus.path if run.corpus.path.is_dir() else folder, "corpus")
+
+
+def _id_of(corpus: CorpusFolder) -> str | None:
+    """The id of the corpus that is there; None if there is none, or one that was altered."""
+    try:
+        return load_manifest(corpus.path).id
+    except TuwenError:
+        return None

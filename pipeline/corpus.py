@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 
 from ..manifests.atomic import sole_writer
 from ..manifests.decision_table import VERDICTS
-from ..manifests.documents import FileEntry, License, Step
-from ..manifests.errors import BadInput
+from ..manifests.documents import FileEntry, License
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.pair import MEASURES, SIGNATURES
 from ..manifests.recipe.recipe import Recipe
@@ -34,6 +33,7 @@ from .decide import Decisions, Measured, decide, funnel, write_contaminated, wri
 from .duplicates.cluster_shapes import ClusterRows, ClusterShapes, warning
 from .executor.part import PartResult
 from .executor.stage import Stage, StageRun, run_stage
+from .nothing_kept import NothingKept, no_pair
 from .open_source import open_source, write_roots
 from .pictures.measure import measure
 from .pictures.measure_isolated import MeasureConfig
@@ -51,7 +51,7 @@ MEASURE = Stage(
 
 
 def build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manifest:
-    """Raises BadInput on a source that is missing or empty, and when no pair is left."""
+    """Raises BadInput on a source that is missing or empty; NothingKept when no pair is left, once all is written."""
     check_inputs(recipe, corpus)
     with sole_writer(corpus.path):
         return _build_corpus(recipe, corpus, run)
@@ -69,6 +69,9 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     measured_evaluation: list[Measured] = []
     if evaluation:
         measured_evaluation = measure_sources(evaluation_listings, recipe, corpus.evaluation_measures, run)
+    facts = source_facts({**listings, **evaluation_listings}, [*measured, *measured_evaluation])
+    if not any(result.summary["pairs"] for result in measured):
+        raise no_pair(corpus, facts)
     decisions = decide(recipe, measured, measured_evaluation, corpus, run)
     drop_manifest(corpus.path)
     files = write_verdicts(decisions.table, measured, corpus)
@@ -78,7 +81,6 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     steps = funnel(decisions.table)
     contaminated = write_contaminated(decisions, corpus)
     kept_measures = _kept_from_other_versions([*measured, *measured_evaluation, *decisions.scored])
-    facts = source_facts({**listings, **evaluation_listings}, [*measured, *measured_evaluation])
     manifest = save_manifest(
         corpus.path,
         new_manifest(
@@ -100,7 +102,7 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
         ),
     )
     if not manifest.totals["kept"]:
-        raise _nothing_left(corpus, steps)
+        raise NothingKept(manifest)
     return manifest
 
 
@@ -126,14 +128,6 @@ def _totals(decisions: Decisions, shapes: ClusterShapes) -> dict[str, int]:
         "clusters": shapes.clusters,
         "largest_cluster": max((cluster.pictures for cluster in shapes.largest), default=1),
     }
-
-
-def _nothing_left(corpus: CorpusFolder, steps: list[Step]) -> BadInput:
-    worst = max(steps, key=lambda step: max(step.dropped.values(), default=0))
-    reason = max(worst.dropped, key=lambda reason: worst.dropped[reason])
-    is_known = worst.name in ("evaluation", "earlier")
-    cure = "nothing here is new; add another source" if is_known else "loosen that rule in the recipe"
-    return BadInput(f"{corpus.path}: no pair is left; most were dropped at `{worst.name}` for `{reason}`", cure=cure)
 
 
 def _cluster_shapes(corpus: CorpusFolder, files: list[FileEntry]) -> ClusterShapes:

@@ -2,12 +2,14 @@
 
     title_of("too_small")                                          # "太小 · too small"
     rule_of("too_small", recipe)                                   # "shorter side ≥ 200 px"
+    key_of("too_small")                                            # "images.min_side"
     measured_of({"reason": "too_small", "width": 128, …})          # "128 × 64 px"
 
 The report, the list of fetch problems that the judge gets, and the tables in README.md are made from these rows.
 `python -m tuwen.pipeline.reasons` writes the tables again. To add a reason: a rule that gives it, and its row here.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -277,16 +279,19 @@ _ROWS = (
         "broken_text",
         _CAPTION,
         "乱码 · broken text",
-        "U+FFFD, 锟斤拷: a wrong decoding destroyed it (with `boilerplate: drop`)",
+        "U+FFFD, 锟斤拷: a wrong decoding destroyed it (with `captions.boilerplate: drop`)",
     ),
     Reason(
         "file_name",
         _CAPTION,
         "只是文件名 · nothing but a file name",
-        "`000.jpg`, `IMG_2031`, 微信图片_2021…, a hash (with `boilerplate: drop`)",
+        "`000.jpg`, `IMG_2031`, 微信图片_2021…, a hash (with `captions.boilerplate: drop`)",
     ),
     Reason(
-        "personal_data", _CAPTION, "个人信息 · personal data", "with `personal: drop`, or where nothing else is left"
+        "personal_data",
+        _CAPTION,
+        "个人信息 · personal data",
+        "with `captions.personal: drop`, or where nothing else is left",
     ),
     Reason(
         "foreign_language",
@@ -313,7 +318,7 @@ _ROWS = (
         "boilerplate",
         _CAPTION,
         "网页套话 · boilerplate of web pages",
-        "点击查看大图, 版权所有, 全场包邮, 素材免费下载 (`boilerplate_patterns`)",
+        "点击查看大图, 版权所有, 全场包邮, 素材免费下载 (`boilerplate_patterns`; with `captions.boilerplate: drop`)",
     ),
     Reason(
         "repetitive",
@@ -434,6 +439,7 @@ _ROWS = (
 )
 REASONS: dict[str, Reason] = {reason.name: reason for reason in _ROWS}
 
+_KEY = re.compile(r"`((?:images|captions|similarity|duplicates)\.\w+)")
 _README = Path(__file__).parent / "README.md"
 _BEGIN, _END = "<!-- reasons: written by `python -m tuwen.pipeline.reasons` -->\n", "<!-- end of reasons -->\n"
 
@@ -450,6 +456,12 @@ def rule_of(name: str, recipe: Recipe) -> str:
     """The limit that was broken, in a few words; empty for a reason without a limit."""
     rules = Rules(recipe.images.resolved(), recipe.captions.resolved(), recipe.similarity.resolved())
     return REASONS[name].rule(rules) if name in REASONS else ""
+
+
+def key_of(name: str) -> str:
+    """The key of the recipe that sets the limit, the first that `when` names; empty for a reason without a limit."""
+    key = _KEY.search(REASONS[name].when) if name in REASONS else None
+    return key[1] if key else ""
 
 
 def measured_of(row: Row) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 
+from ...manifests.counted import counted
 from ...manifests.environment import PACKAGE
 from ...manifests.errors import BadInput
 
@@ -37,9 +38,11 @@ def start_cluster(address: str | None = None, workers: int | None = None) -> Non
     if address and address != "local":
         _join(address)
     else:
+        cpus = max(workers or 0, usable_cpus())
+        print(f"starting Ray on {counted(cpus, 'CPU')} …", file=sys.stderr, flush=True)
         ray.init(
             address="local",
-            num_cpus=max(workers or 0, usable_cpus()),
+            num_cpus=cpus,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
@@ -62,6 +65,7 @@ def usable_cpus() -> int:
 
 
 def _join(address: str) -> None:
+    print(f"joining the Ray cluster at {address} …", file=sys.stderr, flush=True)
     runtime_env: dict[str, Any] = {"py_modules": [str(_stage_package())]}
     if " " in sys.executable:  # Ray gives its workers' command to a shell, this word unquoted: none would ever start
         runtime_env["py_executable"] = shlex.quote(sys.executable)

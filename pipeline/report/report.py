@@ -24,6 +24,7 @@ from ..reasons import STAGES
 from .charts import Chart
 from .corpus_numbers import CorpusNumbers, caption_charts, picture_charts
 from .corpus_parts import corpus_parts
+from .descent import shards_of, warnings_of_descent
 from .duplicate_pairs import DuplicatePairs
 from .duplicates import DuplicatesSection, duplicates_section
 from .fetching import fetching_chart
@@ -40,7 +41,17 @@ from .later_stages import (
     training_section,
 )
 from .samples import Samples
-from .sources import Bar, LicenseRow, SourceRow, format_rows, license_rows, source_rows
+from .sources import (
+    Bar,
+    FactsRow,
+    LicenseRow,
+    SourceRow,
+    evaluation_facts,
+    format_rows,
+    license_rows,
+    license_splits,
+    source_rows,
+)
 from .thumbnails import SmallPictures
 from .tiles import WHOLE_CHARACTERS, Tile, plain
 
@@ -54,7 +65,9 @@ class CorpusSections:
     funnel: list[FunnelRow]
     stages: list[str]  # stages that dropped something
     sources: list[SourceRow]
+    evaluation_facts: list[FactsRow]
     licenses: list[LicenseRow]
+    license_splits: list[str]  # splits of the shards, where their licences were counted
     charts: list[Chart]
     formats: list[Bar]
     caption_charts: list[Chart]
@@ -73,6 +86,7 @@ class RunSections:
     totals: dict[str, int]  # of the corpus
     lineage: Lineage  # of the corpus
     contact: str
+    warnings: list[str]  # of stages that are of something else than what the page shows
     shards: ShardsSection | None
     training: TrainingSection | None
     proofs: list[Proof]
@@ -88,12 +102,13 @@ def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> P
         totals=corpus.totals,
         lineage=corpus.lineage,
         contact=recipe.export.contact,
+        warnings=warnings_of_descent(run, corpus),
         shards=shards_section(run.shards),
         training=training_section(run.train),
         proofs=proofs(run, corpus),
         times=phase_times(run),
     )
-    page = _template().render(vars(sections) | vars(_corpus_sections(corpus, recipe)))
+    page = _template().render(vars(sections) | vars(_corpus_sections(corpus, recipe, shards_of(run, corpus))))
     with whole_file(run.report) as temporary:
         temporary.write_bytes(page.encode("utf-8", "replace"))
     return run.report
@@ -105,7 +120,7 @@ def refresh_report(run: RunFolder) -> None:
         write_report(run)
 
 
-def _corpus_sections(corpus: Manifest, recipe: Recipe) -> CorpusSections:
+def _corpus_sections(corpus: Manifest, recipe: Recipe, shards: Manifest | None) -> CorpusSections:
     numbers, samples, duplicates, clusters = CorpusNumbers(), Samples(), DuplicatePairs(), ClusterRows()
     for part in corpus_parts(corpus):
         for each in (numbers, samples, duplicates, clusters):
@@ -116,7 +131,9 @@ def _corpus_sections(corpus: Manifest, recipe: Recipe) -> CorpusSections:
         funnel=funnel_rows(corpus),
         stages=[stage for stage in STAGES if any(source.stages[stage] for source in numbers.sources.values())],
         sources=source_rows(corpus, numbers),
-        licenses=license_rows(corpus),
+        evaluation_facts=evaluation_facts(corpus),
+        licenses=license_rows(corpus, shards),
+        license_splits=license_splits(shards),
         charts=[*picture_charts(numbers, recipe), *([fetching] if fetching else [])],
         formats=format_rows(numbers),
         caption_charts=caption_charts(numbers, recipe),

@@ -132,9 +132,9 @@ def test_a_keeper_that_is_not_available_is_named_and_no_picture_is_broken(tmp_pa
     rows = [{"key": f"{0:032x}"}, duplicate(1, keeper="ab" * 16), duplicate(2, stage="earlier", keeper="cd" * 16)]
     corpus_of_rows(tmp_path / "corpus", rows)
     path = write_report(tmp_path)
-    assert texts(browser, path, ".absent", 390) == ["not available\nabababab…"]
+    assert texts(browser, path, ".absent", 390) == ["not available\nabababababab"]
     (row,) = texts(browser, path, "#earlier .listed tr:not(:first-child)", 390)
-    assert "cd" * 16 in row
+    assert "cd" * 6 in row
 
 
 def test_a_corpus_without_the_new_columns_shows_its_duplicates_by_hash(tmp_path: Path, browser: Browser) -> None:
