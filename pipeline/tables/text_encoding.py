@@ -9,6 +9,7 @@ file, whatever the others have.
 """
 
 import codecs
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -19,7 +20,10 @@ _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM
 _CODECS = {"big5": "big5hkscs"}  # Big5 as it is met has Hong Kong's additions
 _MAX_BROKEN_SHARE = 0.01  # of the characters that are not ASCII; of a text in another encoding nearly all are broken
 _MIN_COMMON_SHARE = 0.1  # of the Han characters; in Chinese text about half are among the most common ones
+_MIN_COMMON = 4  # different ones, of a text of 200 characters: the same character 200 times may be anything
 _MIN_RATIO = 2.0  # between the share in the first and in the second of two encodings
+_PRIVATE = re.compile(r"[\ue000-\uf8ff\ufffd\U000f0000-\U0010ffff]")
+_NARROW = re.compile(r"[\x00-\x7f]+")
 # The most frequent characters of modern Chinese, after Jun Da's list (2004); OpenCC adds the traditional forms.
 _COMMON = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多"
@@ -38,13 +42,16 @@ def encoding_of(samples: Iterable[bytes]) -> str | None:
     """
     unmarked = [sample for sample in samples if mark_of(sample) is None]
     texts = [sample for sample in unmarked if not sample.isascii() or b"\0" in sample]
-    if not texts:
+    if not texts or _is_utf8(texts):
         return "utf-8"
-    if any(b"\0" in text for text in texts):
-        return _best({name: _common_share(texts, name) for name in ("utf-16-le", "utf-16-be")})
-    if _is_utf8(texts):
-        return "utf-8"
-    return _best({name: _common_share(texts, name) for name in ("gb18030", "big5")})
+    return _best({name: _common_share(texts, name) for name in ENCODINGS if name != "utf-8"})
+
+
+def fits(sample: bytes, encoding: str) -> bool:
+    """Return whether most characters of a sample can be of this encoding; a byte-order mark says so itself."""
+    text = _decode([sample], encoding)
+    wide, broken = _wide_and_broken(text)
+    return mark_of(sample) is not None or broken <= wide / 2
 
 
 def decoded(data: bytes, encoding: str) -> str | None:
@@ -72,35 +79,40 @@ def codec_of(encoding: str) -> str:
 
 def is_private(text: str) -> bool:
     """Return whether a character shows that the text was decoded wrongly: for private use, or U+FFFD."""
-    return any(
-        "\ue000" <= character <= "\uf8ff" or character == "\ufffd" or character >= "\U000f0000" for character in text
-    )
+    return _PRIVATE.search(text) is not None
 
 
 def _is_utf8(texts: list[bytes]) -> bool:
-    text = "".join(codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(sample) for sample in texts)
-    broken = sum("\udc80" <= character <= "\udcff" for character in text)
-    return broken <= _MAX_BROKEN_SHARE * sum(character >= "\x80" for character in text)
+    text = _decode(texts, "utf-8")
+    wide, broken = _wide_and_broken(text)
+    if broken > _MAX_BROKEN_SHARE * wide or text.count("\0") > _MAX_BROKEN_SHARE * len(text):
+        return False
+    # Some Han of GB18030 and Big5 are two bytes that are a Greek or Arabic letter in UTF-8, 猫 for one.
+    return 2 * wide < len(text) or max(text.replace("\ufffd", "")) >= "\u0800"
 
 
 def _common_share(samples: list[bytes], encoding: str) -> float:
     """Return the share of common ones among the characters that are not ASCII; 0 if too much is not of the encoding."""
-    characters = common = broken = 0
-    for sample in samples:
-        try:
-            text = codecs.getincrementaldecoder(codec_of(encoding))().decode(sample)  # a sample may end in a character
-        except UnicodeDecodeError:
-            broken += 1
-            continue
-        wide = [character for character in text if character >= "\x80"]
-        broken += is_private(text)
-        characters += len(wide)
-        common += sum(character in _common() for character in wide)
-    return 0.0 if not characters or broken > _MAX_BROKEN_SHARE * len(samples) else common / characters
+    text = _decode(samples, encoding)
+    wide, broken = _wide_and_broken(text)
+    common = set(text) & _common()
+    if broken > _MAX_BROKEN_SHARE * wide or len(common) < min(_MIN_COMMON, wide // 50):
+        return 0.0
+    return sum(text.count(character) for character in common) / max(wide, 1)
+
+
+def _decode(samples: list[bytes], encoding: str) -> str:
+    """The text of all samples, with U+FFFD for what is not of the encoding. A sample may end inside a character."""
+    return "".join(codecs.getincrementaldecoder(codec_of(encoding))("replace").decode(sample) for sample in samples)
+
+
+def _wide_and_broken(text: str) -> tuple[int, int]:
+    """The number of characters that are not ASCII, and of those that show a wrong guess."""
+    return len(_NARROW.sub("", text)), len(_PRIVATE.findall(text))
 
 
 def _best(shares: dict[str, float]) -> str | None:
-    (best, share), (_, second) = sorted(shares.items(), key=lambda item: -item[1])
+    (best, share), (_, second), *_ = sorted(shares.items(), key=lambda item: -item[1])
     return best if share >= _MIN_COMMON_SHARE and share >= _MIN_RATIO * second else None
 
 
