@@ -171,7 +171,7 @@ class ShardsFolder(_WithManifest, _WithTokenizers):
 
 @dataclass(frozen=True)
 class ExportFolder:
-    """`tuwen export`: ordinary tars, and what catalogues and loaders look for beside them."""
+    """`tuwen export`: the pairs in a format of others, and what catalogues and loaders look for beside them."""
 
     path: Path
 
@@ -193,6 +193,11 @@ class ExportFolder:
     @property
     def plan(self) -> Path:
         return self.path / ".work" / "plan"
+
+    @property
+    def pieces(self) -> Path:
+        """What the parts write of files that are put together of all of them."""
+        return self.path / ".work" / "pieces"
 
 
 @dataclass(frozen=True)

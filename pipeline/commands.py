@@ -30,6 +30,15 @@ class Mode(StrEnum):
     always = "always"
 
 
+class ExportFormat(StrEnum):
+    """The rows of `export.formats`, which are not imported before they are needed."""
+
+    webdataset = "webdataset"
+    chinese_clip = "chinese-clip"
+    huggingface = "huggingface"
+    imagefolder = "imagefolder"
+
+
 @pipeline_app.command()
 def corpus(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or `emoji`.", show_default=False)] = "",
@@ -97,24 +106,32 @@ def corpus(
 @pipeline_app.command()
 def export(
     corpus: CorpusPath,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the tars are written to.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that is written to.")],
+    format_: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", help="Whose format; else `export.format` of the recipe, which is webdataset."),
+    ] = None,
     sets: Set = None,
     workers: Workers = None,
     ray: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the kept pairs as ordinary WebDataset tars (picture, txt, json), with Croissant and a data card."""
+    """Write the kept pairs as WebDataset tars, or as others hold theirs, with a manifest and a data card."""
     from .executor.ray_cluster import start_cluster
     from .executor.stage import StageRun
     from .export.export import export as export_pairs
+    from .export.formats import FORMATS
     from .load_recipe import recorded_recipe
 
     loaded = _load_corpus(corpus)
+    sets = [*(sets or []), *([f"export.format={format_}"] if format_ else [])]
     recipe = recorded_recipe(loaded.document["lineage"]["recipe"], sets)
     start_cluster(ray, workers)
     made = export_pairs(loaded, recipe, out, StageRun(workers))
     pairs, pictures = counted(made.totals["pairs"], "pair"), counted(made.totals["pictures"], "picture")
-    print_summary(made, f"{pairs} of {pictures} in {counted(len(made.files), 'tar')}", as_json)
+    listings = sum(len(split.shards) for split in made.splits.values())
+    where = counted(listings, FORMATS[recipe.export.format].unit)
+    print_summary(made, f"{pairs} of {pictures} in {where}", as_json)
 
 
 @pipeline_app.command()

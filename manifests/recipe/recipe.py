@@ -64,12 +64,13 @@ class Tokenize(Section):
 
 
 class Export(Section):
-    """The tars that `tuwen export` writes."""
+    """What `tuwen export` writes."""
 
+    format: Literal["webdataset", "chinese-clip", "huggingface", "imagefolder"] = "webdataset"
     pictures: Literal["original", "jpeg", "webp", "png"] = "original"  # original: the source's bytes
     quality: Annotated[int, Field(ge=1, le=100)] = 90
     max_side: Annotated[int, Field(ge=1)] | None = None  # px; larger pictures are scaled down (not with `original`)
-    tar_pairs: Annotated[int, Field(ge=1)] = 5000
+    tar_pairs: Annotated[int, Field(ge=1)] = 5000  # of a file: a tar, a Parquet file, a folder
     contact: str = ""  # address for requests to remove a picture, printed in the data card
 
     @model_validator(mode="after")

@@ -134,8 +134,9 @@ def _run_part(
     try:
         summary = function(part, config, folder)
         files = [
-            FileEntry(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
-            for path in sorted(folder.iterdir())
+            FileEntry(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=sha256_of_file(path))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
         ]
         with write_marker(out, part.name, hashes, record, files, summary):
             for file in files:

@@ -1,1 +1,1 @@
-"""`tuwen export`: the kept pairs as ordinary WebDataset tars, with a data card."""
+"""`tuwen export`: the kept pairs in a format that others read, with a manifest and a data card."""

@@ -1,105 +1,119 @@
-"""`tuwen export`: the kept pairs of a corpus as ordinary WebDataset tars, for any loader and for other people.
+"""`tuwen export`: the kept pairs of a corpus in a format that others read, for any loader and for other people.
 
     manifest = export(load_manifest("runs/photos/corpus"), recipe, Path("exported"), StageRun())
 
-Leaves in `out`: `train-00000.tar` … and `validation-00000.tar` … (`export_tar`), `manifest.json`, and what others look
-for: `croissant.json`, `README.md` (the data card), `index.SPLIT.json` (wids). All captions of a picture are one sample.
-Given to `tuwen corpus` as a `webdataset` source, the tars hold the same pairs. A tar is a part: one Ray task each,
-resumable, the same bytes for any number of workers.
+`recipe.export.format` is one of `FORMATS`. Leaves in `out` its files, `manifest.json`, and `README.md` (the data card);
+beside tars `croissant.json` and `index.SPLIT.json` (wids), too. Given to `tuwen corpus` as a source, they hold the same
+pairs. A part of some thousand pairs is one Ray task, resumable, with the same bytes for any number of workers.
 """
 
 import json
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import NamedTuple
 
 from ...manifests.atomic import sole_writer, whole_file
 from ...manifests.canonical import sha256_of_file
-from ...manifests.catalogues.croissant import Member, Tar, croissant
-from ...manifests.catalogues.wids_index import IndexedTar, wids_index
 from ...manifests.documents import FileEntry, Json, Split
 from ...manifests.errors import BadInput
-from ...manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
+from ...manifests.manifest import FILE_NAME, Manifest, drop_manifest, new_manifest, save_manifest
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.run_folders import ExportFolder
 from ...manifests.shards.shard_locations import refuse_own_folder
-from ..corpus_files.kept_pairs import kept_pairs
-from ..corpus_files.split import SPLITS, split_of
-from ..executor.part import InputFile, Part, PartResult, PictureRoot
-from ..executor.stage import Stage, StageRun, run_stage
+from ..corpus_files.split import SPLITS
+from ..executor.part import Part, PictureRoot
+from ..executor.stage import StageRun, run_stage
 from ..open_source import roots_of
 from .data_card import data_card
-from .export_tar import EXPORTED, ExportConfig, ExportRow, ExportSummary, export_tar, picture_of
-
-_BESIDE = {
-    "json": Member("json", "application/json", "keys, captions, source, origin, license, url, size, sha256 as JSON."),
-    "caption": Member("txt", "text/plain", "The captions, UTF-8, one a line."),
-}
+from .exported_picture import ExportConfig
+from .formats import FORMATS, Format, Results
+from .plan import PlannedRows, planned_rows
 
 
-EXPORT = Stage("export", export_tar, libraries=("pillow",))
-
-_Result = PartResult[ExportSummary]
+class WrittenFile(NamedTuple):
+    entry: FileEntry
+    split: str | None  # whose pairs it lists; None: it lists none
 
 
 def export(corpus: Manifest, recipe: Recipe, out: Path, run: StageRun) -> Manifest:
     """Export a corpus. `recipe` is its own, or one whose `export` differs. Raises BadInput if the pictures are gone."""
     refuse_own_folder(out, [corpus])
-    run, folder = replace(run, roots=_roots(corpus)), ExportFolder(out)
+    _refuse_other_format(out, recipe.export.format)
+    run, folder, format_ = replace(run, roots=_roots(corpus)), ExportFolder(out), FORMATS[recipe.export.format]
     with sole_writer(out):
         drop_manifest(out)
+        plan = list(planned_rows(corpus, recipe, folder.plan))
+        parts = [
+            Part(name, spec, {"rows": rows.rows}, roots=run.roots)
+            for rows, (name, spec) in zip(plan, format_.parts(plan), strict=True)
+        ]
         rules = recipe.export
         config = ExportConfig(pictures=rules.pictures, quality=rules.quality, max_side=rules.max_side)
-        results = run_stage(EXPORT, list(_plan(corpus, recipe, run, folder)), config, out, run)
-        files = [result.files[0].model_copy(update={"rows": result.summary["pairs"]}) for result in results]
-        document = new_manifest(
-            "export",
-            files=files,
-            splits=_splits(files),
-            split_rule={"by": "cluster", "validation": recipe.split.validation},
-            licenses=corpus.document["licenses"],
-            totals={
-                "pairs": sum(result.summary["pairs"] for result in results),
-                "pictures": sum(result.summary["pictures"] for result in results),
-                "bytes": sum(file.bytes for file in files),
-            },
-            lineage={
-                "recipe": {**corpus.document["lineage"]["recipe"], "export": recipe.document()["export"]},
-                "steps": corpus.document["lineage"]["steps"],
-                "parents": [corpus.id],
-            },
-        )
-        _write_catalogues(document, recipe, results, folder)
-        return save_manifest(out, document)
+        results = run_stage(format_.stage, parts, config, folder.pieces if format_.join else out, run)
+        document = _document(corpus, recipe, _written(format_, plan, results, folder), results)
+        _write_beside(document, recipe, results, folder)
+        manifest = save_manifest(out, document)
+        shutil.rmtree(folder.pieces, ignore_errors=True)
+        return manifest
 
 
-def _plan(corpus: Manifest, recipe: Recipe, run: StageRun, folder: ExportFolder) -> Iterator[Part[None]]:
-    """The tars as parts: the kept pairs of each split. Their rows are on disk, so that a corpus of any size fits."""
-    open_rows: dict[str, list[ExportRow]] = {split: [] for split in SPLITS}
-    numbers = dict.fromkeys(SPLITS, 0)
+def _document(corpus: Manifest, recipe: Recipe, files: list[WrittenFile], results: Results) -> Json:
+    return new_manifest(
+        "export",
+        files=[file.entry for file in files],
+        splits={split: _split(split, files) for split in SPLITS},
+        split_rule={"by": "cluster", "validation": recipe.split.validation},
+        licenses=corpus.document["licenses"],
+        totals={
+            "pairs": sum(result.summary["pairs"] for result in results),
+            "pictures": sum(result.summary["pictures"] for result in results),
+            "bytes": sum(file.entry.bytes for file in files),
+        },
+        lineage={
+            "recipe": {**corpus.document["lineage"]["recipe"], "export": recipe.document()["export"]},
+            "steps": corpus.document["lineage"]["steps"],
+            "parents": [corpus.id],
+        },
+    )
 
-    def close(split: str) -> Part[None]:
-        name = f"{split}-{numbers[split]:05d}"
-        numbers[split] += 1
-        path = folder.plan / f"{name}.parquet"
-        with whole_file(path) as temporary:
-            pq.write_table(pa.Table.from_pylist(open_rows[split]), temporary)
-        open_rows[split] = []
-        return Part(name, None, {"rows": InputFile(str(path.resolve()), sha256_of_file(path))}, roots=run.roots)
 
-    for table in kept_pairs(corpus.folder, corpus.files, EXPORTED):
-        for row in table.to_pylist():
-            split = split_of(row["cluster"], recipe.split.validation)
-            rows = open_rows[split]
-            if len(rows) >= recipe.export.tar_pairs and picture_of(row) != picture_of(rows[-1]):
-                yield close(split)
-            open_rows[split].append(row)
-    for split in SPLITS:
-        if open_rows[split]:
-            yield close(split)
+def _written(format_: Format, plan: list[PlannedRows], results: Results, folder: ExportFolder) -> list[WrittenFile]:
+    """What the parts have left, or what their pieces were put together to; those that list pairs with their number."""
+    if format_.join is None:
+        return [
+            WrittenFile(file.model_copy(update={"rows": rows.pairs}), rows.split)
+            if file.name.endswith(format_.listing)
+            else WrittenFile(file, None)
+            for rows, result in zip(plan, results, strict=True)
+            for file in result.files
+        ]
+    named = list(zip(plan, results, strict=True))
+    parts = {split: [result.name for rows, result in named if rows.split == split] for split in SPLITS}
+    pairs = {split: sum(rows.pairs for rows in plan if rows.split == split) for split in SPLITS}
+    return [
+        WrittenFile(_entry(folder.path / name, None if split is None else pairs[split]), split)
+        for name, split in format_.join(folder.pieces, parts, folder.path).items()
+    ]
+
+
+def _entry(path: Path, rows: int | None) -> FileEntry:
+    entry = FileEntry(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
+    return entry if rows is None else entry.model_copy(update={"rows": rows})
+
+
+def _split(split: str, files: list[WrittenFile]) -> Split:
+    listed = [file.entry for file in files if file.split == split]
+    return Split(samples=sum(entry.rows or 0 for entry in listed), shards=[entry.name for entry in listed])
+
+
+def _refuse_other_format(out: Path, format_: str) -> None:
+    """Raise BadInput when `out` holds an export in another format, whose files would stay among the new ones."""
+    path = out / FILE_NAME
+    recipe = json.loads(path.read_bytes()).get("lineage", {}).get("recipe", {}) if path.is_file() else {}
+    there = recipe.get("export", {}).get("format", "webdataset") if recipe else format_
+    if there != format_:
+        raise BadInput(f"{out}: holds an export in the format {there}", cure="give another --out, or remove that one")
 
 
 def _roots(corpus: Manifest) -> dict[str, PictureRoot]:
@@ -114,42 +128,12 @@ def _roots(corpus: Manifest) -> dict[str, PictureRoot]:
     return roots
 
 
-def _splits(files: list[FileEntry]) -> dict[str, Split]:
-    tars = {split: [file for file in files if file.name.startswith(f"{split}-")] for split in SPLITS}
-    return {
-        split: Split(samples=sum(file.rows or 0 for file in listed), shards=[file.name for file in listed])
-        for split, listed in tars.items()
-    }
-
-
-def _write_catalogues(document: Json, recipe: Recipe, results: list[_Result], folder: ExportFolder) -> None:
-    """Write the card and indices. The manifest does not list them: their dates would change its id."""
-    by_split: dict[str, list[IndexedTar]] = {split: [] for split in SPLITS}
-    for result in results:
-        file = result.files[0]
-        by_split[file.name.partition("-")[0]].append(IndexedTar(file.name, result.summary["pictures"], file.bytes))
-    texts = {folder.wids_index(split): wids_index(split, tars) for split, tars in by_split.items() if tars}
+def _write_beside(document: Json, recipe: Recipe, results: Results, folder: ExportFolder) -> None:
+    """Write the card and the catalogues. The manifest does not list them: their dates would change its id."""
+    catalogues = FORMATS[recipe.export.format].catalogues
+    texts = catalogues(document, recipe, results, folder) if catalogues else {}
     endings = sorted({ending for result in results for ending in result.summary["endings"]})
-    texts[folder.croissant] = json.dumps(_croissant(document, recipe, endings), indent=1, ensure_ascii=False) + "\n"
     texts[folder.card] = data_card(document, recipe, endings)
     for path, text in texts.items():
         with whole_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _croissant(document: Json, recipe: Recipe, endings: list[str]) -> Json:
-    licenses = document["licenses"]
-    tars = [
-        Tar(file["name"], file["sha256"], file["bytes"], file["name"].partition("-")[0]) for file in document["files"]
-    ]
-    totals, parent = document["totals"], document["lineage"]["parents"][0]
-    return croissant(
-        recipe.name,
-        description=f"{totals['pairs']} Chinese captions of {totals['pictures']} pictures; made from {parent}.",
-        licenses=sorted({entry["license"] for entry in licenses}) or ["unknown"],
-        attribution="; ".join(dict.fromkeys(entry["attribution"] for entry in licenses if entry["attribution"])),
-        version="1.0.0",
-        date=document["created"][:10],
-        tars=tars,
-        members={"image": Member(" ".join(endings), "image/*", "The picture."), **_BESIDE},
-    )

@@ -10,7 +10,7 @@ from tuwen.pipeline.corpus import MEASURE
 from tuwen.pipeline.decide import JUDGE
 from tuwen.pipeline.executor.fingerprint import MadeBy, closure, differences, made_by, release, syntax_hash
 from tuwen.pipeline.executor.stage import Stage
-from tuwen.pipeline.export.export import EXPORT
+from tuwen.pipeline.export.formats import FORMATS
 from tuwen.pipeline.fetch.gather import FETCH, LIST
 from tuwen.pipeline.scores.scores import SCORES
 from tuwen.pipeline.source_kinds import KINDS
@@ -117,11 +117,13 @@ def test_each_stage_depends_on_these_modules_and_no_others() -> None:
         "manifests/canonical.py",
     }
     assert needed(SCORES["embedding"].stage) == {*REREAD, "pipeline/scores/embedding.py", "manifests/canonical.py"}
-    assert needed(EXPORT) == {
-        *REREAD,
-        "pipeline/export/export_tar.py",
-        "manifests/canonical.py",
-        "manifests/shards/tar_member.py",
+    exporting = {*REREAD, "pipeline/export/exported_picture.py"}
+    written = {"manifests/canonical.py", "manifests/shards/tar_member.py"}
+    assert {name: needed(each.stage) - exporting for name, each in FORMATS.items()} == {
+        "webdataset": {"pipeline/export/webdataset.py", *written},
+        "chinese-clip": {"pipeline/export/chinese_clip.py", "manifests/atomic.py"},
+        "huggingface": {"pipeline/export/huggingface.py"},
+        "imagefolder": {"pipeline/export/imagefolder.py"},
     }
     assert needed(DRAW) == {
         "manifests/errors.py", "manifests/shards/tar_member.py", "pipeline/executor/part.py",
@@ -137,7 +139,8 @@ def test_no_stage_depends_on_how_it_is_run_or_on_what_is_said_of_it() -> None:
         "tokenize/write_shards.py",
     }  # fmt: skip
     scores = [score.stage for score in SCORES.values()]
-    for stage in (MEASURE, JUDGE, EXPORT, LIST, FETCH, DRAW, CROP, TOKENIZE, EXPORT_SAMPLES, *scores):
+    exports = [each.stage for each in FORMATS.values()]
+    for stage in (MEASURE, JUDGE, *exports, LIST, FETCH, DRAW, CROP, TOKENIZE, EXPORT_SAMPLES, *scores):
         assert not needed(stage) & driver, stage.name
     assert all((PACKAGE / path).is_file() for path in driver)
 
