@@ -17,6 +17,7 @@ from .base64_text import from_base64
 from .source import MOST_BYTES, as_text, path_below
 
 _MOST_PATH = 1024  # characters; what is longer is no path
+_MOST_NAME = 255  # bytes of a file's name; file systems refuse longer ones
 _MOST_ENDING = 5
 
 
@@ -37,6 +38,8 @@ class PictureFiles:
         """The file that `text` names, if there is one below the source; `\\`, quotes and `./` do not matter."""
         name = text.strip().strip("\"'").replace("\\", "/")
         if not name or len(name) > _MOST_PATH or "\0" in name or "\n" in name:
+            return None
+        if any(len(part.encode("utf-8", "surrogatepass")) > _MOST_NAME for part in name.split("/")):
             return None
         paths = (path_below(self.root, each) for folder in self._folders for each in self._below(folder, name))
         return next((path for path in paths if path.is_file()), None)

@@ -61,7 +61,7 @@ def test_its_bad_keys_are_refused_with_those_that_it_has(base64_kind: None, tmp_
 
 
 def test_a_kind_that_has_no_row_is_refused_with_those_that_have(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="say one of emoji, folder, parquet, urls, webdataset"):
+    with pytest.raises(BadInput, match="say one of chinese-clip, emoji, folder, parquet, urls, webdataset"):
         load_recipe(str(write_recipe(tmp_path, sources=SOURCES)))
 
 

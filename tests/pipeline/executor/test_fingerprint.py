@@ -156,9 +156,9 @@ def test_reading_a_table_depends_on_these_modules_and_not_on_how_its_columns_wer
 
 
 def test_a_source_depends_on_the_code_that_reads_it_and_on_no_other_reader() -> None:
-    readers = {"folder", "tar", "parquet"}
+    readers = {"folder", "tar", "parquet", "chinese_clip"}
     for reader in readers:
         code = closure(("pipeline/pictures/measure.py", f"pipeline/sources/{reader}.py"))
         others = {f"pipeline/sources/{other}.py" for other in readers - {reader}}
         assert not others & set(code)
-    assert set(KINDS) == {"folder", "webdataset", "parquet", "urls", "emoji"}
+    assert set(KINDS) == {"folder", "webdataset", "parquet", "chinese-clip", "urls", "emoji"}
