@@ -7,7 +7,7 @@ CORPUS_PEERS := $(VENV)/corpus-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers interop soak soak-corpus clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers bench-webdataset fuzz interop soak soak-corpus clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-report: $(VENV)/.dev  ## the report of a million pairs: seconds, memory, b
 
 interop: $(VENV)/.dev bench-peers  ## webdataset, datasets, energon, wids and mlcroissant read an export
 	$(BIN)/python tests/bench/interop.py --peers-python $(PEERS)/bin/python
+
+fuzz: $(VENV)/.dev  ## every reader is given broken files, ten minutes each (SECONDS=600); by coverage where atheris is installed
+	$(BIN)/python tests/bench/fuzz_readers.py --seconds $(or $(SECONDS),600)
 
 soak-corpus: $(VENV)/.dev  ## corpus and export killed with 9 at random moments: the same bytes (KILLS=20)
 	$(BIN)/python tests/bench/soak_kills.py --kills $(or $(KILLS),20)
