@@ -22,13 +22,12 @@ from ..tables.cell_text import BrokenCell, cell_text, cell_texts
 from ..tables.column_roles import LICENSES, check_columns, listed, usual_columns
 from ..tables.open_text import open_text
 from ..tables.table_rows import json_values, open_batches, table_format, table_rows, text_fields
+from .caption_fields import CAPTIONS, caption_fields, turns
 
 # Names as `column_roles.plain` spells them, in the order in which they are taken.
 _PICTURES = ("file", "filename", "filepath", "image", "imagepath", "img", "imgpath", "imageid", "images", "path")
-_CAPTIONS = ("captions", "caption", "text", "title", "alttext", "recaption", "conversations", "messages")
 _ADDRESSES = ("url", "cocourl", "imageurl")
 _NUMBERED = re.compile(r"^(?P<picture>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")
-_MODEL = ("gpt", "assistant", "model")  # who speaks the captions of a conversation
 _IMAGE_TOKEN, _END_OF_CHUNK = "<__dj__image>", "<|__dj__eoc|>"
 _SPECIAL_TOKEN = re.compile(r"<\|?__dj__\w+\|?>|<image>|<ImageHere>")
 
@@ -111,7 +110,7 @@ def _roles(path: Path, names: list[str], columns: AnnotationColumns) -> _Roles:
     """Raises BadInput when a column that the recipe names is missing, or when none has a usual name."""
     check_columns(path, names, (columns.image, *columns.captions))
     picture = columns.image or next(iter(usual_columns(names, _PICTURES)), None)
-    captions = columns.captions or tuple(usual_columns(names, _CAPTIONS)[:1])
+    captions = columns.captions or tuple(usual_columns(names, CAPTIONS)[:1])
     if not picture or not captions:
         missing = "pictures with `image: …`" if not picture else "captions with `caption: …`"
         raise BadInput(
@@ -147,7 +146,7 @@ def _is_header(fields: list[str], columns: AnnotationColumns) -> bool:
     names = {field.strip() for field in fields}
     if columns.image in names or names & set(columns.captions):
         return True
-    return bool(usual_columns([*names], _PICTURES)) and bool(usual_columns([*names], _CAPTIONS))
+    return bool(usual_columns([*names], _PICTURES)) and bool(usual_columns([*names], CAPTIONS))
 
 
 def _of_fields(row: int, fields: list[str] | None) -> Annotation:
@@ -189,7 +188,7 @@ def _json(path: Path, columns: AnnotationColumns) -> tuple[Iterable[Annotation],
 def _has_roles(value: dict[str, Any], columns: AnnotationColumns) -> bool:
     names = list(value)
     named = columns.image in value if columns.image else bool(usual_columns(names, _PICTURES))
-    return named and bool(set(columns.captions) & set(names) or usual_columns(names, _CAPTIONS))
+    return named and bool(set(columns.captions) & set(names) or usual_columns(names, CAPTIONS))
 
 
 def _by_name(document: dict[str, Any], columns: AnnotationColumns) -> Iterator[Annotation]:
@@ -220,7 +219,7 @@ def _rows(records: Iterable[dict[str, Any] | None], roles: _Roles, columns: Anno
         if record is None or pictures is None:
             yield Annotation("", [], row, problem="broken_row")
             continue
-        captions = [_turns(record.get(name)) for name in roles.captions]
+        captions = [turns(record.get(name)) for name in roles.captions]
         url, license_ = (record.get(name) if name else None for name in (roles.url, roles.license))
         if isinstance(pictures, list) and len(pictures) != 1:
             yield from _several(row, pictures, captions, url, license_)
@@ -242,22 +241,6 @@ def _several(row: int, pictures: list[Any], captions: list[Any], url: Any, licen
 
 def _without_tokens(captions: list[Any]) -> list[Any]:
     return [_SPECIAL_TOKEN.sub("", text).strip() if isinstance(text, str) else text for text in captions]
-
-
-def caption_fields(document: dict[str, Any], names: tuple[str, ...] = ()) -> list[Any]:
-    """The cells of a JSON object that hold its captions: those of `names`, or the first with a usual name."""
-    asked = names or usual_columns(list(document), _CAPTIONS)
-    found = [_turns(document[name]) for name in asked if document.get(name) is not None]
-    return found if names else found[:1]
-
-
-def _turns(cell: Any) -> Any:
-    """What the model says in a conversation; anything else as it is."""
-    if not isinstance(cell, list) or not all(isinstance(turn, dict) for turn in cell):
-        return cell
-    speakers = [turn.get("from", turn.get("role")) for turn in cell]
-    turns = [turn.get("value", turn.get("content")) for turn in cell]
-    return [text for speaker, text in zip(speakers, turns, strict=True) if speaker in _MODEL]
 
 
 def _annotation(

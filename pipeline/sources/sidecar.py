@@ -12,7 +12,7 @@ from typing import Any
 
 from ..tables.cell_text import BrokenCell, cell_text, cell_texts
 from ..tables.text_encoding import decoded
-from .annotations import caption_fields
+from .caption_fields import caption_fields
 
 SIDECAR_BYTES = 1 << 20  # a larger one is no caption
 
