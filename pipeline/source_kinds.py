@@ -18,7 +18,7 @@ from ..manifests.recipe.sources import SourceSection
 from .executor.stage import StageRun
 from .fetch import urls_source
 from .fetch.urls_section import UrlsSource
-from .sources import emoji, list_chinese_clip, list_folder, list_tables, tar
+from .sources import emoji, list_archives, list_chinese_clip, list_folder, list_tables
 from .sources.source import OpenSource, SourceListing
 
 
@@ -32,13 +32,13 @@ class SourceKind:
 
 KINDS: dict[str, SourceKind] = {
     "folder": SourceKind(list_folder.FolderSource, list_folder.locate, list_folder.list_source),
-    "webdataset": SourceKind(tar.WebDatasetSource, tar.locate, tar.list_source),
+    "webdataset": SourceKind(list_archives.WebDatasetSource, list_archives.locate, list_archives.list_source),
     "parquet": SourceKind(list_tables.ParquetSource, list_tables.locate, list_tables.list_source),
     "chinese-clip": SourceKind(
         list_chinese_clip.ChineseClipSource, list_chinese_clip.locate, list_chinese_clip.list_source
     ),
     "urls": SourceKind(UrlsSource, urls_source.locate, urls_source.list_source, urls_source.gather),
-    "emoji": SourceKind(emoji.EmojiSource, emoji.locate, tar.list_source, emoji.gather),
+    "emoji": SourceKind(emoji.EmojiSource, emoji.locate, list_archives.list_gathered, emoji.gather),
 }
 
 

@@ -3,11 +3,10 @@
 {name: web, kind: urls, path: lists/, preset: wukong, fetch: {contact: https://example.com/us}}
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..executor.stage import StageRun
-from ..sources import tar
+from ..sources import list_archives
 from ..sources.source import OpenSource, SourceListing, file_source
 from .gather import gather_urls
 from .urls_section import UrlsSource
@@ -22,4 +21,4 @@ def gather(section: UrlsSource, base: Path, gathered: Path, run: StageRun) -> No
 
 
 def list_source(section: UrlsSource, source: OpenSource) -> SourceListing:
-    return replace(tar.list_source(section, source, key_by_row=True), passed_over={})  # ledgers lie beside the tars
+    return list_archives.list_gathered(section, source, key_by_row=True)

@@ -23,15 +23,22 @@ _TAR_BLOCK = 512
 def container_format(path: Path) -> str | None:
     """Raises OSError when the file cannot be opened."""
     with path.open("rb") as file:
-        head = file.read(_TAR_BLOCK)
+        return format_of(file.read(_TAR_BLOCK))
+
+
+def format_of(head: bytes) -> str | None:
+    """`head` is the first 512 bytes or more, or all."""
     magic = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
-    return magic or ("tar" if is_tar_header(head) else None)
+    return magic or ("tar" if is_tar_header(head[:_TAR_BLOCK]) else None)
 
 
 def other_archive(path: Path) -> str | None:
     """Return the name of an archive's format that is not read here: RAR, 7z, bzip2, xz, zstd."""
     with path.open("rb") as file:
-        head = file.read(8)
+        return other_archive_of(file.read(8))
+
+
+def other_archive_of(head: bytes) -> str | None:
     return next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
 
 
