@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from tuwen.manifests.verify import verify_manifest
 from tuwen.pipeline.commands import ExportFormat
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import InputFile, Part
-from tuwen.pipeline.export import huggingface
+from tuwen.pipeline.export import chinese_clip, huggingface
 from tuwen.pipeline.export.exported_picture import ExportConfig
 from tuwen.pipeline.export.formats import FORMATS
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
+from tuwen.pipeline.open_source import roots_of
+from tuwen.pipeline.report.thumbnails import SmallPictures
+from tuwen.pipeline.why import explain_pair
+from tuwen.tokenize.crops import cropped
 
 from ..conftest import files_of, write_recipe
 from ..stages import build_corpus, export
@@ -140,6 +145,26 @@ def test_chinese_clip_has_a_picture_a_line_in_base64_and_its_texts_by_id(corpus:
     assert not (made.folder / ".work" / "pieces").exists()
 
 
+def test_an_export_for_chinese_clip_that_stopped_goes_on_with_its_pieces(
+    corpus: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, times = FORMATS["chinese-clip"], []
+
+    def stopped(pieces: Path, parts: Any, out: Path) -> dict[str, str | None]:
+        times.append({path.name: path.stat().st_mtime_ns for path in pieces.glob("*_*")})
+        if len(times) == 1:
+            raise KeyboardInterrupt
+        return chinese_clip.join(pieces, parts, out)
+
+    monkeypatch.setitem(FORMATS, "chinese-clip", replace(form, join=stopped))
+    with pytest.raises(KeyboardInterrupt):
+        exported(corpus, tmp_path / "out", "export.format=chinese-clip")
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    made = exported(corpus, tmp_path / "out", "export.format=chinese-clip")
+    assert times[0] == times[1] != {}
+    assert files_of(made) == files_of(exported(corpus, tmp_path / "undisturbed", "export.format=chinese-clip"))
+
+
 def test_hugging_face_has_a_row_a_picture_that_datasets_takes_for_a_picture(corpus: Manifest, tmp_path: Path) -> None:
     made = exported(corpus, tmp_path / "out", "export.format=huggingface")
     names = [file["name"] for file in made.document["files"]]
@@ -182,8 +207,6 @@ def test_a_row_group_of_parquet_holds_no_more_than_fits(
     rows = tmp_path / "out" / ".work" / "plan" / "train-00000.parquet"
     sizes = [row["bytes"] for row in pq.read_table(rows).to_pylist()]
     monkeypatch.setattr(huggingface, "_GROUP_BYTES", max(sizes) + 1)
-    from tuwen.pipeline.open_source import roots_of
-
     part = Part("p", {"lists": True}, {"rows": InputFile(str(rows), "")}, roots_of(corpus))
     huggingface.write_parquet(part, ExportConfig(pictures="original", quality=90, max_side=None), tmp_path)
     written = pq.ParquetFile(tmp_path / "data" / "p.parquet")
@@ -231,27 +254,52 @@ def test_a_folder_with_an_export_in_another_format_is_left_alone(corpus: Manifes
     assert list(verify_manifest(made)) == []
 
 
-def test_a_picture_with_broken_metadata_is_exported_as_it_is_and_encoded_anew_like_its_sound_twin(
-    tmp_path: Path,
+@pytest.fixture(scope="module")
+def broken_and_twins(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Pictures with broken metadata, `KIND.broken.jpg`, and their sound twins, `KIND.twin.jpg`."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "pictures").mkdir()
+    for kind in BROKEN:
+        seed, form, make, _ = BROKEN_METADATA[kind]
+        for name, data in ((f"{kind}.broken", make(seed)), (f"{kind}.twin", saved(picture(seed), form))):
+            (folder / "pictures" / f"{name}.jpg").write_bytes(data)
+            (folder / "pictures" / f"{name}.txt").write_text(f"图片，{name}", encoding="utf-8")
+    recipe = write_recipe(folder, duplicates="{images: none}", captions="{languages: []}")
+    return build_corpus(load_recipe(str(recipe)), folder / "corpus")
+
+
+BROKEN = ("png_text_checksum", "png_large_packed_text", "jpeg_icc_cut", "webp_exif_nonsense", "avif_exif_nonsense")
+
+
+def test_a_picture_with_broken_metadata_is_exported_as_it_is_or_encoded_anew_like_its_sound_twin(
+    broken_and_twins: Manifest, tmp_path: Path
 ) -> None:
-    """Export, crops and thumbnails decode by the same function; here that of export."""
-    (tmp_path / "pictures").mkdir()
-    kinds = ("png_text_checksum", "png_large_packed_text", "jpeg_icc_cut", "avif_exif_nonsense")
-    broken = {kind: BROKEN_METADATA[kind][2](BROKEN_METADATA[kind][0]) for kind in kinds}
-    twins = {kind: saved(picture(BROKEN_METADATA[kind][0]), BROKEN_METADATA[kind][1]) for kind in kinds}
-    for name, datas in (("broken", broken), ("twin", twins)):
-        for kind, data in datas.items():
-            (tmp_path / "pictures" / f"{kind}.{name}.jpg").write_bytes(data)
-            (tmp_path / "pictures" / f"{kind}.{name}.txt").write_text(f"{kind}，{name}的图片", encoding="utf-8")
-    recipe = write_recipe(tmp_path, duplicates="{images: none}", captions="{min_han: 1}")
-    corpus = build_corpus(load_recipe(str(recipe)), tmp_path / "corpus")
-    origins = {row["key"]: row["origin"] for row in kept(corpus)}
-    assert len(origins) == 8
+    origins = {row["key"]: row["origin"] for row in kept(broken_and_twins)}
+    pictures = {path.name: path.read_bytes() for path in (broken_and_twins.folder.parent / "pictures").glob("*.jpg")}
+    assert len(origins) == len(pictures) == 2 * len(BROKEN)
 
     def written(out: str, *sets: str) -> dict[str, bytes]:
-        made = exported(corpus, tmp_path / out, "export.format=imagefolder", *sets)
+        made = exported(broken_and_twins, tmp_path / out, "export.format=imagefolder", *sets)
         return {origins[path.stem]: path.read_bytes() for path in made.folder.glob("*/*/*.*") if path.stem in origins}
 
-    assert written("as-they-are") == {path.name: path.read_bytes() for path in (tmp_path / "pictures").glob("*.jpg")}
+    assert written("as-they-are") == pictures
     anew = written("anew", "export.pictures=png")
-    assert all(anew[f"{kind}.broken.jpg"] == anew[f"{kind}.twin.jpg"] for kind in kinds)
+    assert all(anew[f"{kind}.broken.jpg"] == anew[f"{kind}.twin.jpg"] for kind in BROKEN)
+
+
+def test_tokenizer_and_report_see_the_pixels_of_the_sound_twin(broken_and_twins: Manifest) -> None:
+    table = read_verdicts(broken_and_twins)
+    crops = cropped(table, roots_of(broken_and_twins), side_px=64)
+    crop_of = {origin: crop.tobytes() for origin, (crop, _) in zip(table["origin"].to_pylist(), crops, strict=True)}
+    thumbnails = SmallPictures(broken_and_twins)
+    thumbnails.add(kept(broken_and_twins))
+    shown = {row["origin"]: thumbnails.of(row) for row in kept(broken_and_twins)}
+    for kind in BROKEN:
+        assert crop_of[f"{kind}.broken.jpg"] == crop_of[f"{kind}.twin.jpg"]
+        assert shown[f"{kind}.broken.jpg"] == shown[f"{kind}.twin.jpg"] != ""
+
+
+def test_why_names_the_broken_metadata_of_a_pair(broken_and_twins: Manifest) -> None:
+    words = {row["origin"]: explain_pair(broken_and_twins, row["key"])[0]["metadata"] for row in kept(broken_and_twins)}
+    assert {words[f"{kind}.broken.jpg"] for kind in BROKEN} == {BROKEN_METADATA[kind][3] for kind in BROKEN}
+    assert {words[f"{kind}.twin.jpg"] for kind in BROKEN} == {None}
