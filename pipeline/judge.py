@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypedDict
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .captions.clean_caption import CaptionCleaner
+from .captions.clean_caption import CaptionCleaner, Cleaned
 from .captions.words import read_words
 from .executor.part import Part
-from .pictures.picture_rules import MeasuredPicture, picture_problem
+from .pictures.picture_rules import SIZE_PROBLEMS, MeasuredPicture, picture_problem
 
 if TYPE_CHECKING:  # they come resolved: how a preset words its sources changes no verdict
     from ..manifests.recipe.rules import Captions, Images
@@ -79,10 +79,21 @@ def judge_pair(row: MeasuredPair, cleaner: CaptionCleaner, images: "Images", fet
     cleaned = cleaner(row["caption_raw"])
     stage, reason = "", ""
     if problem := row["problem"]:
-        is_fetching = problem in fetch_reasons or problem.startswith("http_")
-        stage, reason = ("fetch" if row["image_sha256"] is None and is_fetching else "read"), problem
+        stage, reason = _verdict_without_picture(problem, row["image_sha256"] is not None, cleaned, fetch_reasons)
     elif problem := picture_problem(row, images):
         stage, reason = "picture", problem
     elif cleaned.reason:
         stage, reason = "caption", cleaned.reason
     return Verdict(key=row["key"], caption=cleaned.caption, masked=cleaned.masked, stage=stage, reason=reason)
+
+
+def _verdict_without_picture(
+    problem: str, has_bytes: bool, cleaned: Cleaned, fetch_reasons: frozenset[str]
+) -> tuple[str, str]:
+    """Stage and reason of a pair whose picture was not measured, or not even fetched as its row had fallen already."""
+    if problem == "not_fetched" and cleaned.reason:
+        return "caption", cleaned.reason
+    if problem in SIZE_PROBLEMS:
+        return "picture", problem
+    is_fetching = problem in fetch_reasons or problem.startswith("http_")
+    return ("fetch" if not has_bytes and is_fetching else "read"), problem

@@ -24,7 +24,7 @@ def open_source(section: SourceSection, recipe: Recipe, corpus: CorpusFolder, ru
     """Gathers what does not lie on disk yet. Raises what drawing or fetching raises."""
     kind, gathered = KINDS[section.kind], corpus.pictures(section.name)
     if kind.gather is not None:
-        kind.gather(section, recipe.base, gathered, run)
+        kind.gather(section, recipe, gathered, run)
     return kind.locate(section, recipe.base, gathered)
 
 

@@ -139,6 +139,18 @@ _ROWS = (
         "编码无法解开 · cannot be decompressed",
         "an unknown or broken Content-Encoding",
     ),
+    Reason(
+        "not_wanted",
+        _FETCH,
+        "不在所选之列 · not among the wanted rows",
+        "the row of the list does not meet `where` of its source",
+    ),
+    Reason(
+        "not_fetched",
+        _FETCH,
+        "未取 · not fetched",
+        "all pairs of the row had fallen already; each has the reason of its own instead",
+    ),
     Reason("unforeseen", _FETCH, "未预料的错误 · an unexpected error", "temporary"),
     # read
     Reason(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..manifests.errors import BadInput
+from ..manifests.recipe.recipe import Recipe
 from ..manifests.recipe.sources import SourceSection
 from .executor.stage import StageRun
 from .fetch import urls_source
@@ -27,7 +28,9 @@ class SourceKind:
     section: type[SourceSection]
     locate: Callable[[Any, Path, Path], OpenSource]  # (section, base of its paths, folder of gathered pictures)
     list_source: Callable[[Any, OpenSource], SourceListing]
-    gather: Callable[[Any, Path, Path, StageRun], None] | None = None  # draws or fetches pictures; None: they lie there
+    # Draws or fetches the pictures: (section, recipe, folder of gathered pictures, run); None: they lie there.
+    gather: Callable[[Any, Recipe, Path, StageRun], None] | None = None
+    check: Callable[[Any, Path], None] | None = None  # (section, base): what can be known before anything is fetched
 
 
 KINDS: dict[str, SourceKind] = {
@@ -37,7 +40,7 @@ KINDS: dict[str, SourceKind] = {
     "chinese-clip": SourceKind(
         list_chinese_clip.ChineseClipSource, list_chinese_clip.locate, list_chinese_clip.list_source
     ),
-    "urls": SourceKind(UrlsSource, urls_source.locate, urls_source.list_source, urls_source.gather),
+    "urls": SourceKind(UrlsSource, urls_source.locate, urls_source.list_source, urls_source.gather, urls_source.check),
     "emoji": SourceKind(emoji.EmojiSource, emoji.locate, list_archives.list_gathered, emoji.gather),
 }
 

@@ -32,7 +32,7 @@ LEDGER = pa.schema(
         ("sha256", pa.string()),
         ("final_url", pa.string()),  # after all redirects
         ("attempts", pa.int32()),  # in all runs
-        ("time", pa.timestamp("ms", "UTC")),  # of the latest attempt
+        ("time", pa.timestamp("ms", "UTC")),  # of the latest attempt; null: none was made
         ("seconds", pa.float32()),  # that its requests took
         ("detail", pa.string()),  # for people: the error's own text
     ]
@@ -55,6 +55,7 @@ class FetchCounts(TypedDict):
     rows: int
     pictures: int
     may_pass: int  # failures that another run may mend
+    not_asked: int  # rows for which no request is made: broken, not wanted, or fallen already
     problems: dict[str, int]
 
 
@@ -80,16 +81,22 @@ class LedgerRow:
     sha256: str
     final_url: str
     attempts: int
-    time: datetime
+    time: datetime | None  # None: it was not asked for
     seconds: float
     detail: str
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "time": self.time.isoformat()}
+        return {**vars(self), "time": self.time.isoformat() if self.time else None}
 
 
 def from_json(document: dict[str, Any]) -> LedgerRow:
-    return LedgerRow(**{**document, "time": datetime.fromisoformat(document["time"])})
+    time = datetime.fromisoformat(document["time"]) if document["time"] else None
+    return LedgerRow(**{**document, "time": time})
+
+
+def not_asked(row: int, url: str | None, problem: str) -> LedgerRow:
+    """The row of an address for which no request is made: the list itself has the problem."""
+    return LedgerRow(row, url, problem, problem, False, None, "", 0, "", "", 0, None, 0.0, "")
 
 
 def write_ledger(path: Path, rows: list[LedgerRow], facts: LedgerFacts) -> None:

@@ -37,7 +37,7 @@ class PreviousRun:
     def valid_row(self, row: int, url: str | None, rules: Rules) -> LedgerRow | None:
         """The row of the ledger, unless it has to be fetched again."""
         known = self._rows.get(row)
-        if self._facts is None or known is None or known.url != url or known.retriable:
+        if self._facts is None or known is None or known.url != url or known.retriable or known.time is None:
             return None
         if _rules_concern(known, self._facts["rules"], rules):
             return None

@@ -3,8 +3,10 @@
     spool = Spool(folder, "wukong-…-00003", rules)
     spool.rows                       # row → LedgerRow, from tries of this part that were killed
     spool.add(ledger_row, file)
-    spool.picture(row)               # the bytes again
+    spool.picture_of(ledger_row)     # the bytes again
     spool.remove()                   # when the part's tar is written
+
+What was fetched and is not wanted any more is set aside in the same form: other rules may want it again.
 
 A file is a sequence of records: two lengths, the ledger row as JSON, the picture. A try appends to a file of its own:
 should Ray believe a living task dead, two never write into one. A record that was cut, or altered, ends its file.
@@ -38,14 +40,17 @@ class Spool:
         self._files = sorted(folder.glob(f"{part}.*.spool"))
         self._records = {record.row.row: record for path in self._files for record in _records(path, rules)}
         self._path = folder / f"{part}.{uuid.uuid4().hex[:8]}.spool"
-        self._file = self._path.open("wb")
-        self._file.write(_head(rules, 0))
+        self._rules = rules
+        self._file: IO[bytes] | None = None  # opened when there is something to add
 
     @property
     def rows(self) -> dict[int, LedgerRow]:
         return {number: record.row for number, record in self._records.items()}
 
     def add(self, row: LedgerRow, picture: IO[bytes]) -> None:
+        if self._file is None:
+            self._file = self._path.open("wb")
+            self._file.write(_head(self._rules, 0))
         self._file.write(_head(row.as_json(), row.bytes))
         self._records[row.row] = _Record(row, self._path, self._file.tell(), row.bytes)
         if row.bytes:
@@ -53,16 +58,20 @@ class Spool:
             shutil.copyfileobj(picture, self._file)
         self._file.flush()  # to the system: a killed process loses nothing then
 
-    def picture(self, row: int) -> bytes | None:
-        if row not in self._records:
+    def picture_of(self, row: LedgerRow) -> bytes | None:
+        if row.row not in self._records:
             return None
-        _, path, offset, num_bytes = self._records[row]
+        _, path, offset, num_bytes = self._records[row.row]
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(num_bytes)
 
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def remove(self) -> None:
-        self._file.close()
+        self.close()
         for path in (*self._files, self._path):
             path.unlink(missing_ok=True)
 

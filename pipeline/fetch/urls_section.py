@@ -1,6 +1,7 @@
 """`kind: urls` of a recipe's sources: lists of addresses, and how politely their pictures are fetched.
 
 {name: web, kind: urls, path: lists/, preset: wukong, fetch: {contact: https://example.com/us}}
+{…, captions: [alt_text, recaption], where: {language: zh, similarity: ">= 0.3", NSFW: {not: NSFW}}}
 """
 
 import ipaddress
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from ...manifests.recipe.section import Section
 from ...manifests.recipe.sources import FileSource
+from .where import Condition, check_condition
 
 
 def _as_network(text: str) -> str:
@@ -38,11 +40,18 @@ class Fetch(Section):
 
 
 class UrlsSource(FileSource):
-    """Lists of addresses with captions (.parquet .csv .tsv .jsonl .json, also .gz); the pictures are fetched."""
+    """Lists of addresses with captions (Parquet, Arrow, .csv .tsv .jsonl .json, also .gz); the pictures are fetched."""
 
     kind: Literal["urls"]
-    preset: Literal["wukong", "laion", "zero", "coyo"] | None = None  # whose column names
+    preset: Literal["wukong", "laion", "zero", "coyo", "danqing", "wit"] | None = None  # whose column names
+    columns: list[str] = Field(default=[])  # names of all columns of CSV and TSV without a line of names
     url: str | None = None  # column; None: the preset's
     caption: str | None = None
+    captions: list[str] = Field(default=[])  # columns of which each text is a caption, beside `caption`
     license_column: str | None = None
+    width_column: str | None = None  # px; what the list says of a picture is judged before it is fetched
+    height_column: str | None = None
+    where: dict[str, Annotated[Condition, AfterValidator(check_condition)]] = Field(
+        default={}
+    )  # column → what it holds
     fetch: Fetch

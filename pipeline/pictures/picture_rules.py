@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ...manifests.recipe.rules import Images
 
 SINGLE_COLOUR_STD = 2.0  # of 255; DanQing's threshold. An 8 px dot on a 256 px field has 8
+SIZE_PROBLEMS = frozenset({"too_small", "too_long"})
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a TIFF has pages, an MPO has views
 
 
@@ -33,15 +34,21 @@ class MeasuredPicture(TypedDict, total=False):
 
 def picture_problem(row: MeasuredPicture, rules: "Images") -> str:
     """The reason of the first rule that the picture breaks, or an empty string. `rules` must be `resolved()`."""
-    short, long = sorted((row["width"], row["height"]))
-    return next((reason for reason, broken in _checks(row, rules, short, long) if broken), "")
+    size = size_problem(row["width"], row["height"], rules)
+    return size or next((reason for reason, broken in _checks(row, rules) if broken), "")
 
 
-def _checks(row: MeasuredPicture, rules: "Images", short: int, long: int) -> tuple[tuple[str, bool], ...]:
+def size_problem(width: int, height: int, rules: "Images") -> str:
+    """The reason of the first rule on the size alone; a list of addresses may tell the size of its pictures, too."""
+    short, long = sorted((width, height))
+    if short < (rules.min_side or 0):
+        return "too_small"
+    return "too_long" if long > (rules.max_ratio or 0) * short else ""
+
+
+def _checks(row: MeasuredPicture, rules: "Images") -> tuple[tuple[str, bool], ...]:
     quality = row["jpeg_quality"]
     return (
-        ("too_small", short < (rules.min_side or 0)),
-        ("too_long", long > (rules.max_ratio or 0) * short),
         ("few_bytes", row["bytes"] < (rules.min_bytes or 0)),
         ("animated", rules.animated == "drop" and row["frames"] > 1 and row["format"] in _ANIMATED),
         ("single_colour", rules.single_colour == "drop" and row["std"] < SINGLE_COLOUR_STD),

@@ -9,7 +9,7 @@ pip install 'tuwen[emoji]'.
 
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,9 @@ from ..executor.part import Part, PictureRoot
 from ..executor.stage import Stage, StageRun, run_stage
 from .draw_emoji import PACKAGES, Drawing, DrawingsPart, artwork_folder, draw
 from .source import OpenSource
+
+if TYPE_CHECKING:
+    from ...manifests.recipe.recipe import Recipe
 
 DRAW = Stage("draw", draw, libraries=("resvg-py",))
 
@@ -40,7 +43,7 @@ def locate(section: EmojiSource, base: Path, gathered: Path) -> OpenSource:
     return OpenSource(section.name, PictureRoot("tar", str(gathered.absolute())), *LICENSES[section.artwork])
 
 
-def gather(section: EmojiSource, base: Path, gathered: Path, run: StageRun) -> None:
+def gather(section: EmojiSource, recipe: "Recipe", gathered: Path, run: StageRun) -> None:
     """Draw what is not drawn yet into `gathered`."""
     run_stage(DRAW, drawings_parts(section), None, gathered, run, label=f"draw {section.name}")
 

@@ -25,7 +25,6 @@ _CHUNK_BYTES = 1 << 16
 @contextmanager
 def open_text(path: Path, encoding: str | None = None) -> Iterator[IO[str]]:
     """`encoding` is one of ENCODINGS; None: that of this file alone. A byte-order mark overrides it."""
-    _refuse_archives(path)
     with _binary(path) as file:
         head = _head(file)
         mark = mark_of(head)
@@ -36,10 +35,10 @@ def open_text(path: Path, encoding: str | None = None) -> Iterator[IO[str]]:
         yield text
 
 
-def text_head(path: Path) -> bytes:
+def text_head(path: Path, limit: int = SAMPLE_BYTES) -> bytes:
     """The first MiB of a text file, gzip undone: a sample for `encoding_of`."""
     with _binary(path) as file:
-        return _head(file)
+        return _head(file, limit)
 
 
 def _refuse_archives(path: Path) -> None:
@@ -70,12 +69,8 @@ def is_gzip(path: Path) -> bool:
         return file.read(2) == b"\x1f\x8b"
 
 
-def is_broken(text: str) -> bool:
-    """Whether the text holds a byte that could not be decoded."""
-    return any("\udc80" <= character <= "\udcff" for character in text)
-
-
 def _binary(path: Path) -> io.BufferedReader:
+    _refuse_archives(path)
     return cast(io.BufferedReader, gzip.open(path, "rb") if is_gzip(path) else path.open("rb", buffering=1 << 20))
 
 
@@ -85,11 +80,11 @@ def _line_end(head: bytes, codec: str) -> str:
     return "\r" if "\r" in start and "\n" not in start else "\n"
 
 
-def _head(file: io.BufferedReader) -> bytes:
-    """The first MiB. A gzip that is cut ends it early; the error is raised when the rows are read."""
+def _head(file: io.BufferedReader, limit: int = SAMPLE_BYTES) -> bytes:
+    """At least the first `limit` bytes. A gzip that is cut ends them early; the error comes when the rows are read."""
     head = b""
     try:
-        while len(head) < SAMPLE_BYTES and (piece := file.read1(1 << 16)):
+        while len(head) < limit and (piece := file.read1(1 << 16)):
             head += piece
     except (EOFError, OSError, zlib.error):
         pass

@@ -63,8 +63,13 @@ def column_names(path: Path, encoding: str | None = None) -> list[str]:
     return list(dict.fromkeys(name for row in objects for name in row))
 
 
-def table_rows(path: Path, columns: list[str] | None = None, encoding: str | None = None) -> Iterator[Record | None]:
-    """Yield each row, with at least those of `columns` that it has; None: with all. Raises BadInput."""
+def table_rows(
+    path: Path, columns: list[str] | None = None, encoding: str | None = None, names: list[str] | None = None
+) -> Iterator[Record | None]:
+    """Yield each row, with at least those of `columns` that it has; None: with all. Raises BadInput.
+
+    `names` are those of all columns of CSV and TSV whose first line is a row already.
+    """
     format_ = table_format(path)
     if format_ in ("parquet", "arrow"):
         with open_batches(path, columns) as (_, batches):
@@ -74,7 +79,7 @@ def table_rows(path: Path, columns: list[str] | None = None, encoding: str | Non
     with _opened_text(path, encoding) as lines:
         if format_ in ("csv", "tsv"):
             rows = _fields(format_, lines)
-            names = _names(next(rows, None))
+            names = names or _names(next(rows, None))
             for fields in rows:
                 whole = fields is not None and len(fields) == len(names)
                 yield dict(zip(names, fields or [], strict=True)) if whole else None

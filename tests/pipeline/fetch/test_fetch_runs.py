@@ -19,8 +19,9 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import InputFile, Part
 from tuwen.pipeline.executor.stage import StageRun
 from tuwen.pipeline.fetch import gather as fetching
-from tuwen.pipeline.fetch.cut_list import cut_list, list_files
+from tuwen.pipeline.fetch.cut_list import cut_list
 from tuwen.pipeline.fetch.fetch_slice import FetchConfig, SlicePart, fetch_slice
+from tuwen.pipeline.fetch.find_lists import find_lists
 from tuwen.pipeline.fetch.gather import gather_urls
 from tuwen.pipeline.fetch.ledger import read_ledger
 from tuwen.pipeline.fetch.urls_section import UrlsSource
@@ -178,7 +179,7 @@ def test_a_new_version_and_a_longer_list_download_nothing_again(
 def slice_part(folder: Path, urls: list[str]) -> tuple[Part[SlicePart], FetchConfig]:
     """The one slice of a list, as `gather_urls` would hand it to a task, and the settings."""
     path = write_list(folder, urls)
-    (part,) = list_files(source(), path)
+    (part,) = find_lists(source(), path).parts
     (folder / "lists").mkdir()
     cut_list(part, {"rows": 5000, "folder": str(path)}, folder / "lists")
     (slice_,) = (folder / "lists").iterdir()

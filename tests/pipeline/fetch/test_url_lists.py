@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuwen.manifests.errors import BadInput
-from tuwen.pipeline.fetch.cut_list import ListRow, cut_list, list_files, read_slice
+from tuwen.pipeline.fetch.cut_list import cut_list
+from tuwen.pipeline.fetch.find_lists import find_lists
+from tuwen.pipeline.fetch.slice_file import ListRow, read_slice
 from tuwen.pipeline.fetch.urls_section import UrlsSource
 from tuwen.pipeline.tables.json_array import json_elements
 
@@ -29,7 +31,7 @@ def source(**keys: Any) -> UrlsSource:
 
 def rows_of(path: Path, slice_rows: int = 1000, **keys: Any) -> list[ListRow]:
     rows = []
-    for part in list_files(source(**keys), path):
+    for part in find_lists(source(**keys), path).parts:
         out = path.parent / "slices" / part.name
         out.mkdir(parents=True, exist_ok=True)
         cut_list(part, {"rows": slice_rows, "folder": str(path)}, out)
@@ -112,7 +114,12 @@ def test_columns_that_the_recipe_names_win(tmp_path: Path) -> None:
         ("a.csv", b"url,text\n", {"caption": "words"}, "no column `words`"),
         ("a.csv", b"https://a.b/c,words\n", {}, "its first line holds an address"),
         ("a.csv", b"foo,bar\n", {"preset": "laion"}, "preset `laion` does not fit"),
-        ("a.csv", "url,caption\nhttps://a.b/c,猫".encode("shift-jis") + b"\xff\xff\xff", {}, "encoding is not clear"),
+        (
+            "a.csv",
+            "url,caption\nhttps://a.b/c,猫".encode("shift-jis") + b"\xff\xff\xff",
+            {},
+            "encoding of its lists is not clear",
+        ),
         ("a.csv", b"PK\x03\x04\0\0", {}, "zip, and not text"),
         ("a.tsv", b"Rar!\x1a\x07\0", {}, "RAR, and not text"),
         ("a.json", b'[{"url": "x", "caption": "y"},\n {"url": "x", "capt', {}, "broken at line 2"),
@@ -171,16 +178,16 @@ def test_names_of_slices_depend_on_nothing_but_their_list(tmp_path: Path) -> Non
         (lists / name).parent.mkdir(parents=True, exist_ok=True)
         text = as_csv(PAIRS, "\t" if "tsv" in name else ",").encode()
         (lists / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
-    before = [part.name for part in list_files(source(), lists)]
+    before = [part.name for part in find_lists(source(), lists).parts]
     assert len(set(before)) == 3 and all(name.startswith("图-") for name in before)
     (lists / "deep" / "0.csv").write_text(as_csv(PAIRS), "utf-8")
-    assert set(before) < {part.name for part in list_files(source(), lists)}
-    assert [part.name for part in list_files(source(), lists / "图.csv")] == before[-1:]
+    assert set(before) < {part.name for part in find_lists(source(), lists).parts}
+    assert [part.name for part in find_lists(source(), lists / "图.csv").parts] == before[-1:]
 
 
 def test_the_same_list_is_cut_into_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(as_csv(PAIRS), "utf-8")
-    (part,) = list_files(source(), tmp_path / "a.csv")
+    (part,) = find_lists(source(), tmp_path / "a.csv").parts
     cuts = []
     for number in range(2):
         out = tmp_path / str(number)
