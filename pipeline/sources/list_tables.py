@@ -21,7 +21,7 @@ from ..executor.part import Part
 from ..tables.arrow_rows import arrow_rows
 from ..tables.text_encoding import ENCODINGS, encoding_of
 from .container_format import container_format
-from .named_files import NamedFiles, refuse_unreadable_text
+from .named_files import NamedFiles, refuse_unreadable
 from .parquet import Columns
 from .passed_over import PassedFile, PassedOver, by_ending, pass_over
 from .picture_column import picture_kind
@@ -71,7 +71,7 @@ def list_source(section: ParquetSource, source: OpenSource) -> SourceListing:
     others = [name for name in found if formats[name] not in ("parquet", "arrow")]
     if not tables:
         raise _no_tables(source, passed, others)
-    refuse_unreadable_text(source.path, tables[0].file, tables[0].columns["image"], others)
+    refuse_unreadable(source.path, tables[0].file, tables[0].columns["image"], others)
     encoding = _encoding(section, tables)
     named = NamedFiles(source.path, others)
     parts = [part for table in tables for part in _parts(source, table, encoding or "utf-8", named)]

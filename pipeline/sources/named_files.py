@@ -15,12 +15,11 @@ import pyarrow as pa
 
 from ...manifests.errors import BadInput
 from ..tables.arrow_rows import arrow_rows
-from .base64_text import from_base64
-from .picture_cell import PictureFiles
+from .picture_cell import PictureFiles, cell_pictures
 from .picture_column import picture_kind
 from .source import hash64, name_below
 from .table_columns import column_type, has_addresses, holds_addresses
-from .table_file import TableFile, open_table
+from .table_file import BATCH_ROWS, TableFile, open_table
 
 _BATCH_ROWS = 1000
 _SAMPLES = 100  # texts of a group; when none of them names a file, the column is one of base64
@@ -54,25 +53,35 @@ class NamedFiles:
         return f"{hash64(chr(10).join(sorted(facts))):016x}" if facts else ""
 
 
-def refuse_unreadable_text(root: Path, file: Path, column: str, others: Sequence[str]) -> None:
-    """Raise BadInput if a column of text holds neither base64 nor the paths of files, with what it holds instead."""
+def refuse_unreadable(root: Path, file: Path, column: str, others: Sequence[str]) -> None:
+    """Raise BadInput if the first rows hold texts that are neither base64 nor the paths of files, and no bytes."""
     with open_table(file) as table:
-        if picture_kind(column_type(table.schema, column)) != "text":
-            return
-        first = next((group for group, rows in enumerate(table.group_rows) if rows), 0)
-        texts = list(islice(_texts(table, column, first), _SAMPLES))
+        texts = _unreadable_texts(table, column, PictureFiles(root, file))
         names = table.schema.names
-    files = PictureFiles(root, file)
-    if not texts or any(files.find(text) or len(from_base64(text) or b"") >= _LEAST_BYTES for text in texts):
+    if not texts:
         return
     if has_addresses(names) or "://" in texts[0]:
         raise holds_addresses(file)
     near = difflib.get_close_matches(texts[0], others[:_MOST_COMPARED], 1, 0.0)
     raise BadInput(
-        f"{file}: column `{column}` holds no base64 and names no file; the first is `{texts[0][:80]}`"
-        + (f", the nearest file is {near[0]}" if near else ""),
+        f"{file}: column `{column}` holds no pictures and names no file below the source; the first is "
+        f"`{texts[0][:80]}`" + (f", the nearest file is {near[0]}" if near else ""),
         cure="paths are relative to the table or to the source; put the files there, or name another column",
     )
+
+
+def _unreadable_texts(table: TableFile, column: str, files: PictureFiles) -> list[str]:
+    """The texts in the first rows of the column; none if one of these rows has a picture."""
+    least = _LEAST_BYTES if picture_kind(column_type(table.schema, column)) == "text" else 0
+    first = next((group for group, rows in enumerate(table.group_rows) if rows), 0)
+    texts: list[str] = []
+    for batch in islice(table.batches(first, [column]), _SAMPLES // BATCH_ROWS + 1):
+        for row in arrow_rows(batch):
+            found = (picture.data for picture in cell_pictures(row[column], files))
+            if any(data is not None and len(data) >= least for data in found):
+                return []
+        texts += _texts_of(batch.column(0))
+    return texts
 
 
 def _texts(table: TableFile, column: str, group: int) -> Iterator[str]:

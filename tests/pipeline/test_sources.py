@@ -199,7 +199,7 @@ def test_parquet_with_pictures_is_read_by_row_groups_whoever_wrote_it(tmp_path: 
     [
         ({"a": [b"x"], "b": [b"y"], "caption": ["c"]}, "name it with `image: …`"),
         ({"image": [b"x"], "words": ["c"]}, "name it with `caption: …`"),
-        ({"image": ["x.png"], "caption": ["c"]}, "names no file; the first is `x.png`"),
+        ({"image": ["x.png"], "caption": ["c"]}, "names no file below the source; the first is `x.png`"),
     ],
 )
 def test_parquet_whose_columns_are_not_clear_is_refused_with_the_cure(

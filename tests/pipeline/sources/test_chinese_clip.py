@@ -51,10 +51,16 @@ TEXTS = [
 ]
 
 
-def write_split(folder: Path, split: str, texts: list[dict[str, Any]] = TEXTS, urlsafe: bool = False) -> None:
+def write_split(
+    folder: Path,
+    split: str,
+    texts: list[dict[str, Any]] = TEXTS,
+    urlsafe: bool = False,
+    pictures: dict[int, bytes] = PICTURES,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
-    lines = [f"{name}\t{encode(data).decode()}\n" for name, data in PICTURES.items()]
+    lines = [f"{name}\t{encode(data).decode()}\n" for name, data in pictures.items()]
     (folder / f"{split}_imgs.tsv").write_text("".join(lines))
     rows = [json.dumps(row, ensure_ascii=False) + "\n" for row in texts]
     (folder / f"{split}_texts.jsonl").write_text("".join(rows), encoding="utf-8")
