@@ -137,15 +137,27 @@ def export(
 @pipeline_app.command()
 def why(
     corpus: CorpusPath,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a pair, or its first digits.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="WHAT", help="A pair: its key, its file name, its address, or a part of one of these."),
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Print every measurement, score, verdict and duplicate of one pair."""
-    from .why import explain_pair
+    """Print every measurement, score, verdict and duplicate of one pair; of several that fit, a line each."""
+    from .find_pairs import find_pairs
+    from .why import explain_pair, explained_text, listed_text
 
-    rows = explain_pair(_load_corpus(corpus), key)
-    text = "\n\n".join("\n".join(f"{name:>14}  {value}" for name, value in row.items()) for row in rows)
-    print_result(rows, text, as_json)
+    loaded = _load_corpus(corpus)
+    found = find_pairs(loaded, what)
+    if found.count == 0:
+        raise BadInput(
+            f"{what}: no such pair in {loaded.folder}", cure="give a key, a file name, an address, or a part of one"
+        )
+    if found.count > 1:
+        print_result({"count": found.count, "pairs": found.rows}, listed_text(found, what), as_json)
+        return
+    rows = explain_pair(loaded, found.rows[0]["key"])
+    print_result(rows, explained_text(rows), as_json)
 
 
 @manifest_app.command()

@@ -230,7 +230,7 @@ def test_a_corpus_goes_where_out_says_with_its_page(user: Path) -> None:
         (["manifest", "verify", "runs/shapes/shards", "--mode", "some"], "is not one of 'off', 'first', 'block'"),
         (["why", "runs/shapes", "ffffffffffff"], "no such pair"),
         (["corpuss"], "No such command 'corpuss'"),
-        (["corpus"], "Missing argument 'RECIPE'; see `tuwen corpus --help`"),
+        (["corpus"], "no recipe; name one, or look at your data with --look PATH"),
         (["sample", "runs/shapes", "--prompt", "圆", "--count", "0"], "greater than or equal to 1"),
         (["corpus", "shapes.yaml", "--set", "duplicates.turned=true"], "has another name now; write `flips`"),
         (["train", "shapes.yaml", "--set", "train.compute=float32"], "has another name now; write `precision`"),

@@ -24,6 +24,7 @@ from ..pipeline.executor.ray_cluster import usable_cpus
 from ..tokenize.precision import matmul_dtype
 from ..tokenize.sequence import SequenceLayout, compact_layout
 from .checkpoint import load_checkpoint, save_checkpoint
+from .longer_run import other_length
 from .loss_log import append_entry, reopen_losses
 from .optimizer import OptimizerConfig
 from .preset import WARMUP_SHARE, declared_steps, resolve_settings
@@ -71,10 +72,13 @@ def _existing_run(recipe: Recipe, shards: Manifest, folder: TrainFolder) -> Run 
         "layout": run.document.layout == layout,
         "settings": run.document.settings == resolve_settings(recipe.train, layout),
         "precision": run.document.precision == _precision(recipe),
-        "minutes": run.document.minutes == _minutes(recipe.train),
+        "minutes": run.document.minutes == _minutes(recipe.train) or declared_steps(recipe.train) is not None,
         "steps": run.document.optimizer.num_steps == num_steps,
     }
     differing = [name for name, is_same in same.items() if not is_same]
+    if differing and set(differing) <= {"minutes", "steps"}:
+        asked = _document(recipe, shards, num_steps).optimizer if "steps" in differing else None
+        raise other_length(run, recipe.train, asked)
     if differing:
         raise BadInput(
             f"{folder.path}: holds another run ({', '.join(differing)} differ)",

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tuwen.train.compare import first_difference
 from tuwen.train.generate_pictures import sample_pictures, sample_prompt
 from tuwen.train.loop import layout_of, train
 from tuwen.train.nearest import nearest_score
-from tuwen.train.optimizer import take_step
+from tuwen.train.optimizer import OptimizerConfig, learning_rate, take_step
 from tuwen.train.run import open_run
 
 
@@ -66,6 +67,54 @@ def test_another_run_in_the_same_folder_is_refused_and_named(shapes: tuple[Recip
         train(other, shards, TrainFolder(trained))
     with pytest.raises(BadInput, match="nothing to resume"):
         train(other, shards, TrainFolder(trained / "empty"), must_resume=True)
+
+
+def with_train(recipe: Recipe, **changed: object) -> Recipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=changed)})
+
+
+@pytest.mark.parametrize("steps", [13, 24, 11])
+def test_another_number_of_steps_is_refused_with_the_rate_that_would_be_another(
+    shapes: tuple[Recipe, Path], trained: Path, steps: int
+) -> None:
+    """The refusal is exact: a run of so many steps, trained from the start, has that rate at that step."""
+    shards = load_manifest(shapes[1] / "shards")
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+    with pytest.raises(BadInput) as refusal:
+        train(with_train(shapes[0], steps=steps), shards, TrainFolder(trained))
+    said = str(refusal.value)
+    assert "holds a run of 12 steps (12 done); its learning rates rise and fall with the number of all steps" in said
+    found = re.search(rf"of {steps} steps, step (\d+) would have the rate (\S+) and not (\S+);", said)
+    assert found is not None
+    step, rates = int(found[1]), [float(found[2]), float(found[3])]
+    schedules = [OptimizerConfig(num_steps=n, num_warmup_steps=round(0.04 * n)) for n in (steps, 12)]
+    assert rates == pytest.approx([learning_rate(schedule, step) for schedule in schedules], rel=0.01)
+    assert rates[0] != rates[1]
+    assert all(learning_rate(schedules[0], before) == learning_rate(schedules[1], before) for before in range(step))
+    assert said.endswith(f"give --set train.steps=12 to go on with it, or another --out to train for {steps} steps")
+    assert {path.name: path.read_bytes() for path in trained.iterdir() if path.is_file()} == before
+
+
+def test_a_run_of_minutes_goes_on_when_its_number_of_steps_is_named_and_not_for_other_minutes(
+    shapes: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    timed, shards = with_train(shapes[0], steps=None, minutes=0.005), load_manifest(shapes[1] / "shards")
+    run = train(timed, shards, TrainFolder(tmp_path))
+    steps = run.document.optimizer.num_steps
+    assert train(with_train(timed, steps=steps), shards, TrainFolder(tmp_path)).losses == run.losses
+    with pytest.raises(BadInput, match=rf"measured for 0.005 minutes .*--set train.steps={steps} .* for 0.5 minutes"):
+        train(with_train(timed, minutes=0.5), shards, TrainFolder(tmp_path))
+
+
+def test_a_run_of_another_version_is_refused_in_one_line(trained: Path, tmp_path: Path) -> None:
+    document = json.loads((trained / "run.json").read_bytes())
+    document["compute"] = document.pop("precision")
+    (tmp_path / "run.json").write_text(json.dumps(document))
+    with pytest.raises(BadInput, match=r"of another version of tuwen .`precision` is missing.; use the version that"):
+        open_run(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(CheckFailed, match="not JSON"):
+        open_run(tmp_path)
 
 
 def test_a_finished_run_is_not_trained_again(shapes: tuple[Recipe, Path], trained: Path) -> None:
