@@ -2,8 +2,8 @@
 
     raise other_length(run, recipe.train, asked)      # BadInput: the first step that would be another, and the cure
 
-The schedule rises over 4% of all steps, then falls on a cosine to 0 at the last one. It has no stable part: a longer run
-differs from its first steps on, and a run that is done has come to rest at a rate of 0.
+The schedule rises over 4% of all steps, then falls on a cosine to 0 at the last one. It has no stable part: a longer
+run differs from its first steps on, and a run that is done has come to rest at a rate of 0.
 """
 
 from ..manifests.counted import counted
