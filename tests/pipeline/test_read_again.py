@@ -3,6 +3,8 @@
 Export, tokenizer, scores and report all read by `sources.reader.read_picture`.
 """
 
+import gzip
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,12 +60,42 @@ def named_tar_in_capitals(folder: Path) -> None:
     tar_of(folder / "0.TAR", MEMBERS)
 
 
+def gzip_with_its_ending(folder: Path) -> None:
+    _gzip(folder, "0.tar.gz")
+
+
+def gzip_that_is_called_tar(folder: Path) -> None:
+    _gzip(folder, "0.tar")
+
+
+def archive(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "0.zip", "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in MEMBERS.items():
+            made.writestr(name, data)
+
+
+def tar_in_a_tar(folder: Path) -> None:
+    inner = tar_of(folder / "inner", MEMBERS)
+    (folder / "inner").unlink()
+    tar_of(folder / "0.tar", {"day/1.tar": inner})
+
+
+def _gzip(folder: Path, name: str) -> None:
+    whole = tar_of(folder / "whole", MEMBERS)
+    (folder / "whole").unlink()
+    (folder / name).write_bytes(gzip.compress(whole, mtime=0))
+
+
 WRITERS: dict[Callable[[Path], None], str] = {
     two_columns: "kind: parquet, image: original",
     two_columns_of_files: "kind: parquet, image: original",
     named_pq: "kind: parquet",
     arrow_stream: "kind: parquet",
     named_tar_in_capitals: "kind: webdataset",
+    gzip_with_its_ending: "kind: webdataset",
+    gzip_that_is_called_tar: "kind: webdataset",
+    archive: "kind: webdataset",
+    tar_in_a_tar: "kind: webdataset",
 }
 
 
