@@ -3,7 +3,10 @@
 Export, tokenizer, scores and report all read by `sources.reader.read_picture`.
 """
 
+import base64
 import gzip
+import hashlib
+import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +53,31 @@ def named_pq(folder: Path) -> None:
     pq.write_table(table(), folder / "data.pq")
 
 
+def base64_column(folder: Path) -> None:
+    texts = [base64.b64encode(data).decode() for data in PICTURES]
+    pq.write_table(pa.table({"image": texts, "caption": CAPTIONS}), folder / "data.parquet")
+
+
+def two_pictures_a_row(folder: Path) -> None:
+    rows = {"images": [PICTURES[:2], PICTURES[2:]], "caption": CAPTIONS[:2]}
+    pq.write_table(pa.table(rows), folder / "data.parquet")
+
+
+def paths_in_a_table(folder: Path) -> None:
+    (folder / "pictures").mkdir()
+    for number, data in enumerate(PICTURES):
+        (folder / "pictures" / f"{number}.jpg").write_bytes(data)
+    paths = [f"pictures/{number}.jpg" for number in range(NUM_PICTURES)]
+    pq.write_table(pa.table({"image": paths, "caption": CAPTIONS}), folder / "data.parquet")
+
+
+def chinese_clip(folder: Path) -> None:
+    for number, data in enumerate(PICTURES):
+        with (folder / "train_imgs.tsv").open("a") as images, (folder / "train_texts.jsonl").open("a") as texts:
+            images.write(f"{number}\t{base64.b64encode(data).decode()}\n")
+            texts.write(json.dumps({"text_id": number, "text": CAPTIONS[number], "image_ids": [number]}) + "\n")
+
+
 def arrow_stream(folder: Path) -> None:
     path = str(folder / "data-00000-of-00001.arrow")
     with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table().schema) as writer:
@@ -86,10 +114,13 @@ def _gzip(folder: Path, name: str) -> None:
     (folder / name).write_bytes(gzip.compress(whole, mtime=0))
 
 
-WRITERS: dict[Callable[[Path], None], str] = {
+# Sources that are one file, and then may be named as such; and those that are several.
+ONE_FILE: dict[Callable[[Path], None], str] = {
     two_columns: "kind: parquet, image: original",
     two_columns_of_files: "kind: parquet, image: original",
     named_pq: "kind: parquet",
+    base64_column: "kind: parquet",
+    two_pictures_a_row: "kind: parquet",
     arrow_stream: "kind: parquet",
     named_tar_in_capitals: "kind: webdataset",
     gzip_with_its_ending: "kind: webdataset",
@@ -97,23 +128,43 @@ WRITERS: dict[Callable[[Path], None], str] = {
     archive: "kind: webdataset",
     tar_in_a_tar: "kind: webdataset",
 }
+SEVERAL_FILES: dict[Callable[[Path], None], str] = {
+    paths_in_a_table: "kind: parquet",
+    chinese_clip: "kind: chinese-clip",
+}
+SOURCES = {f"{write.__name__}-in-a-folder": (write, kind) for write, kind in (ONE_FILE | SEVERAL_FILES).items()}
+SOURCES |= {f"{write.__name__}-named": (write, kind) for write, kind in ONE_FILE.items()}
+
+Exported = dict[str, list[tuple[str, str, bytes]]]  # source → caption, measured sha256, exported bytes of each pair
 
 
-@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-@pytest.mark.parametrize("is_one_file", [False, True], ids=["folder", "file"])
-def test_export_finds_the_pictures_that_were_measured(
-    tmp_path: Path, write: Callable[[Path], None], is_one_file: bool
-) -> None:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    write(folder)
-    (file,) = folder.iterdir()
-    path = f"source/{file.name}" if is_one_file else "source"
-    recipe = write_recipe(tmp_path, sources=f"[{{name: s, path: {path}, {WRITERS[write]}}}]")
-    corpus = build_corpus(load_recipe(str(recipe)), tmp_path / "corpus")
-    caption_of = {row["key"]: row["caption"] for row in read_verdicts(corpus).to_pylist() if row["kept"]}
-    assert sorted(caption_of.values()) == CAPTIONS
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """One corpus of all sources, exported as files."""
+    base = tmp_path_factory.mktemp("read-again")
+    sections = []
+    for name, (write, kind) in SOURCES.items():
+        (base / name).mkdir()
+        write(base / name)
+        path = f"{name}/{next((base / name).iterdir()).name}" if name.endswith("-named") else name
+        sections.append(f"{{name: {name}, path: {path}, {kind}}}")
+    recipe = write_recipe(base, sources=f"[{', '.join(sections)}]", duplicates="{images: none}")
+    corpus = build_corpus(load_recipe(str(recipe)), base / "corpus")
     again = recorded_recipe(corpus.document["lineage"]["recipe"], ["export.format=imagefolder"])
-    made = export(corpus, again, tmp_path / "out")
-    exported = {caption_of[path.stem]: path.read_bytes() for path in made.folder.glob("*/*/*.jpg")}
-    assert exported == dict(zip(CAPTIONS, PICTURES, strict=True))
+    made = export(corpus, again, base / "out")
+    pictures = {path.stem: path.read_bytes() for path in made.folder.glob("*/*/*.jpg")}
+    found: Exported = {name: [] for name in SOURCES}
+    for row in read_verdicts(corpus).to_pylist():
+        if row["kept"]:
+            found[row["source"]].append((row["caption"], row["image_sha256"], pictures[row["key"]]))
+    return found
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_export_finds_the_pictures_that_were_measured(exported: Exported, name: str) -> None:
+    pairs = exported[name]
+    assert all(hashlib.sha256(data).hexdigest() == measured for _, measured, data in pairs)
+    if SOURCES[name][0] is two_pictures_a_row:
+        assert sorted(data for _, _, data in pairs) == sorted(PICTURES)
+    else:
+        assert {caption: data for caption, _, data in pairs} == dict(zip(CAPTIONS, PICTURES, strict=True))
