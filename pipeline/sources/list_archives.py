@@ -8,24 +8,36 @@ such tars. Which text goes with which picture stands in `archive_samples`.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field
+
+from ...manifests.canonical import sha256_of_file
 from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource, SourceSection
-from ..executor.part import Part
+from ..executor.part import InputFile, Part
+from .annotations import AnnotationColumns
 from .archive_encoding import told_encoding
 from .archive_index import UNPACK
 from .container_format import other_archive
+from .datacomp_uids import Uids
 from .open_archive import archive_format
+from .outside_captions import OutsideCaptions
 from .passed_over import PassedFile, PassedOver, by_ending, pass_over
 from .source import OpenSource, SourceListing, file_source, files_below, source_part
 from .tar import TarPart
+
+_PART_MISSING = 10_000
 
 
 class WebDatasetSource(FileSource):
     """Archives in which a picture, its .txt and its .json share a key; `path` is a folder of archives, or one."""
 
     kind: Literal["webdataset"]
+    caption: str | list[str] = Field(default=[])  # keys of JSON that hold captions; the .txt does not count then
+    captions: str | list[str] = Field(default=[])  # files outside of the archives, below `path` or absolute
+    image: str | None = None  # the column of those that names the picture; None: a usual name
+    uids: str | None = None  # a subset file of DataComp, below `path` or absolute: other samples do not count
 
 
 def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
@@ -36,34 +48,71 @@ def list_source(section: WebDatasetSource, source: OpenSource) -> SourceListing:
     """One part for each archive. Raises BadInput when there is none, or when the encoding of the texts is not clear."""
     passed: PassedOver = {}
     archives: list[tuple[Path, str]] = []
+    files = [_named(section, source, name, "captions") for name in _listed(section.captions)]
+    uids = _named(section, source, section.uids, "uids") if section.uids else None
     for path, name in files_below(source, passed):
         if archive_format(path):
             archives.append((path, name))
-        else:
+        elif not any(path.samefile(file) for file in (*files, uids) if file):
             pass_over(passed, _no_archive(path, name))
     if not archives:
         raise _without_archives(source, passed)
     encoding = section.encoding or told_encoding(source.name, [path for path, _ in archives])
-    parts = [_part(source, path, name, encoding=encoding or "utf-8") for path, name in archives]
-    return SourceListing(parts, passed, encoding)
+    shared: dict[str, Any] = {"encoding": encoding or "utf-8"}
+    if fields := _listed(section.caption):
+        shared["fields"] = fields
+    outside = OutsideCaptions(files, archives) if files else None
+    if outside:
+        outside.read(AnnotationColumns(section.image, tuple(fields), section.encoding), source.name)
+    parts = [_part(source, path, name, shared | _outside(outside, name)) for path, name in archives]
+    if uids:
+        Uids(uids).check_order()
+        subset = InputFile(str(uids), sha256_of_file(uids))
+        parts = [part.with_inputs(uids=subset) for part in parts]
+    if outside:
+        parts += _missing_parts(source, outside)
+    return SourceListing(parts, passed, encoding, outside.reads if outside else [])
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _named(section: WebDatasetSource, source: OpenSource, name: str, key: str) -> Path:
+    """A file that the recipe names. Raises BadInput when it is not there."""
+    path = (source.path if source.path.is_dir() else source.path.parent) / name
+    if not path.is_file():
+        raise BadInput(f"source {section.name}: {path} does not exist", cure=f"correct `{key}`")
+    return path
+
+
+def _outside(outside: OutsideCaptions | None, archive: str) -> dict[str, Any]:
+    return {"outside": outside.of(archive)} if outside else {}
+
+
+def _missing_parts(source: OpenSource, outside: OutsideCaptions) -> list[Part[TarPart]]:
+    missing = outside.missing()
+    return [
+        source_part(source, f"missing {rows[0]['origin']}", {"tar": "", "missing": rows})
+        for start in range(0, len(missing), _PART_MISSING)
+        if (rows := missing[start : start + _PART_MISSING])
+    ]
 
 
 def list_gathered(section: SourceSection, source: OpenSource, key_by_row: bool = False) -> SourceListing:
     """One part for each tar that was drawn or fetched. Raises BadInput when there is none."""
     files = files_below(source, {})  # ledgers lie beside the tars
-    parts = [_part(source, path, name, key_by_row=key_by_row) for path, name in files if archive_format(path)]
+    shared = {"key_by_row": key_by_row, "encoding": "utf-8"}
+    parts = [_part(source, path, name, shared) for path, name in files if archive_format(path)]
     if not parts:
         raise BadInput(f"source {source.name}: no tar below {source.path}", cure="run `tuwen corpus` again")
     return SourceListing(parts)
 
 
-def _part(
-    source: OpenSource, path: Path, name: str, key_by_row: bool = False, encoding: str = "utf-8"
-) -> Part[TarPart]:
+def _part(source: OpenSource, path: Path, name: str, shared: dict[str, Any]) -> Part[TarPart]:
     stat = path.stat()
-    spec = {"tar": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key_by_row": key_by_row,
-            "encoding": encoding}  # fmt: skip
-    return source_part(source, name, spec)
+    spec = {"tar": name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key_by_row": False}
+    return source_part(source, name, spec | shared)
 
 
 def _no_archive(path: Path, name: str) -> PassedFile:
