@@ -7,23 +7,38 @@ Each command loads its manifests, calls one function of this room, and prints th
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from .command_options import AsJson
 from .counted import counted
+from .errors import BadInput
 from .manifest import Manifest, load_manifest
+
+if TYPE_CHECKING:  # numpy: a command that shows its help need not wait for it
+    from .order.order import Order
+    from .order.order_of_run import OrderOfRun
 
 manifest_app = typer.Typer(no_args_is_help=True, help="Check, show, compare and merge manifests.")
 
 ShardsManifest = Annotated[
     str, typer.Argument(metavar="MANIFEST", help="Shards: a folder that holds a manifest, the file itself, or a URL.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="The seed of the training run (`train.seed` in its recipe).")]
+ReadShards = Annotated[
+    str,
+    typer.Argument(
+        metavar="MANIFEST", help="Shards, or the folder of a run: then its run.json has seed, batch and shuffle."
+    ),
+]
+OfRun = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="DIR", help="Take seed, batch and shuffle from the run.json of this training run."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="The seed of the training run (`train.seed` in its recipe).")]
 Split = Annotated[str, typer.Option("--split", help="The split that is read: train or validation.")]
 ShuffleName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--shuffle",
         metavar="KIND",
@@ -131,46 +146,64 @@ def quarantine(
 
 @manifest_app.command()
 def what(
-    manifest: ShardsManifest,
-    seed: Seed,
+    manifest: ReadShards,
     position: Annotated[
         int, typer.Option("--position", min=0, max=1 << 62, help="The number of samples read before, from step 0 on.")
     ],
+    run: OfRun = None,
+    seed: Seed = None,
     count: Annotated[
         int, typer.Option("--count", min=1, max=1 << 24, help="How many keys to print, from that position on.")
     ] = 1,
-    shuffle: ShuffleName = "global",
+    shuffle: ShuffleName = None,
     split: Split = "train",
     as_json: AsJson = False,
 ) -> None:
     """Print the keys of the pairs that training reads at a position, one a line."""
-    from .order.order import open_order
     from .order.order_lookup import keys_at
-    from .order.shuffle import parse_shuffle
+    from .order.order_of_run import order_of_run
 
-    loaded = load_manifest(manifest, "shards")
-    keys = keys_at(loaded, open_order(loaded, split, seed, parse_shuffle(shuffle)), position, count, split)
+    read = order_of_run(manifest, run)
+    keys = keys_at(read.shards, _order(read, seed, shuffle, split), position, count, split)
     print_result(keys, "\n".join(keys), as_json)
 
 
 @manifest_app.command()
 def when(
-    manifest: ShardsManifest,
-    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a pair: 32 hex digits.")],
-    seed: Seed,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="The global batch of the training run: samples a step.")],
+    manifest: ReadShards,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a pair, or its first digits.")],
+    run: OfRun = None,
+    seed: Seed = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="The global batch of the training run: samples a step.")
+    ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="How many epochs to look at, from the first on.")] = 1,
-    shuffle: ShuffleName = "global",
+    shuffle: ShuffleName = None,
     split: Split = "train",
     as_json: AsJson = False,
 ) -> None:
     """Print the positions and steps at which training reads a pair, one epoch a line."""
-    from .order.order import open_order
     from .order.order_lookup import reads_of_key
-    from .order.shuffle import parse_shuffle
+    from .order.order_of_run import order_of_run
 
-    loaded = load_manifest(manifest, "shards")
-    order = open_order(loaded, split, seed, parse_shuffle(shuffle))
-    reads = reads_of_key(loaded, order, key, batch, epochs, split)
+    read = order_of_run(manifest, run)
+    order = _order(read, seed, shuffle, split)
+    batch = batch or read.batch or _missing("--batch")
+    reads = reads_of_key(read.shards, order, key, batch, epochs, split)
     text = "\n".join(f"epoch {read['epoch']}  position {read['position']}  step {read['step']}" for read in reads)
     print_result(reads, text, as_json)
+
+
+def _order(read: "OrderOfRun", seed: int | None, shuffle: str | None, split: str) -> "Order":
+    """The order of the options, each of which is the run's where it is not given."""
+    from .order.order import open_order
+    from .order.shuffle import Shuffle, parse_shuffle
+
+    chosen = parse_shuffle(shuffle) if shuffle else read.shuffle or Shuffle()
+    if seed is None:
+        seed = _missing("--seed") if read.seed is None else read.seed
+    return open_order(read.shards, split, seed, chosen)
+
+
+def _missing(option: str) -> NoReturn:
+    raise BadInput(f"no {option}", cure=f"give {option}, or the run that has read these shards: --run DIR")

@@ -106,6 +106,47 @@ def test_results_go_to_standard_output_as_json_when_asked(user: Path) -> None:
     assert pair["verdict"] == "kept"
 
 
+def test_what_and_when_take_seed_batch_and_shuffle_from_the_run(user: Path, tmp_path: Path) -> None:
+    """The run of the recipe has seed 0, a batch of 16 rows and the global shuffle."""
+    stated = ["--seed", "0", "--batch", "16", "--epochs", "2"]
+    key = tuwen("manifest", "what", "runs/shapes/shards", "--seed", "0", "--position", "21", cwd=user).stdout.strip()
+    expected = tuwen("manifest", "when", "runs/shapes/shards", key, *stated, cwd=user).stdout
+    assert expected.startswith("epoch 0  position 21  step 1\n")
+    (tmp_path / "copy").symlink_to(user / "runs" / "shapes" / "shards")
+    of_run = [["runs/shapes"], ["runs/shapes/train"], ["runs/shapes/shards"],
+              [str(tmp_path / "copy"), "--run", "runs/shapes"]]  # fmt: skip
+    for shards, *options in of_run:
+        assert tuwen("manifest", "what", shards, *options, "--position", "21", cwd=user).stdout.strip() == key
+        for digits in (key, key[:9].upper()):
+            said = tuwen("manifest", "when", shards, digits, *options, "--epochs", "2", cwd=user)
+            assert said.stdout == expected, said.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["when", "COPY", "ab", "--seed", "0"], "no --batch; give --batch, or the run that has read these shards"),
+        (["what", "COPY", "--position", "0"], "no --seed; give --seed, or the run"),
+        (["what", "COPY", "--position", "0", "--run", "pictures"], "pictures: no training run there"),
+        (["when", "runs/shapes", "", "--seed", "0"], "keys of `train` begin so; give more of its digits"),
+        (["when", "runs/shapes", "f" * 31], "not in the split `train`"),
+    ],
+)
+def test_what_and_when_say_what_they_need(user: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "copy").symlink_to(user / "runs" / "shapes" / "shards")
+    done = tuwen("manifest", *(str(tmp_path / "copy") if each == "COPY" else each for each in arguments), cwd=user)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_vocabulary_that_came_out_smaller_is_said(user: Path) -> None:
+    asked = ["shapes.yaml", "--set", "tokenize.text.vocab=300", "--out"]
+    made = tuwen("tokenizer", *asked, "small-vocabulary", "--only", "text", cwd=user)
+    assert made.returncode == 0
+    said = "pieces, not the 300 of `tokenize.text.vocab`: "
+    assert f"{said}the captions give no more" in made.stderr
+    assert f"{said}its model has no more" in tuwen("tokenize", *asked, "small-shards-300", cwd=user).stderr
+
+
 def test_verify_fails_on_one_flipped_byte_and_names_the_shard_and_the_block(user: Path) -> None:
     shard = user / "runs" / "shapes" / "shards" / "train-00001.tar"
     whole = shard.read_bytes()

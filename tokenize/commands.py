@@ -17,6 +17,7 @@ from ..manifests.commands import manifest_app, print_summary
 from ..manifests.counted import counted
 from ..manifests.errors import BadInput
 from ..manifests.manifest import load_manifest
+from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import RunFolder, ShardsFolder, TokenizerFolder
 
 tokenize_app = typer.Typer()
@@ -46,6 +47,7 @@ def tokenizer(
     from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.executor.stage import StageRun
     from ..pipeline.load_recipe import load_recipe
+    from .caption_ids import CaptionIds
     from .train_tokenizers import Kind, train_tokenizers
 
     loaded = load_recipe(recipe, sets)
@@ -55,6 +57,8 @@ def tokenizer(
     folder = TokenizerFolder(out) if out else run.tokenizer
     kinds: tuple[Kind, ...] = (only.value,) if only else ("image", "text")
     manifest = train_tokenizers(loaded, corpus, folder, StageRun(workers), kinds)
+    if "text" in kinds:
+        _say_if_smaller(loaded, CaptionIds(folder.text_model.read_bytes()).vocab, "the captions give no more")
     if "image" in kinds:
         print(f"to use it: --set tokenize.image.tokenizer={folder.image}", file=sys.stderr)
     print_summary(manifest, counted(len(manifest.files), "file"), as_json)
@@ -88,6 +92,7 @@ def tokenize(
     start_cluster(ray, workers)
     folder = ShardsFolder(out) if out else run.shards
     manifest = write_shards(loaded, corpus, text_model, folder, StageRun(workers))
+    _say_if_smaller(loaded, manifest.sample_schema.text.vocab, "its model has no more")
     measure_reconstruction(loaded, corpus, manifest)
     refresh_report(RunFolder(folder.path.parent))
     samples, shards = counted(manifest.totals["samples"], "sample"), counted(len(manifest.shards), "shard")
@@ -115,3 +120,11 @@ def export_samples_of(
     made = export_samples(loaded, out, StageRun(workers))
     samples, tars = counted(made.totals["samples"], "sample"), counted(len(made.shards), "tar")
     print_summary(made, f"{samples} in {tars}", as_json)
+
+
+def _say_if_smaller(recipe: Recipe, vocab: int, why: str) -> None:
+    """SentencePiece takes the size of the recipe as a bound, and stops where the captions give no more pieces."""
+    asked = recipe.tokenize.text.vocab
+    if vocab < asked:
+        line = f"the vocabulary has {vocab:,} pieces, not the {asked:,} of `tokenize.text.vocab`"
+        print(f"{line}: {why}", file=sys.stderr, flush=True)
