@@ -11,6 +11,7 @@ pictures have one. Each part writes a piece of every file; `join` puts the piece
 import base64
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -84,9 +85,11 @@ def join(folder: Path, parts: dict[str, list[str]], out: Path) -> dict[str, str 
     Returns the files that it wrote, each with the split whose pairs it lists, or None.
     """
     files: dict[str, str | None] = {}
-    for split, names in parts.items():
-        for piece in PIECES if names else ():
-            file = f"{SPLIT_NAMES[split]}_{piece}"
+    for split, piece in product(parts, PIECES):
+        names, file = parts[split], f"{SPLIT_NAMES[split]}_{piece}"
+        if not names:
+            (out / file).unlink(missing_ok=True)  # of an earlier export, which had another split
+        else:
             files[file] = split if piece == LISTING else None
             with whole_file(out / file) as temporary, temporary.open("wb") as joined:
                 for name in names:

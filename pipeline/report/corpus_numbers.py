@@ -41,6 +41,7 @@ class CorpusNumbers:
         self.sources: dict[str, SourceNumbers] = {}
         self.reasons: Counter[str] = Counter()
         self.formats: dict[str, list[int]] = {}  # [dropped, kept]
+        self.metadata: dict[str, list[int]] = {}  # the same, of pairs whose picture has broken metadata
         self.captions = CaptionCounts()
 
     def add(self, part: pa.Table) -> None:
@@ -48,7 +49,8 @@ class CorpusNumbers:
         for plot in self.plots:
             self.tallies[plot.name].add(plot.values(part), kept)
         self._add_sources(part, kept)
-        self._add_formats(part)
+        _add_pairs(self.formats, part, "format")
+        _add_pairs(self.metadata, part, "metadata")
         self.captions.add(part)
 
     def _add_sources(self, part: pa.Table, kept: Mask) -> None:
@@ -69,10 +71,12 @@ class CorpusNumbers:
             mine = pc.equal(part["source"], name).to_numpy()
             self.sources[name].sides.add(sides[mine], kept[mine])
 
-    def _add_formats(self, part: pa.Table) -> None:
-        for row in _counts(part, ["format", "kept"]):
-            if row["format"]:
-                self.formats.setdefault(row["format"], [0, 0])[row["kept"]] += row["count_all"]
+
+def _add_pairs(counts: dict[str, list[int]], part: pa.Table, column: str) -> None:
+    """Add the dropped and the kept pairs of each word in the column."""
+    for row in _counts(part, [column, "kept"]):
+        if row[column]:
+            counts.setdefault(row[column], [0, 0])[row["kept"]] += row["count_all"]
 
 
 def most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -39,6 +39,7 @@ _NUMBERS = [
     for field in MEASURES
     if field.name not in COLUMNS and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
 ]
+_WORDS = ["metadata"]
 
 
 def corpus_parts(corpus: Manifest) -> Iterator[pa.Table]:
@@ -96,19 +97,26 @@ def _part_name(corpus: Manifest, number: int) -> str:
 
 def _columns_beside(folder: CorpusFolder) -> dict[Path, list[str]]:
     """The folders that have numbers for each row of the decision table, each with its columns."""
-    return {folder.measures: _NUMBERS} | {folder.score(score.name): [score.name] for score in score_columns()}
+    return {folder.measures: [*_NUMBERS, *_WORDS]} | {
+        folder.score(score.name): [score.name] for score in score_columns()
+    }
 
 
 def _table_beside(path: Path, columns: list[str], num_rows: int) -> pa.Table:
-    """The columns as float32; null where the file, or the column, is missing, or the file belongs to another table."""
+    """The columns as float32, or words; null where the file or the column is missing, or belongs to another table."""
     table = pa.table({})
     if path.is_file():
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == num_rows:
                 table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
-    nulls = pa.chunked_array([pa.nulls(num_rows, pa.float32())])
+    schema = pa.schema([(name, pa.string() if name in _WORDS else pa.float32()) for name in columns])
     known = set(table.column_names)
-    return pa.table({name: table[name].cast(pa.float32()) if name in known else nulls for name in columns})
+    return pa.table(
+        {
+            field.name: table[field.name].cast(field.type) if field.name in known else pa.nulls(num_rows, field.type)
+            for field in schema
+        }
+    )
 
 
 def _rows_with(path: Path, keys: set[str], columns: list[str]) -> Iterator[tuple[int, Row]]:

@@ -46,8 +46,8 @@ from .sources import (
     FactsRow,
     LicenseRow,
     SourceRow,
+    bars,
     evaluation_facts,
-    format_rows,
     license_rows,
     license_splits,
     source_rows,
@@ -70,6 +70,7 @@ class CorpusSections:
     license_splits: list[str]  # splits of the shards, where their licences were counted
     charts: list[Chart]
     formats: list[Bar]
+    metadata: list[Bar]  # what is broken of it, though the picture is whole
     caption_charts: list[Chart]
     distinct_captions: int
     frequent_captions: list[Bar]
@@ -135,7 +136,8 @@ def _corpus_sections(corpus: Manifest, recipe: Recipe, shards: Manifest | None) 
         licenses=license_rows(corpus, shards),
         license_splits=license_splits(shards),
         charts=[*picture_charts(numbers, recipe), *([fetching] if fetching else [])],
-        formats=format_rows(numbers),
+        formats=bars(numbers.formats),
+        metadata=bars(numbers.metadata),
         caption_charts=caption_charts(numbers, recipe),
         distinct_captions=numbers.captions.distinct(),
         frequent_captions=[

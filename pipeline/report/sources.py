@@ -1,8 +1,9 @@
 """The sources of a corpus as the page shows them: what became of their pairs, and under which licences they are.
 
-source_rows(corpus, numbers), evaluation_facts(corpus), license_rows(corpus, shards), format_rows(numbers)
+source_rows(corpus, numbers), evaluation_facts(corpus), license_rows(corpus, shards), bars(numbers.formats)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...manifests.documents import License, SourceFacts
@@ -11,7 +12,7 @@ from ..reasons import title_of
 from .corpus_numbers import CorpusNumbers, SourceNumbers, most_first
 
 _REASONS_SHOWN = 3  # of a source
-_FORMATS_SHOWN = 6
+_BARS_SHOWN = 6
 
 Bar = tuple[str, int, int]  # name, dropped pairs, kept pairs
 
@@ -105,13 +106,13 @@ def license_splits(shards: Manifest | None) -> list[str]:
     return list(shards.splits)
 
 
-def format_rows(numbers: CorpusNumbers) -> list[Bar]:
-    """The most frequent formats, and the rare ones together."""
-    rows = [(name, dropped, kept) for name, (dropped, kept) in numbers.formats.items()]
+def bars(counts: Mapping[str, list[int]]) -> list[Bar]:
+    """The most frequent formats, or faults of metadata, and the rare ones together."""
+    rows = [(name, dropped, kept) for name, (dropped, kept) in counts.items()]
     rows.sort(key=lambda row: (-row[1] - row[2], row[0]))
-    rare = rows[_FORMATS_SHOWN:]
+    rare = rows[_BARS_SHOWN:]
     others = (f"{len(rare)} others", sum(dropped for _, dropped, _ in rare), sum(kept for _, _, kept in rare))
-    return [*rows[:_FORMATS_SHOWN], others] if rare else rows
+    return [*rows[:_BARS_SHOWN], others] if rare else rows
 
 
 def _source_row(corpus: Manifest, name: str, numbers: SourceNumbers) -> SourceRow:

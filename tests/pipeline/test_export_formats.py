@@ -25,12 +25,14 @@ from tuwen.pipeline.export.exported_picture import ExportConfig
 from tuwen.pipeline.export.formats import FORMATS
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.open_source import roots_of
+from tuwen.pipeline.report.corpus_numbers import CorpusNumbers
+from tuwen.pipeline.report.corpus_parts import corpus_parts
 from tuwen.pipeline.report.thumbnails import SmallPictures
 from tuwen.pipeline.why import explain_pair
 from tuwen.tokenize.crops import cropped
 
 from ..conftest import files_of, write_recipe
-from ..stages import build_corpus, export
+from ..stages import build_corpus, export, write_report
 from .hostile import BROKEN_METADATA, picture, saved
 
 # format → how its export is read again: the kind of source, and its path below the export
@@ -149,6 +151,8 @@ def test_chinese_clip_has_a_picture_a_line_in_base64_and_its_texts_by_id(corpus:
     assert pairs(found) == pairs(kept(corpus))
     assert [row["url"] for row in keys.values() if row["license"] == "CC0-1.0"] == ["https://example.org/a.jpg"]
     assert not (made.folder / ".work" / "pieces").exists()
+    exported(corpus, tmp_path / "out", "export.format=chinese-clip", "split.validation=0")
+    assert {path.name for path in (tmp_path / "out").glob("*_*")} == {"train_imgs.tsv", "train_texts.jsonl"}
 
 
 def test_an_export_for_chinese_clip_that_stopped_goes_on_with_its_pieces(
@@ -303,6 +307,16 @@ def test_tokenizer_and_report_see_the_pixels_of_the_sound_twin(broken_and_twins:
     for kind in BROKEN:
         assert crop_of[f"{kind}.broken.jpg"] == crop_of[f"{kind}.twin.jpg"]
         assert shown[f"{kind}.broken.jpg"] == shown[f"{kind}.twin.jpg"] != ""
+
+
+def test_the_report_counts_the_pairs_whose_picture_has_broken_metadata(broken_and_twins: Manifest) -> None:
+    page = write_report(broken_and_twins.folder.parent, broken_and_twins.folder).read_text(encoding="utf-8")
+    assert "broken metadata" in page
+    numbers = CorpusNumbers()
+    for part in corpus_parts(broken_and_twins):
+        numbers.add(part)
+    counts = Counter(BROKEN_METADATA[kind][3] for kind in BROKEN)
+    assert numbers.metadata == {word: [0, count] for word, count in counts.items()}
 
 
 def test_why_names_the_broken_metadata_of_a_pair(broken_and_twins: Manifest) -> None:
