@@ -26,8 +26,10 @@ from .outside_captions import OutsideCaptions
 from .passed_over import PassedFile, PassedOver, by_ending, pass_over
 from .source import OpenSource, SourceListing, file_source, files_below, source_part
 from .tar import TarPart
+from .tar_archive import CURE
 
 _PART_MISSING = 10_000
+_ENDINGS = (".tar", ".tgz", ".tar.gz", ".zip")
 
 
 class WebDatasetSource(FileSource):
@@ -116,10 +118,13 @@ def _part(source: OpenSource, path: Path, name: str, shared: dict[str, Any]) -> 
 
 
 def _no_archive(path: Path, name: str) -> PassedFile:
+    """What a file is passed over as. Raises BadInput on one that is called an archive: it may be cut to nothing."""
     if other := other_archive(path):
         return PassedFile(f"{other} ({UNPACK})", name)
     if ".tfrecord" in name.lower():
         return PassedFile("TFRecord (let img2dataset write `--output_format webdataset` or `parquet`)", name)
+    if name.lower().endswith(_ENDINGS):
+        raise BadInput(f"{path}: neither a tar nor a zip by its content", cure=CURE)
     return by_ending(name)
 
 

@@ -8,6 +8,7 @@ told together (`encoding_of`), by this zip alone: it is read again by the same n
 """
 
 import binascii
+import lzma
 import stat
 import struct
 import zipfile
@@ -33,7 +34,7 @@ _METHODS = {
 # zipfile raises any of these on a directory or a member that is noise.
 _NOISE = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, ArithmeticError, LookupError, EOFError, MemoryError,
-    NotImplementedError, RuntimeError,
+    NotImplementedError, RuntimeError, lzma.LZMAError,
 )  # fmt: skip
 
 
@@ -74,7 +75,9 @@ class ZipArchive:
         try:
             with self._zip.open(info) as file:
                 yield file
-        except _NOISE as error:
+        except (*_NOISE, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's; bz2 raises one without a number
+                raise
             raise BrokenMember(str(error)) from None
 
     def inside(self, member: Member) -> None:

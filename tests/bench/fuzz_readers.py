@@ -49,6 +49,7 @@ class Target:
     file: str
     samples: list[bytes]
     beside: dict[str, bytes] = field(default_factory=dict)  # files that stay as they are
+    mended: Callable[[bytes], bytes] = lambda data: data  # checksums put right, behind which nothing would be reached
 
 
 def source(kind: str, **keys: Any) -> Callable[[Path], object]:
@@ -90,6 +91,34 @@ def zip_bytes() -> bytes:
     return data.getvalue()
 
 
+def nested_tars() -> list[bytes]:
+    """Tars of each format with long names, tars behind one another, and archives of all kinds inside of a tar."""
+    long = {"目录/" * 40 + "a.jpg": JPEG, "b": JPEG, "c.jpg!large": JPEG, "a.jpg#2": b"", "__x__": b"x"}
+    inside = {"i.tar": tar_of(long), "i.zip": zip_bytes(), "i.tgz": tar_bytes("w:gz")}
+    formats = [tar_of(long, tarfile.PAX_FORMAT), tar_of(long, tarfile.GNU_FORMAT)]
+    return [*formats, tar_of(inside), tar_of(long) + tar_bytes()]
+
+
+def tar_of(members: dict[str, bytes], format_: int = tarfile.GNU_FORMAT) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=format_) as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(content), 1.5 if format_ == tarfile.PAX_FORMAT else 1  # type: ignore[assignment]
+            tar.addfile(member, io.BytesIO(content))
+    return data.getvalue()
+
+
+def with_checksums(tar: bytes) -> bytes:
+    """Every block that looks like a header, with the checksum of what it holds now."""
+    data = bytearray(tar)
+    for start in range(0, len(data) - 511, 512):
+        if data[start + 257 : start + 262] == b"ustar":
+            data[start + 148 : start + 156] = b" " * 8
+            data[start + 148 : start + 156] = b"%06o\0 " % sum(data[start : start + 512])
+    return bytes(data)
+
+
 def table() -> pa.Table:
     pictures = [{"bytes": JPEG, "path": "a.jpg"}, {"bytes": None, "path": None}]
     return pa.table({"image": pictures, "caption": ["一只猫", None], "n": [1.5, float("nan")]})
@@ -121,6 +150,7 @@ TARGETS = {
     "sidecar.json": Target(source("folder"), "a.json", [b'{"caption": "x", "url": 1}'], {"a.jpg": JPEG}),
     "sidecar.txt": Target(source("folder"), "a.txt", ["猫\n狗".encode(), "一只猫".encode("gbk")], {"a.jpg": JPEG}),
     "tar": Target(source("webdataset"), "x.tar", [tar_bytes()]),
+    "tars": Target(source("webdataset"), "x.tar", nested_tars(), mended=with_checksums),
     "tgz": Target(source("webdataset"), "x.tgz", [tar_bytes("w:gz")]),
     "zip": Target(source("webdataset"), "x.zip", [zip_bytes()]),
     "parquet": Target(source("parquet"), "x.parquet", [parquet_bytes()]),
@@ -137,7 +167,7 @@ TARGETS = {
 
 def trial(target: Target, folder: Path, data: bytes) -> None:
     """Raises what is no BadInput."""
-    (folder / target.file).write_bytes(data)
+    (folder / target.file).write_bytes(target.mended(data))
     try:
         target.read(folder)
     except BadInput as error:

@@ -286,6 +286,7 @@ def test_other_archives_beside_tars_are_counted_with_what_to_do(tmp_path: Path) 
         (TAR[:1500], r"0: damaged or cut short at byte 5"),
         (TAR[:SECOND] + b"x" + TAR[SECOND + 1 :], f"0: damaged or cut short at byte {SECOND}"),
         (TAR + b"x" * 512, rf"0: damaged or cut short at byte {len(TAR)}"),
+        (TAR[: SECOND + 512], "0: damaged or cut short at byte"),
         (gzip_bytes(TAR)[:-400], "0: the gzip is cut or damaged"),
         (zip_bytes(SAMPLES)[:-30], "0: not a whole zip"),
         (tar_bytes([("i.tar", TAR[:1500])]), "0: damaged or cut short at byte"),
@@ -299,6 +300,17 @@ def test_an_archive_that_is_not_whole_is_one_line_with_the_byte_and_the_cure(
         reading(saved_as(tmp_path / "0", data))
     assert "restore it, or take it out of the source" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["1.tar", "1.TGZ", "1.tar.gz", "1.zip"])
+@pytest.mark.parametrize("data", [b"", b"<html>404</html>", gzip_bytes(TAR)[:15]])
+def test_what_is_called_an_archive_and_is_none_is_refused_and_never_a_shorter_corpus(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    saved_as(tmp_path / "0.tar", TAR)
+    saved_as(tmp_path / name, data)
+    with pytest.raises(BadInput, match=f"{name}: neither a tar nor a zip by its content; restore it"):
+        reading(tmp_path)
 
 
 def test_names_in_a_zip_from_chinese_windows_are_gbk(tmp_path: Path) -> None:
