@@ -37,20 +37,25 @@ def crop(part: Part[None], config: CropConfig, folder: Path) -> CropSummary:
     return CropSummary(pictures=len(pictures))
 
 
-def cropped(rows: pa.Table, roots: Mapping[str, PictureRoot], side_px: int) -> Iterator[tuple[Pictures, list[int]]]:
+def cropped(
+    rows: pa.Table, roots: Mapping[str, PictureRoot], side_px: int, resize: str = "bicubic"
+) -> Iterator[tuple[Pictures, list[int]]]:
     """Yield the picture (side, side, 3) and the crop box of each row, in order.
 
     A picture whose captions follow each other is decoded once. Raises CheckFailed if one has changed.
     """
     for same, picture in measured_pictures(rows, roots):
-        yield from [fit_square(picture, side_px)] * len(same)
+        yield from [fit_square(picture, side_px, resize)] * len(same)
 
 
-def fit_square(picture: Image.Image, side_px: int) -> tuple[Pictures, list[int]]:
-    """Crop the centre square and resize it: uint8 (side, side, 3), and the crop box in the original's pixels."""
+def fit_square(picture: Image.Image, side_px: int, resize: str = "bicubic") -> tuple[Pictures, list[int]]:
+    """Crop the centre square and resize it: uint8 (side, side, 3), and the crop box in the original's pixels.
+
+    `resize` is a filter of Pillow by its name; all but `nearest` average over what they shrink (antialiasing).
+    """
     edge = min(picture.size)
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
     box = (left, top, left + edge, top + edge)
     # Not `resize(box=…)`, whose filter would look beyond the box.
-    square = picture.crop(box).resize((side_px, side_px), Image.Resampling.BICUBIC)
+    square = picture.crop(box).resize((side_px, side_px), Image.Resampling[resize.upper()])
     return np.asarray(square, dtype=np.uint8), list(box)

@@ -83,7 +83,9 @@ def _encode_pictures(
     codes: list[Codes] = []
     boxes: list[list[int]] = []
     for start in range(0, len(rows), _ENCODE_ROWS):
-        crops = cropped(rows.slice(start, _ENCODE_ROWS), roots, image_codes.identity.side_px)
+        crops = cropped(
+            rows.slice(start, _ENCODE_ROWS), roots, image_codes.identity.side_px, image_codes.identity.resize
+        )
         pictures, batch_boxes = zip(*crops, strict=True)
         codes.append(image_codes.encode(np.stack(pictures)).reshape(len(pictures), -1))
         boxes += batch_boxes

@@ -9,7 +9,7 @@ the worker that encodes it. Codes carry no vocabulary offset; `sequence` adds it
 """
 
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ class ImageTokenizerDocument(TypedDict):
     grid: list[int]
     side_px: int
     compute_dtype: str
+    kind: NotRequired[str]  # these three of pretrained tokenizers
+    library: NotRequired[str]
+    resize: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,12 @@ class ImageTokenizerIdentity:
     grid: tuple[int, int]  # (h, w)
     side_px: int
     compute_dtype: str
+    kind: str = "compact"
+    library: str = ""  # that holds the network, and its release
+    resize: str = "bicubic"  # the filter of the crop, as Pillow calls it
 
     def document(self) -> ImageTokenizerDocument:
-        return ImageTokenizerDocument(
+        document = ImageTokenizerDocument(
             name=self.name,
             sha256=self.sha256,
             config_sha256=self.config_sha256,
@@ -52,6 +58,9 @@ class ImageTokenizerIdentity:
             side_px=self.side_px,
             compute_dtype=self.compute_dtype,
         )
+        if self.kind != "compact":
+            document |= {"kind": self.kind, "library": self.library, "resize": self.resize}
+        return document
 
 
 class ImageCodes(Protocol):

@@ -1,11 +1,15 @@
-"""An image tokenizer from its two files: the table of what kinds there are, which workers read too.
+"""An image tokenizer from its two files, which workers read too.
 
     image_codes = read_image_codes(weights, config)         # an `ImageCodes`
 
-There is one kind today. A second one is told apart here, by its config.
+A config that names a `kind` is of a pretrained tokenizer; that room is imported only then, since it needs libraries
+that the compact VQ does without. A part that needs it names its modules (`pretrained_modules`).
 """
 
+import json
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .compact_codes import open_compact_vq
 from .image_codes import ImageCodes
@@ -13,4 +17,17 @@ from .image_codes import ImageCodes
 
 def read_image_codes(weights: Path, config: Path) -> ImageCodes:
     """Return the tokenizer that two files hold. Raises BadInput when they hold none."""
-    return open_compact_vq(weights, config)
+    if kind_of(config) is None:
+        return open_compact_vq(weights, config)
+    pretrained: Any = import_module(".pretrained.pretrained_codes", __package__)
+    opened: ImageCodes = pretrained.open_pretrained(weights, config)
+    return opened
+
+
+def kind_of(config: Path) -> str | None:
+    """Return the kind of a pretrained tokenizer; None for the compact VQ, and for a file that is none."""
+    try:
+        document = json.loads(config.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return document.get("kind") if isinstance(document, dict) else None

@@ -90,7 +90,7 @@ def _originals(recipe: Recipe, corpus: Manifest, keys: list[str], image_codes: I
     roots = picture_roots(recipe, CorpusFolder(corpus.folder))
     pictures = []
     with progress("reconstruct", len(rows), "picture") as advance:
-        for picture, _ in cropped(rows, roots, image_codes.identity.side_px):
+        for picture, _ in cropped(rows, roots, image_codes.identity.side_px, image_codes.identity.resize):
             pictures.append(picture)
             advance()
     return np.stack(pictures)

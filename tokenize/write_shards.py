@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..manifests.atomic import sole_writer, whole_file
-from ..manifests.documents import FileEntry, License, ShardEntry, Split, Step
+from ..manifests.documents import License, ShardEntry, Split, Step
 from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.license_counts import counted_licenses
 from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
@@ -38,6 +38,8 @@ from .encode_shard import EncodeConfig, encode_shard
 from .image_codes import ImageTokenizerIdentity
 from .open_image_codes import find_image_tokenizer, open_image_codes
 from .plan_parts import PLAN_COLUMNS, plan_parts
+from .pretrained.convert import convert
+from .pretrained.pretrained_codes import pretrained_modules
 from .shard_header import SampleSchema, sample_schema, shard_header
 
 TOKENIZE = Stage("tokenize", encode_shard, libraries=("torch", "sentencepiece", "pillow", "numpy"))
@@ -64,17 +66,20 @@ def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, folder: Sha
 
 
 def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, folder: ShardsFolder, run: StageRun) -> Manifest:
-    image_tokenizer = find_image_tokenizer(recipe.tokenize.image.tokenizer, recipe.base)
     text = recipe.tokenize.text
+    _put_image_tokenizer(recipe, ImageTokenizerFolder(folder.image_tokenizer))
     tokenizers = _Tokenizers(
-        open_image_codes(image_tokenizer).identity,
+        open_image_codes(folder.image_tokenizer).identity,
         CaptionIds(text_model.read_bytes()),
         text.max_tokens if text.storage == "padded" else None,
     )
     splits = split_rows(read_kept_pairs(corpus, PLAN_COLUMNS), recipe.split.validation)
     shared = _check_splits(splits)
     drop_manifest(folder.path)
-    files = _copy_tokenizers(image_tokenizer, text_model, folder)
+    with whole_file(folder.text_model) as temporary:
+        shutil.copyfile(text_model, temporary)
+    copies = [*(f"{IMAGE_TOKENIZER}/{name}" for name in TOKENIZER_FILES), TEXT_MODEL]
+    files = [file_entry(folder.path, name) for name in sorted(copies)]
     run = replace(run, roots=picture_roots(recipe, CorpusFolder(corpus.folder)))
     shards = _encode(recipe, splits, tokenizers, folder, run)
     names = {split: [shard.name for shard in shards if shard.name.startswith(f"{split}-")] for split in splits}
@@ -113,14 +118,16 @@ def _check_splits(splits: dict[str, pa.Table]) -> dict[str, Any]:
     return shared
 
 
-def _copy_tokenizers(image_tokenizer: Path, text_model: Path, folder: ShardsFolder) -> list[FileEntry]:
-    """Copy the tokenizers next to the shards: without them nobody can read the codes."""
-    copies = {f"{IMAGE_TOKENIZER}/{name}": image_tokenizer / name for name in TOKENIZER_FILES}
-    copies[TEXT_MODEL] = text_model
-    for name, path in copies.items():
+def _put_image_tokenizer(recipe: Recipe, folder: ImageTokenizerFolder) -> None:
+    """Put the tokenizer next to the shards: without it nobody can read the codes."""
+    asked = recipe.tokenize.image
+    if asked.kind != "compact":
+        convert(asked, recipe.base, folder)
+        return
+    source = find_image_tokenizer(asked.tokenizer, recipe.base)
+    for name in TOKENIZER_FILES:
         with whole_file(folder.path / name) as temporary:
-            shutil.copyfile(path, temporary)
-    return [file_entry(folder.path, name) for name in sorted(copies)]
+            shutil.copyfile(source / name, temporary)
 
 
 def _encode(
@@ -134,10 +141,11 @@ def _encode(
         "text_model": InputFile(str(folder.text_model.resolve()), tokenizers.text.sha256),
     }
     block_rows = recipe.tokenize.block_rows
+    modules = pretrained_modules(tokenizers.image.kind)
     parts: list[Part[None]] = []
     for split, rows in splits.items():
         planned = plan_parts(rows, run.roots, folder.plan, split, block_rows * recipe.tokenize.shard_blocks)
-        parts += [part.with_inputs(**inputs) for part in planned]
+        parts += [replace(part.with_inputs(**inputs), modules=modules) for part in planned]
     config = EncodeConfig(
         block_rows=block_rows,
         text_max_tokens=recipe.tokenize.text.max_tokens,

@@ -45,8 +45,32 @@ class CompactVQTraining(Section):
 
 
 class ImageTokenizer(Section):
-    tokenizer: str = "compact-64"  # a shipped name, or the folder `tokenizer/image` of a run
+    tokenizer: str = "compact-64"  # of kind compact: a shipped name, or the folder `tokenizer/image` of a run
     training: CompactVQTraining = CompactVQTraining()
+    kind: Literal["compact", "diffusers", "transformers", "taming", "llamagen", "torchscript", "cogview", "python"] = (
+        "compact"
+    )
+    path: str | None = None  # of the other kinds: the folder or file of the model
+    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None  # of kind python: module:Class
+    size: Annotated[int, Field(ge=8, le=4096)] | None = None  # px of the square that is encoded
+    codebook: Annotated[int, Field(ge=2)] | None = None  # of kind torchscript, whose files do not say it
+    resize: Literal["bicubic", "lanczos", "bilinear", "box", "hamming", "nearest"] = "bicubic"  # the filter of the crop
+    batch: Annotated[int, Field(ge=1)] = 16  # pictures that are encoded at a time, of the other kinds
+    license: str = "unknown"  # of the model
+
+    @model_validator(mode="after")
+    def _names_its_model(self) -> "ImageTokenizer":
+        if self.kind == "compact" and (self.path or self.size or self.python):
+            raise ValueError("`path`, `size` and `python` belong to other kinds; name one with `kind: …`")
+        if self.kind != "compact" and not self.size:
+            raise ValueError(f"`kind: {self.kind}` needs the side of its pictures; write `size: 256`")
+        if self.kind == "python" and not self.python:
+            raise ValueError("`kind: python` needs the class; write `python: module:Class`")
+        if self.kind not in ("compact", "python") and not self.path:
+            raise ValueError(f"`kind: {self.kind}` needs the model; write `path: …`")
+        if self.kind == "torchscript" and not self.codebook:
+            raise ValueError("`kind: torchscript` needs the number of codes; write `codebook: 64000`")
+        return self
 
 
 class TextTokenizer(Section):

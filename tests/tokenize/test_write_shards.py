@@ -4,20 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
-from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.recipe.recipe import ImageTokenizer, Recipe, Tokenize
 from tuwen.manifests.run_folders import TEXT_MODEL, ImageTokenizerFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.pipeline.corpus_files.split import split_of
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
-from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.reasons import STAGES
 from tuwen.tokenize.caption_ids import CaptionIds
 from tuwen.tokenize.compact_codes import save_compact_vq
 from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
+from tuwen.tokenize.open_image_codes import open_image_codes
+from tuwen.tokenize.pretrained.cogview_vq import CogViewVQ
 
 from ..conftest import encoded, files_of, png, write_recipe
 from ..stages import build_corpus, train_tokenizers, write_shards
@@ -155,3 +158,28 @@ def test_a_picture_that_changed_since_it_was_measured_stops_the_shards(
         assert not (tmp_path / "manifest.json").exists()
     finally:
         path.write_bytes(whole)
+
+
+def test_a_tokenizer_of_others_makes_shards_that_hold_all_that_reads_them(
+    shapes: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    """CogView's network with random weights: the same bytes for one worker and two; pictures come back."""
+    torch.manual_seed(0)
+    network = CogViewVQ([16, 16, 16], 8, 256)
+    torch.nn.init.normal_(network.quantize_t.embed)
+    torch.save(network.state_dict(), tmp_path / "vq.pt")
+    _, run = shapes
+    model = {"kind": "cogview", "path": str(tmp_path / "vq.pt"), "size": 96, "license": "Apache-2.0"}
+    recipe = recorded_recipe(load_manifest(run / "corpus").document["lineage"]["recipe"], [])
+    recipe = recipe.model_copy(update={"tokenize": Tokenize(image=ImageTokenizer(**model), text=recipe.tokenize.text)})
+    recipe._base = shapes[0].base
+    corpus, text_model = load_manifest(run / "corpus"), run / "tokenizer" / TEXT_MODEL
+    manifests = [write_shards(recipe, corpus, text_model, tmp_path / str(n), n) for n in (1, 2)]
+    assert files_of(manifests[0]) == files_of(manifests[1])
+    tokenizer = manifests[0].lineage.image_tokenizer
+    assert tokenizer is not None
+    assert (tokenizer.name, tokenizer.codebook, tokenizer.grid) == ("cogview-vqvae", 256, [12, 12])
+    assert manifests[0].id != load_manifest(run / "shards").id
+    codes, _, _ = SplitReader(manifests[0], "train").rows(np.arange(4))
+    opened = open_image_codes(manifests[0].folder / "image_tokenizer")
+    assert opened.decode(codes.astype(np.int64).reshape(4, 12, 12)).shape == (4, 96, 96, 3)

@@ -1,0 +1,104 @@
+"""The tensors of a checkpoint, read without running any code that is in it.
+
+    read_tensors(Path("models/movq"))                     # a folder: its safetensors, or its .bin or .pt
+    read_tensors(Path("vq_ds16_c2i.pt"), "model")          # a file: the state dict under that key
+
+Files of torch are read with `weights_only=True`. One that holds other classes is refused.
+"""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ...manifests.errors import BadInput
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+
+
+def read_tensors(path: Path, *keys: str) -> dict[str, Tensor]:
+    """`keys` are names under which a file may hold its state dict. Raises BadInput."""
+    files = weight_files(path)
+    tensors: dict[str, Tensor] = {}
+    for file in files:
+        tensors |= _of_file(file, keys)
+    return tensors
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files of a folder that hold its weights, safetensors before all others. Raises BadInput."""
+    if path.is_file():
+        return [path]
+    found = sorted(path.glob("*.safetensors")) or sorted(file for file in path.glob("*") if file.suffix in _PICKLES)
+    if not found:
+        raise BadInput(f"{path}: holds no weights; it has {_held(path)}", cure="name the folder or file of a tokenizer")
+    return found
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a folder. Raises BadInput, which says what the folder holds."""
+    path = folder / "config.json"
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(
+            f"{folder}: has no config.json; it has {_held(folder)}", cure="name the folder that the library saved"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: {error}", cure="get the file again") from None
+    if not isinstance(document, dict):
+        raise BadInput(f"{path}: no JSON object", cure="get the file again")
+    return document
+
+
+def loaded(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> torch.nn.Module:
+    """The module with exactly these tensors, for inference. Raises BadInput when one is missing or too many."""
+    try:
+        missing, unexpected = module.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise BadInput(f"{where}: {' '.join(str(error).split())[:300]}", cure="is it of another kind?") from None
+    if missing or unexpected:
+        lacks = f"lacks {', '.join(missing[:3])}" if missing else f"has {', '.join(unexpected[:3])} too many"
+        count = len(missing) or len(unexpected)
+        raise BadInput(f"{where}: {lacks} ({count} in all)", cure="is it whole, and of this kind?")
+    return module.eval().requires_grad_(False)
+
+
+def _of_file(file: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        document = torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, RuntimeError) as error:
+        raise BadInput(f"{file}: cannot be read ({' '.join(str(error).split())[:120]})", cure="get it again") from None
+    except pickle.UnpicklingError:
+        raise BadInput(
+            f"{file}: holds more than tensors ({_foreign(file)}), which could run code when it is read",
+            cure="where you trust it, load it, and save its state dict with safetensors.torch.save_file",
+        ) from None
+    for key in keys:
+        if isinstance(document, dict) and isinstance(document.get(key), dict):
+            document = document[key]
+    tensors = {name: value for name, value in document.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise BadInput(f"{file}: holds no tensors; it has {', '.join(list(document)[:8])}", cure="name another file")
+    return tensors
+
+
+def _foreign(file: Path) -> str:
+    """The classes in a file of torch that are no tensors."""
+    try:
+        return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))[:5])
+    except Exception:  # a pickle that torch did not write, or a damaged one
+        return "a pickle that torch.save did not write"
+
+
+def _held(folder: Path) -> str:
+    if not folder.is_dir():
+        return "nothing: it does not exist" if not folder.exists() else "no folder"
+    return ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "no file"
