@@ -88,7 +88,7 @@ def _is_utf8(texts: list[bytes]) -> bool:
     if broken > _MAX_BROKEN_SHARE * wide or text.count("\0") > _MAX_BROKEN_SHARE * len(text):
         return False
     # Some Han of GB18030 and Big5 are two bytes that are a Greek or Arabic letter in UTF-8, 猫 for one.
-    return 2 * wide < len(text) or max(text.replace("\ufffd", "")) >= "\u0800"
+    return 2 * wide < len(text) or max(text.replace("\ufffd", ""), default="") >= "\u0800"
 
 
 def _common_share(samples: list[bytes], encoding: str) -> float:

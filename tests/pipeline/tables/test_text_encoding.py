@@ -86,3 +86,8 @@ def test_decoded_refuses_what_is_not_of_the_encoding() -> None:
     assert decoded("猫".encode("gb18030"), "gb18030") == "猫"
     assert decoded("狗".encode("gb18030"), "utf-8") is None
     assert decoded("猫".encode("utf-16"), "utf-8") == "猫"
+
+
+def test_a_sample_that_ends_inside_its_only_character_is_no_error() -> None:
+    """Found by the fuzz: what is decoded is then empty."""
+    assert encoding_of([b"\xef\xbf"]) in (None, "utf-8")
