@@ -47,7 +47,10 @@ def corpus(
     workers: Workers = None,
     ray: RayAddress = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print every rule, its number and where it comes from, and do nothing.")
+        bool,
+        typer.Option(
+            "--explain", help="Check all inputs, print every rule, its number and where it comes from, and do nothing."
+        ),
     ] = False,
     keep_measures: Annotated[
         bool,
@@ -71,6 +74,7 @@ def corpus(
         return
     if not recipe:
         raise BadInput("no recipe", cure="name one, or look at your data with --look PATH")
+    from .check_inputs import check_inputs
     from .corpus import build_corpus
     from .corpus_result import corpus_result, result_text
     from .executor.ray_cluster import start_cluster
@@ -83,11 +87,12 @@ def corpus(
     from .sources.passed_over import passed_line
 
     loaded = load_recipe(recipe, sets)
+    folder = CorpusFolder(out) if out else RunFolder.of(loaded.name).corpus
+    check_inputs(loaded, folder)  # before Ray starts
     if explain:
         print_result(explained(loaded), explain_recipe(loaded), as_json)
         return
     start_cluster(ray, workers)
-    folder = CorpusFolder(out) if out else RunFolder.of(loaded.name).corpus
     id_before = _id_of(folder)
     nothing_kept: NothingKept | None = None
     try:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -37,7 +37,7 @@ from .nothing_kept import NothingKept, no_pair
 from .open_source import open_source, write_roots
 from .pictures.measure import measure
 from .pictures.measure_isolated import MeasureConfig
-from .source_kinds import list_source
+from .source_kinds import KINDS, list_source
 from .sources.source import OpenSource, SourceListing
 
 
@@ -59,15 +59,15 @@ def build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manifes
 
 def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manifest:
     evaluation_sections = [section for section in recipe.evaluation if not isinstance(section, CorpusSource)]
-    sources = [open_source(section, recipe, corpus, run) for section in recipe.sources]
-    evaluation = [open_source(section, recipe, corpus, run) for section in evaluation_sections]
-    run = replace(run, roots={source.name: source.root for source in [*sources, *evaluation]})
+    opened = _open_and_list([*recipe.sources, *evaluation_sections], recipe, corpus, run)
+    sources = [opened[section.name].source for section in recipe.sources]
+    run = replace(run, roots={name: each.source.root for name, each in opened.items()})
     write_roots(run.roots, corpus)
-    listings = _listings(recipe.sources, sources)
-    evaluation_listings = _listings(evaluation_sections, evaluation)
+    listings = {section.name: opened[section.name].listing for section in recipe.sources}
+    evaluation_listings = {section.name: opened[section.name].listing for section in evaluation_sections}
     measured = measure_sources(listings, recipe, corpus.measures, run)
     measured_evaluation: list[Measured] = []
-    if evaluation:
+    if evaluation_listings:
         measured_evaluation = measure_sources(evaluation_listings, recipe, corpus.evaluation_measures, run)
     facts = source_facts({**listings, **evaluation_listings}, [*measured, *measured_evaluation])
     if not any(result.summary["pairs"] for result in measured):
@@ -106,8 +106,20 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     return manifest
 
 
-def _listings(sections: Sequence[SourceSection], sources: list[OpenSource]) -> dict[str, SourceListing]:
-    return {section.name: list_source(section, source) for section, source in zip(sections, sources, strict=True)}
+class _Opened(NamedTuple):
+    source: OpenSource
+    listing: SourceListing
+
+
+def _open_and_list(
+    sections: Sequence[SourceSection], recipe: Recipe, corpus: CorpusFolder, run: StageRun
+) -> dict[str, _Opened]:
+    """Every source by its name. What lies on disk is listed first: it may be refused before anything is fetched."""
+    opened: dict[str, _Opened] = {}
+    for section in sorted(sections, key=lambda section: KINDS[section.kind].gather is not None):
+        source = open_source(section, recipe, corpus, run)
+        opened[section.name] = _Opened(source, list_source(section, source))
+    return {section.name: opened[section.name] for section in sections}
 
 
 def measure_sources(listings: Mapping[str, SourceListing], recipe: Recipe, out: Path, run: StageRun) -> list[Measured]:
