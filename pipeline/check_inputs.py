@@ -7,7 +7,6 @@ source is opened.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..manifests.errors import BadInput
 from ..manifests.recipe.recipe import Recipe
@@ -21,8 +20,14 @@ from .source_kinds import KINDS
 
 def check_inputs(recipe: Recipe, corpus: CorpusFolder) -> None:
     """Finds what would otherwise be found where it is used, days later perhaps."""
-    for what, path in _paths(recipe):
-        _check_path(what, path, recipe.base)
+    data = list(_data_paths(recipe))
+    for what, path in (*data, *_other_paths(recipe)):
+        _check_is_local(what, path)
+    for what, path in data:
+        if not (recipe.base / path).exists():
+            raise BadInput(
+                f"{what}: {recipe.base / path} does not exist", cure="paths are relative to the recipe; correct it"
+            )
     if recipe.captions.word_list:
         read_words(recipe.base / recipe.captions.word_list)
     for score in asked_scores(recipe):
@@ -33,31 +38,34 @@ def check_inputs(recipe: Recipe, corpus: CorpusFolder) -> None:
             check(section, recipe.base)
 
 
-def _paths(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Each path of the recipe, with what it is of."""
+def _data_paths(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The paths of sources and of earlier corpora, each with what it is of."""
     for section in (*recipe.sources, *recipe.evaluation):
         if isinstance(section, FileSource | CorpusSource):
             yield f"source {section.name}", section.path
     yield from (("earlier", path) for path in recipe.earlier)
-    more = {
+
+
+def _other_paths(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The paths whose readers say themselves what is missing."""
+    others = {
         "captions.word_list": recipe.captions.word_list,
         "similarity.model": recipe.similarity.model,
         "duplicates.embedding.model": recipe.duplicates.embedding.model,
     }
-    yield from ((key, path) for key, path in more.items() if path)
+    yield from ((key, path) for key, path in others.items() if path)
 
 
-def _check_path(what: str, path: str, base: Path) -> None:
+def _check_is_local(what: str, path: str) -> None:
     scheme, _, rest = path.partition("://")
-    if rest and "/" not in scheme:
-        name = rest.rstrip("/").rpartition("/")[2] or "data"
-        copy = {"s3": f"aws s3 sync {path} {name}", "oss": f"ossutil sync {path} {name}"}.get(scheme, "")
-        raise BadInput(
-            f"{what}: {path} is no folder or file of this machine",
-            cure=f"copy it here{f' (`{copy}`)' if copy else ''}, or mount it, and give that path",
-        )
-    if not (base / path).exists():
-        raise BadInput(f"{what}: {base / path} does not exist", cure="paths are relative to the recipe; correct it")
+    if not rest or "/" in scheme:
+        return
+    name = rest.rstrip("/").rpartition("/")[2] or "data"
+    copy = {"s3": f" (`aws s3 sync {path} {name}`)", "oss": f" (`ossutil sync {path} {name}`)"}.get(scheme, "")
+    raise BadInput(
+        f"{what}: {path} is no folder or file of this machine",
+        cure=f"copy it here{copy}, or mount it, and give that path",
+    )
 
 
 def _check_corpora(recipe: Recipe, corpus: CorpusFolder) -> None:

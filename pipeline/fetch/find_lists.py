@@ -78,8 +78,10 @@ def _encoding(section: UrlsSource, files: Mapping[str, Path]) -> str | None:
     heads = {name: text_head(file, limit) for name, file in texts.items()}
     encoding = encoding_of(heads.values())
     if encoding is None:
-        told = {encoding_of([head]) or "not clear": name for name, head in reversed(heads.items())}
-        alone = "; ".join(f"{name}: {each}" for each, name in list(told.items())[:3])
+        told: dict[str, str] = {}
+        for name, head in heads.items():
+            told.setdefault(encoding_of([head]) or "not clear", name)
+        alone = "; ".join(f"{name}: {each}" for each, name in told.items())
         raise BadInput(
             f"source {section.name}: the encoding of its lists is not clear ({alone})",
             cure=f"name it with `encoding:`, {', '.join(ENCODINGS)}; give lists of two encodings a source each",
