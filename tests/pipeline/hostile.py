@@ -165,6 +165,18 @@ def _avif_without_directory(seed: int) -> bytes:
     return avif[:at] + b"none" + avif[at + 4 :]
 
 
+def _webp_with_a_wrong_size(seed: int) -> bytes:
+    webp = saved(picture(seed), "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0", xmp=b"<x/>")
+    at = webp.index(b"EXIF") + 4
+    return webp[:at] + b"\xff\xff\0\0" + webp[at + 4 :]
+
+
+def _tiff_with_a_lost_description(seed: int) -> bytes:
+    tiff = saved(picture(seed), "TIFF", tiffinfo={270: "a description of some length"})
+    at = tiff.index(struct.pack("<HH", 270, 2)) + 8  # its offset
+    return tiff[:at] + b"\xff\xff\xff\x0f" + tiff[at + 4 :]
+
+
 # A picture with broken metadata: (seed, format) of its sound twin, its bytes, the word for what is broken.
 BROKEN_METADATA: dict[str, tuple[int, str, Callable[[int], bytes], str | None]] = {
     "png_text_checksum": (
@@ -215,6 +227,11 @@ BROKEN_METADATA: dict[str, tuple[int, str, Callable[[int], bytes], str | None]] 
         112, "WEBP", lambda seed: saved(picture(seed), "WEBP", icc_profile=NO_PROFILE), "broken_profile",
     ),
     "webp_exif_nonsense": (113, "WEBP", lambda seed: saved(picture(seed), "WEBP", exif=NO_EXIF), "broken_exif"),
+    "webp_exif_of_wrong_size": (115, "WEBP", _webp_with_a_wrong_size, "broken_chunk"),
+    "tiff_description_lost": (116, "TIFF", _tiff_with_a_lost_description, "broken_tag"),
+    "tiff_icc_nonsense": (
+        117, "TIFF", lambda seed: saved(picture(seed), "TIFF", icc_profile=NO_PROFILE), "broken_profile",
+    ),
     "avif_exif_nonsense": (114, "AVIF", _avif_without_directory, "broken_exif"),
 }  # fmt: skip
 

@@ -37,7 +37,10 @@ class Box:
     size = 1
 '''
 
-PICTURES = ["broken_files", "broken_metadata", "decode", "png_chunks", "upright_rgb"]
+PICTURES = [
+    "broken_files", "broken_metadata", "decode", "jpeg_segments", "png_chunks", "riff_chunks", "tiff_tags",
+    "upright_rgb",
+]  # fmt: skip
 REREAD = [
     "manifests/errors.py", "pipeline/executor/part.py", "pipeline/pictures/measured_pictures.py",
     *(f"pipeline/pictures/{name}.py" for name in PICTURES), "pipeline/sources/reader.py",
