@@ -1,31 +1,56 @@
-"""Captions ↔ ids, by a SentencePiece model that is trained on the corpus or given.
+"""Captions ↔ ids, by one file: SentencePiece, a Hugging Face tokenizer.json, or a table of characters.
 
-    model = train_sentencepiece(captions, vocab=2000)
-    captions = CaptionIds(model)
+    captions = open_caption_ids(Path("text.model").read_bytes())
     captions.encode("一只蜜蜂")         # [17, 402, 5]
 
-The corpus has normalised its captions already, so SentencePiece's own normalisation is off: the text that is counted,
-matched and trained on is the same.
+The file's content says its kind. Equal files give equal ids.
 """
 
 import hashlib
-import io
-import re
+import json
 from collections.abc import Iterable
+from typing import Any, Protocol
 
 import sentencepiece
 
+from ..manifests.canonical import canonical_json
 from ..manifests.errors import BadInput
 
+_SPECIAL = ("<unk>", "<s>", "</s>", "<n>")  # ids 0 … 3 of a table of characters, as in SentencePiece's models
 
-class CaptionIds:
-    def __init__(self, model: bytes) -> None:
-        self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.sha256 = "sha256:" + hashlib.sha256(model).hexdigest()
 
-    @property
-    def vocab(self) -> int:
-        return int(self._pieces.get_piece_size())
+class CaptionIds(Protocol):
+    kind: str
+    sha256: str  # of the file
+    vocab: int  # ids are below it
+
+    def encode(self, caption: str) -> list[int]: ...
+
+    def decode(self, ids: list[int]) -> str: ...
+
+
+def open_caption_ids(data: bytes) -> CaptionIds:
+    """Return the tokenizer whose file this is. Raises BadInput when it is of no kind that is known."""
+    sha256 = "sha256:" + hashlib.sha256(data).hexdigest()
+    document = _json(data)
+    if document is None:
+        return SentencePieceIds(data, sha256)
+    if document.get("kind") == "characters":
+        return CharacterIds(document, sha256)
+    return HuggingFaceIds(data, sha256)
+
+
+class SentencePieceIds:
+    kind = "sentencepiece"
+
+    def __init__(self, data: bytes, sha256: str) -> None:
+        if not data:
+            raise BadInput("the text tokenizer is an empty file", cure="name another file")
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=data)
+        except RuntimeError:
+            raise BadInput("the text tokenizer is no SentencePiece model", cure="name another file") from None
+        self.sha256, self.vocab = sha256, int(self._pieces.get_piece_size())
 
     def encode(self, caption: str) -> list[int]:
         return list(self._pieces.encode(caption))
@@ -34,40 +59,71 @@ class CaptionIds:
         return str(self._pieces.decode(ids))
 
 
-def train_sentencepiece(captions: Iterable[str], vocab: int) -> bytes:
-    """Return the bytes of a model: the same captions in the same order give the same bytes.
+class HuggingFaceIds:
+    """tokenizer.json of Qwen, BERT or any other; no special tokens are added."""
 
-    `vocab` is an upper bound. Raises BadInput when there is no caption, or when they have more characters than that.
+    kind = "huggingface"
+
+    def __init__(self, data: bytes, sha256: str) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ModuleNotFoundError:
+            raise BadInput(
+                "a tokenizer.json needs tokenizers", cure="pip install -c constraints.txt -e '.[pretrained]'"
+            ) from None
+        try:
+            self._tokenizer: Any = Tokenizer.from_str(data.decode())
+        except Exception as error:  # what tokenizers raises is an Exception without a class of its own
+            raise BadInput(f"no tokenizer.json ({str(error)[:120]})", cure="name another file") from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.sha256, self.vocab = sha256, int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, caption: str) -> list[int]:
+        return list(self._tokenizer.encode(caption, add_special_tokens=False).ids)
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids))
+
+
+class CharacterIds:
+    """Each character is an id; one that is not in the table is id 0."""
+
+    kind = "characters"
+
+    def __init__(self, document: dict[str, Any], sha256: str) -> None:
+        self._characters = [*_SPECIAL, *document["characters"]]
+        self._ids = {character: number for number, character in enumerate(self._characters)}
+        self.sha256, self.vocab = sha256, len(self._characters)
+
+    def encode(self, caption: str) -> list[int]:
+        return [self._ids.get("<n>" if character == "\n" else character, 0) for character in caption]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join("\n" if number == 3 else self._characters[number] for number in ids if number > 2)
+
+
+def character_table(captions: Iterable[str], vocab: int) -> bytes:
+    """Return the file of a table: the most frequent characters, at most `vocab` with four special ones.
+
+    Raises BadInput when there is no caption.
     """
-    lines = list(captions)
-    if not any(lines):
-        raise BadInput("the corpus has no caption to train SentencePiece on", cure="loosen the rules of `captions`")
-    model = io.BytesIO()
+    counts: dict[str, int] = {}
+    for caption in captions:
+        for character in caption:
+            counts[character] = counts.get(character, 0) + 1
+    counts.pop("\n", None)
+    if not counts:
+        raise BadInput("the corpus has no caption to take characters from", cure="loosen the rules of `captions`")
+    most = sorted(counts, key=lambda character: (-counts[character], character))[: vocab - len(_SPECIAL)]
+    return canonical_json({"kind": "characters", "characters": "".join(most)}) + b"\n"
+
+
+def _json(data: bytes) -> dict[str, Any] | None:
+    if data.lstrip()[:1] != b"{":
+        return None
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=vocab,
-            hard_vocab_limit=False,
-            character_coverage=1.0,
-            normalization_rule_name="identity",
-            add_dummy_prefix=False,
-            split_by_whitespace=False,
-            user_defined_symbols=["<n>"],
-            num_threads=1,  # more change the order of sums, and with it the pieces
-            minloglevel=2,
-            unk_id=0,
-            bos_id=1,
-            eos_id=2,
-            pad_id=-1,  # ids 0 … 2 as in CogView's model, and <n> is 3
-        )
-    except RuntimeError as error:
-        needed = re.search(r"required_chars.*?(\d+) vs (\d+)", str(error))
-        if needed is None:
-            raise
-        cure = f"set `tokenize.text.vocab` to {int(needed[2]) * 2} or more"
-        raise BadInput(
-            f"the captions have more characters ({needed[2]}) than the vocabulary has places", cure
-        ) from None
-    return model.getvalue()
+        document = json.loads(data)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None

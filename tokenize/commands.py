@@ -47,7 +47,7 @@ def tokenizer(
     from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.executor.stage import StageRun
     from ..pipeline.load_recipe import load_recipe
-    from .caption_ids import CaptionIds
+    from .caption_ids import open_caption_ids
     from .train_tokenizers import Kind, train_tokenizers
 
     loaded = load_recipe(recipe, sets)
@@ -58,7 +58,7 @@ def tokenizer(
     kinds: tuple[Kind, ...] = (only.value,) if only else ("image", "text")
     manifest = train_tokenizers(loaded, corpus, folder, StageRun(workers), kinds)
     if "text" in kinds:
-        _say_if_smaller(loaded, CaptionIds(folder.text_model.read_bytes()).vocab, "the captions give no more")
+        _say_if_smaller(loaded, open_caption_ids(folder.text_model.read_bytes()).vocab, "the captions give no more")
     if "image" in kinds:
         print(f"to use it: --set tokenize.image.tokenizer={folder.image}", file=sys.stderr)
     print_summary(manifest, counted(len(manifest.files), "file"), as_json)
@@ -80,6 +80,7 @@ def tokenize(
     from ..pipeline.load_recipe import load_recipe
     from ..pipeline.report.report import refresh_report
     from .reconstruction import measure_reconstruction
+    from .train_tokenizers import given_model
     from .write_shards import write_shards
 
     loaded = load_recipe(recipe, sets)
@@ -87,7 +88,10 @@ def tokenize(
     inputs = RunFolder(from_ or run.path)
     corpus = load_manifest(inputs.corpus.path, "corpus")
     text_model = inputs.tokenizer.text_model
-    if not text_model.is_file():
+    if loaded.tokenize.text.path:
+        given_model(loaded)
+        text_model = loaded.base / loaded.tokenize.text.path
+    elif not text_model.is_file():
         raise BadInput(f"{text_model}: there is none yet", cure=f"run `tuwen tokenizer {recipe} --only text` first")
     start_cluster(ray, workers)
     folder = ShardsFolder(out) if out else run.shards

@@ -22,7 +22,7 @@ from ..manifests.errors import CheckFailed
 from ..manifests.shards.block_shard import Block, write_shard
 from ..manifests.shards.row_meta import RowMeta
 from ..pipeline.executor.part import InputFile, Part, PictureRoot
-from .caption_ids import CaptionIds
+from .caption_ids import CaptionIds, open_caption_ids
 from .crops import cropped
 from .image_codes import Codes, ImageCodes
 from .read_image_codes import read_image_codes
@@ -114,7 +114,7 @@ def _image_codes(weights: InputFile, config: InputFile) -> ImageCodes:
 
 @functools.cache
 def _caption_ids(model: InputFile) -> CaptionIds:
-    caption_ids = CaptionIds(Path(model.path).read_bytes())
+    caption_ids = open_caption_ids(Path(model.path).read_bytes())
     if caption_ids.sha256 != model.sha256:
         raise _changed(model)
     return caption_ids

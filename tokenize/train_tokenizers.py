@@ -28,7 +28,7 @@ from ..pipeline.corpus_files.split import SPLITS, split_rows
 from ..pipeline.executor.progress import progress
 from ..pipeline.executor.stage import Stage, StageRun, run_stage
 from ..pipeline.open_source import picture_roots
-from .caption_ids import train_sentencepiece
+from .caption_ids import character_table, open_caption_ids
 from .compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
 from .compact_vq import CompactVQConfig
 from .crops import CropConfig, crop
@@ -36,6 +36,7 @@ from .image_codes import Pictures
 from .plan_parts import PLAN_COLUMNS, plan_parts
 from .quality import measure_quality
 from .train_compact_vq import train_compact_vq
+from .train_sentencepiece import train_sentencepiece
 
 Kind = Literal["image", "text"]
 
@@ -71,11 +72,33 @@ def train_tokenizers(
 
 
 def _train_text(recipe: Recipe, rows: pa.Table, folder: TokenizerFolder) -> None:
-    with progress("SentencePiece", 1, "model") as advance:
-        model = train_sentencepiece(rows["caption"].to_pylist(), recipe.tokenize.text.vocab)
-        advance()
+    asked = recipe.tokenize.text
+    if asked.path:
+        model = given_model(recipe)
+    elif asked.tokenizer == "characters":
+        model = character_table(rows["caption"].to_pylist(), asked.vocab)
+    else:
+        with progress("SentencePiece", 1, "model") as advance:
+            model = train_sentencepiece(rows["caption"].to_pylist(), asked.vocab)
+            advance()
     with whole_file(folder.text_model) as temporary:
         temporary.write_bytes(model)
+
+
+def given_model(recipe: Recipe) -> bytes:
+    """The bytes of the text tokenizer that the recipe names by `path`. Raises BadInput when it is of another kind."""
+    asked = recipe.tokenize.text
+    path = recipe.base / (asked.path or "")
+    if not path.is_file():
+        raise BadInput(f"text tokenizer: {path} does not exist", cure="correct `tokenize.text.path`")
+    data = path.read_bytes()
+    try:
+        kind = open_caption_ids(data).kind
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.problem}", error.cure) from None
+    if kind != asked.tokenizer:
+        raise BadInput(f"{path}: is of kind {kind}, not {asked.tokenizer}", cure=f"write `tokenizer: {kind}`")
+    return data
 
 
 def _is_trained(recipe: Recipe, corpus: Manifest, image: ImageTokenizerFolder) -> bool:

@@ -33,7 +33,7 @@ from ..pipeline.corpus_files.split import leakage, split_rows
 from ..pipeline.executor.part import InputFile, Part
 from ..pipeline.executor.stage import Stage, StageRun, run_stage
 from ..pipeline.open_source import picture_roots
-from .caption_ids import CaptionIds
+from .caption_ids import CaptionIds, open_caption_ids
 from .encode_shard import EncodeConfig, encode_shard
 from .image_codes import ImageTokenizerIdentity
 from .open_image_codes import find_image_tokenizer, open_image_codes
@@ -70,7 +70,7 @@ def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, folder: Sh
     _put_image_tokenizer(recipe, ImageTokenizerFolder(folder.image_tokenizer))
     tokenizers = _Tokenizers(
         open_image_codes(folder.image_tokenizer).identity,
-        CaptionIds(text_model.read_bytes()),
+        open_caption_ids(text_model.read_bytes()),
         text.max_tokens if text.storage == "padded" else None,
     )
     splits = split_rows(read_kept_pairs(corpus, PLAN_COLUMNS), recipe.split.validation)
@@ -99,7 +99,7 @@ def _write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, folder: Sh
             "steps": [*corpus.lineage.steps, Step.of("tokenize", sum(map(len, splits.values())), {})],
             "image_tokenizer": tokenizers.image.document(),
             "text_tokenizer": {
-                "name": text.tokenizer,
+                "name": tokenizers.text.kind,
                 "sha256": tokenizers.text.sha256,
                 "vocab": tokenizers.text.vocab,
             },

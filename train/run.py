@@ -21,7 +21,7 @@ from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import Manifest
 from ..manifests.run_folders import RunFolder, ShardsFolder, TrainFolder
 from ..manifests.validation_words import plain_errors
-from ..tokenize.caption_ids import CaptionIds
+from ..tokenize.caption_ids import CaptionIds, open_caption_ids
 from ..tokenize.image_codes import ImageCodes
 from ..tokenize.open_image_codes import open_image_codes
 from ..tokenize.sequence import SequenceLayout
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def caption_ids(self) -> CaptionIds:
-        return CaptionIds(self.folder.text_model.read_bytes())
+        return open_caption_ids(self.folder.text_model.read_bytes())
 
     @property
     def image_codes(self) -> ImageCodes:

@@ -74,10 +74,19 @@ class ImageTokenizer(Section):
 
 
 class TextTokenizer(Section):
-    tokenizer: Literal["sentencepiece"] = "sentencepiece"
+    tokenizer: Literal["sentencepiece", "characters", "huggingface"] = "sentencepiece"
+    path: str | None = (
+        None  # of a model that is given: SentencePiece's .model, tokenizer.json; None: made of the corpus
+    )
     storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption has max_tokens ids in the shard
     vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
+
+    @model_validator(mode="after")
+    def _names_its_file(self) -> "TextTokenizer":
+        if self.tokenizer == "huggingface" and not self.path:
+            raise ValueError("`tokenizer: huggingface` needs its file; write `path: …/tokenizer.json`")
+        return self
 
 
 class Tokenize(Section):

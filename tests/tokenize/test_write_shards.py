@@ -16,7 +16,7 @@ from tuwen.pipeline.corpus_files.split import split_of
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.reasons import STAGES
-from tuwen.tokenize.caption_ids import CaptionIds
+from tuwen.tokenize.caption_ids import open_caption_ids
 from tuwen.tokenize.compact_codes import save_compact_vq
 from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.open_image_codes import open_image_codes
@@ -40,7 +40,7 @@ def test_every_kept_pair_is_in_one_split_with_its_caption_and_codes(shapes: tupl
     recipe, run = shapes
     shards, corpus = load_manifest(run / "shards"), load_manifest(run / "corpus")
     kept = {row["key"]: row for row in read_verdicts(corpus).to_pylist() if row["kept"]}
-    captions = CaptionIds((run / "tokenizer" / TEXT_MODEL).read_bytes())
+    captions = open_caption_ids((run / "tokenizer" / TEXT_MODEL).read_bytes())
     seen = {}
     for split in ("train", "validation"):
         reader = SplitReader(shards, split)
@@ -134,7 +134,7 @@ def test_captions_are_trimmed_counted_and_padded_as_the_recipe_says(
     text_model = run / "tokenizer" / TEXT_MODEL
     shards = write_shards(padded, load_manifest(run / "corpus"), text_model, tmp_path)
     assert shards.document["schema"]["text"] | {"vocab": 0} == {"dtype": "<u2", "ragged": False, "vocab": 0, "width": 3}
-    reader, caption_ids, num_trimmed = SplitReader(shards, "train"), CaptionIds(text_model.read_bytes()), 0
+    reader, caption_ids, num_trimmed = SplitReader(shards, "train"), open_caption_ids(text_model.read_bytes()), 0
     _, ids, lengths = reader.rows(np.arange(len(reader)))
     for row, meta in enumerate(reader.all_meta()):
         whole = caption_ids.encode(meta["caption"])
