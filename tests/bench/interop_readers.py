@@ -1,6 +1,7 @@
 """How other tools read an export, in their own environment: python interop_readers.py TOOL FOLDER
 
-Prints one JSON line: of each split the samples as [key, sha256 of the codes as uint16, caption], sorted.
+Prints one JSON line: of each split the samples as [key, sha256 of the codes as uint16, caption], sorted. Of pictures it
+is the sha256 of their file.
 """
 
 import hashlib
@@ -22,6 +23,18 @@ SPLITS = ("train", "validation")
 
 def sample(key: str, codes: Any, caption: str) -> tuple[str, str, str]:
     return key, hashlib.sha256(np.asarray(codes, dtype="<u2").tobytes()).hexdigest(), caption
+
+
+def picture(key: str, image: Any, caption: str) -> tuple[str, str, str]:
+    data = image["bytes"] or Path(image["path"]).read_bytes()
+    return key, hashlib.sha256(data).hexdigest(), caption
+
+
+def files_of(loaded: Any) -> Any:
+    """A split of `datasets` whose pictures are not decoded."""
+    from datasets import Image
+
+    return loaded.cast_column("image", Image(decode=False))
 
 
 def webdataset(folder: Path) -> SourceItem:
@@ -105,8 +118,29 @@ def croissant(folder: Path) -> SourceItem:
     return found
 
 
+def huggingface(folder: Path) -> SourceItem:
+    from datasets import Image, load_dataset
+
+    loaded = load_dataset(str(folder), cache_dir=tempfile.mkdtemp())  # by the head of README.md
+    assert all(loaded[split].features["image"] == Image() for split in SPLITS)
+    return {
+        split: [picture(row["key"], row["image"], row["caption"]) for row in files_of(loaded[split])]
+        for split in SPLITS
+    }
+
+
+def imagefolder(folder: Path) -> SourceItem:
+    from datasets import load_dataset
+
+    loaded = load_dataset("imagefolder", data_dir=str(folder), cache_dir=tempfile.mkdtemp())
+    return {
+        split: [picture(row["key"], row["image"], row["text"]) for row in files_of(loaded[split])] for split in SPLITS
+    }
+
+
 TOOLS: dict[str, Callable[[Path], SourceItem]] = {
     "webdataset": webdataset, "datasets": datasets, "energon": energon, "wids": wids, "croissant": croissant,
+    "huggingface": huggingface, "imagefolder": imagefolder,
 }  # fmt: skip
 
 if __name__ == "__main__":
