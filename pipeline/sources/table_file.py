@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
-from ..tables.check_batch import check_batch
+from ..tables.check_batch import checked
 from .container_format import container_format
 
 BATCH_ROWS = 16  # with a picture each
@@ -52,10 +52,11 @@ def open_table(file: Path) -> Iterator[TableFile]:
         else:
             with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as opened:
                 yield _ParquetFile(opened)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        message = " ".join(str(error).split())[:200]
+        is_name = isinstance(error, UnicodeDecodeError)  # cells are decoded one by one, so it is no cell
+        message = "the name of a column is not UTF-8" if is_name else " ".join(str(error).split())[:200]
         raise BadInput(
             f"{file}: not whole {_SHOWN.get(format_ or '', 'Parquet')} ({message})",
             cure="restore it, or take it out of the source",
@@ -91,8 +92,7 @@ class _ArrowFile:
 
     def batches(self, group: int, columns: list[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         for batch in islice(self._batches(), *self._groups[group]):
-            chosen = batch.select(columns)
-            check_batch(chosen)
+            chosen = checked(batch.select(columns))
             yield from (chosen.slice(start, rows) for start in range(0, len(chosen), rows))
 
     def path_columns(self, column: str) -> list[str]:

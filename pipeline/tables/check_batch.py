@@ -1,6 +1,6 @@
 """Arrow batches whose buffers contradict one another are refused before a value is read.
 
-check_batch(batch)      # raises pa.ArrowInvalid
+for batch in map(checked, reader): …      # raises pa.ArrowInvalid
 
 Arrow maps its files into memory and believes their offsets: reading a damaged one would end the process. A string that
 is not UTF-8, or a date that does not exist, is no such damage. It costs its own cell (`arrow_rows`).
@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 
-def check_batch(batch: pa.RecordBatch) -> None:
+def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
     for column in batch.columns:
         column.validate()  # sizes of buffers, of all that is nested in it, too
         _check(column)
+    return batch
 
 
 def _check(array: Any) -> None:

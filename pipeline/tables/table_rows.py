@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
 from .arrow_rows import arrow_rows
+from .check_batch import checked
 from .csv_rows import csv_rows, tsv_rows
 from .json_array import json_elements
 from .open_text import is_gzip, not_whole, open_text
@@ -110,8 +111,9 @@ def open_batches(path: Path, columns: list[str] | None = None) -> Iterator[tuple
         else:
             with pa.memory_map(str(path)) as source:
                 yield _open_arrow(source)
-    except (pa.ArrowException, OSError) as error:
-        message = " ".join(str(error).split())[:200]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        is_name = isinstance(error, UnicodeDecodeError)  # cells are decoded one by one, so it is no cell
+        message = "the name of a column is not UTF-8" if is_name else " ".join(str(error).split())[:200]
         raise BadInput(
             f"{path}: not whole {_SHOWN[table_format(path) or '']} ({message})", cure="get the file again"
         ) from None
@@ -121,7 +123,8 @@ def _open_arrow(source: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBat
     is_file = source.read(6) == b"ARROW1"
     source.seek(0)
     reader = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
-    return reader.schema, (reader.get_batch(n) for n in range(reader.num_record_batches)) if is_file else iter(reader)
+    batches = (reader.get_batch(number) for number in range(reader.num_record_batches)) if is_file else reader
+    return reader.schema, map(checked, batches)
 
 
 class _Lines:

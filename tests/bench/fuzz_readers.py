@@ -130,11 +130,23 @@ def parquet_bytes() -> bytes:
     return data.getvalue()
 
 
-def arrow_bytes() -> bytes:
+def arrow_bytes(table: pa.Table, is_file: bool = False) -> bytes:
     data = io.BytesIO()
-    with pa.ipc.new_stream(data, table().schema) as writer:
-        writer.write_table(table())
+    with (pa.ipc.new_file if is_file else pa.ipc.new_stream)(data, table.schema) as writer:
+        writer.write_table(table)
     return data.getvalue()
+
+
+def nested() -> pa.Table:
+    """Every layout that has offsets, which Arrow believes: lists, views, dictionaries, structs of them."""
+    image = base64.b64encode(JPEG).decode()
+    return pa.table({
+        "image": pa.array([[image, "a.jpg"], None]), "caption": pa.array([[["一", "二"]], []]),
+        "recaption": pa.array(["三", "四"]).dictionary_encode(), "url": pa.array(["五", None], pa.string_view()),
+        "text": pa.array([[{"a": ["x"], "b": b"y"}], None]), "view": pa.array([["x"], []], pa.list_view(pa.string())),
+        "map": pa.array([[("a", "b")], []], pa.map_(pa.string(), pa.string())),
+        "two": pa.array([["a", "b"], ["c", "d"]], pa.list_(pa.large_string(), 2)),
+    })  # fmt: skip
 
 
 _COCO = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "caption": "猫"}]}
@@ -154,12 +166,26 @@ TARGETS = {
     "tgz": Target(source("webdataset"), "x.tgz", [tar_bytes("w:gz")]),
     "zip": Target(source("webdataset"), "x.zip", [zip_bytes()]),
     "parquet": Target(source("parquet"), "x.parquet", [parquet_bytes()]),
-    "arrow": Target(source("parquet"), "x.arrow", [arrow_bytes()]),
+    "arrow": Target(source("parquet"), "x.arrow", [arrow_bytes(table()), arrow_bytes(table(), is_file=True)]),
+    "nested.arrow": Target(
+        source("parquet", captions=[name for name in nested().column_names if name not in ("image", "url")]),
+        "x.arrow",
+        [arrow_bytes(nested()), arrow_bytes(nested(), is_file=True)],
+        {"a.jpg": JPEG},
+    ),
+    "list.arrow": Target(rows, "x.arrow", [arrow_bytes(nested()), arrow_bytes(nested(), is_file=True)]),
+    "list.parquet": Target(rows, "x.parquet", [parquet_bytes()]),
     "chinese-clip": Target(
         source("chinese-clip"),
         "train_imgs.tsv",
         [b"1\t" + base64.b64encode(JPEG) + b"\n2\t" + base64.urlsafe_b64encode(JPEG)],
         {"train_texts.jsonl": '{"text_id": 1, "text": "猫", "image_ids": [1, 2]}'.encode()},
+    ),
+    "chinese-clip.jsonl": Target(
+        source("chinese-clip"),
+        "train_texts.jsonl",
+        ['{"text_id": 1, "text": "猫", "image_ids": [1, 2]}\n{"query_text": ["一"], "item_ids": 1e9}'.encode()],
+        {"train_imgs.tsv": b"1\t" + base64.b64encode(JPEG)},
     ),
     "recipe": Target(recipe, "recipe.yaml", [b"name: x\nsources: [{name: a, kind: folder, path: p}]\n"]),
 }
@@ -179,10 +205,12 @@ _SPECIAL = [b'"', b"\0", b"\r", b"\n", b"\t", b"{", b"[", b"\\ud800", b"1e999", 
 
 
 def mutated(samples: list[bytes], generator: random.Random) -> bytes:
+    """Half of the samples keep their length: where offsets point elsewhere nothing but the container is tried."""
     data = bytearray(generator.choice(samples))
+    moves = (2, 5) if generator.random() < 0.5 else range(6)
     for _ in range(generator.randint(1, 8)):
         at = generator.randrange(len(data) + 1)
-        move = generator.randrange(5)
+        move = generator.choice(moves)
         if move == 0:
             del data[at : at + generator.randint(1, 40)]
         elif move == 1:
@@ -191,6 +219,9 @@ def mutated(samples: list[bytes], generator: random.Random) -> bytes:
             data[at % len(data)] ^= 1 << generator.randrange(8)
         elif move == 3:
             data[at:at] = generator.choice(samples)[: generator.randint(1, 600)]
+        elif move == 5:
+            number = generator.choice([0, 1, 255, 1 << 20, (1 << 31) - 1, (1 << 32) - 1]).to_bytes(4, "little")
+            data[at : at + 4] = number[: len(data) - at]
         else:
             data[at:at] = generator.choice(_SPECIAL)
     return bytes(data)

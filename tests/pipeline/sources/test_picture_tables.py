@@ -16,6 +16,7 @@ from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.source_kinds import KINDS
+from tuwen.pipeline.sources.picture_cell import PictureFiles, cell_picture, cell_pictures
 
 from ...conftest import write_recipe
 from ...stages import build_corpus, export
@@ -346,3 +347,23 @@ def test_a_table_with_two_columns_of_pictures_is_exported_as_it_was_measured(tmp
     tars = b"".join((made.folder / file.name).read_bytes() for file in made.files)
     assert all(data in tars for data in padded[2:])
     assert not any(data in tars for data in padded[:2])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=20), st.text("./\\'\" a\0\n猫", max_size=12), st.just("a" * 400), st.just("\ud800/\udc80")
+    )
+)
+def test_any_text_in_a_cell_of_pictures_names_a_file_below_the_source_or_none(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "cells"
+    (root / "a" / "猫").mkdir(parents=True, exist_ok=True)
+    (root / "a" / "猫" / "a").write_bytes(b"x")
+    files = PictureFiles(root, root / "a" / "0.parquet")
+    path = files.find(text)
+    assert path is None or path.resolve().is_relative_to(root.resolve())
+    for found in cell_pictures([text, {"bytes": None, "path": text}], files):
+        assert found.problem in (None, "not_a_picture")
+        assert cell_picture([text, {"bytes": None, "path": text}], found.number, files) == found.data
