@@ -17,8 +17,8 @@ from ...manifests.errors import BadInput
 from ...manifests.recipe.sources import FileSource, SourceSection
 from ..executor.part import InputFile, Part
 from .annotations import AnnotationColumns
-from .archive_encoding import told_encoding
 from .archive_index import UNPACK
+from .archive_texts import check_fields, told_encoding
 from .container_format import other_archive
 from .datacomp_uids import Uids
 from .open_archive import archive_format
@@ -48,32 +48,46 @@ def locate(section: WebDatasetSource, base: Path, gathered: Path) -> OpenSource:
 
 def list_source(section: WebDatasetSource, source: OpenSource) -> SourceListing:
     """One part for each archive. Raises BadInput when there is none, or when the encoding of the texts is not clear."""
-    passed: PassedOver = {}
-    archives: list[tuple[Path, str]] = []
     files = [_named(section, source, name, "captions") for name in _listed(section.captions)]
     uids = _named(section, source, section.uids, "uids") if section.uids else None
-    for path, name in files_below(source, passed):
-        if archive_format(path):
-            archives.append((path, name))
-        elif not any(path.samefile(file) for file in (*files, uids) if file):
-            pass_over(passed, _no_archive(path, name))
-    if not archives:
-        raise _without_archives(source, passed)
-    encoding = section.encoding or told_encoding(source.name, [path for path, _ in archives])
+    archives, passed = _sorted_out(source, [*files, *([uids] if uids else [])])
+    paths, fields = [path for path, _ in archives], _listed(section.caption)
+    encoding = section.encoding or told_encoding(source.name, paths)
     shared: dict[str, Any] = {"encoding": encoding or "utf-8"}
-    if fields := _listed(section.caption):
+    if fields:
         shared["fields"] = fields
-    outside = OutsideCaptions(files, archives) if files else None
-    if outside:
+    outside = None
+    if files:
+        outside = OutsideCaptions(files, archives)
         outside.read(AnnotationColumns(section.image, tuple(fields), section.encoding), source.name)
+    elif fields:
+        check_fields(paths[0], fields)
     parts = [_part(source, path, name, shared | _outside(outside, name)) for path, name in archives]
     if uids:
-        Uids(uids).check_order()
-        subset = InputFile(str(uids), sha256_of_file(uids))
-        parts = [part.with_inputs(uids=subset) for part in parts]
+        parts = _with_uids(parts, uids)
     if outside:
         parts += _missing_parts(source, outside)
     return SourceListing(parts, passed, encoding, outside.reads if outside else [])
+
+
+def _sorted_out(source: OpenSource, named: list[Path]) -> tuple[list[tuple[Path, str]], PassedOver]:
+    """The archives with their names, and what is none. The files that the recipe names are neither."""
+    archives: list[tuple[Path, str]] = []
+    passed: PassedOver = {}
+    for path, name in files_below(source, passed):
+        if archive_format(path):
+            archives.append((path, name))
+        elif not any(path.samefile(file) for file in named):
+            pass_over(passed, _no_archive(path, name))
+    if not archives:
+        raise _without_archives(source, passed)
+    return archives, passed
+
+
+def _with_uids(parts: list[Part[TarPart]], uids: Path) -> list[Part[TarPart]]:
+    Uids(uids).check_order()
+    subset = InputFile(str(uids), sha256_of_file(uids))
+    return [part.with_inputs(uids=subset) for part in parts]
 
 
 def _listed(value: str | list[str]) -> list[str]:

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuwen.manifests.errors import BadInput
+from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
+from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.sources.byte_window import ByteWindow
 from tuwen.pipeline.sources.list_archives import WebDatasetSource, list_source, locate
 from tuwen.pipeline.sources.passed_over import PassedFile
@@ -23,6 +25,8 @@ from tuwen.pipeline.sources.reader import read_part, read_picture
 from tuwen.pipeline.sources.source import SourceItem
 from tuwen.pipeline.sources.tar_headers import tar_headers
 
+from ...conftest import write_recipe
+from ...stages import build_corpus
 from .archives import BLUE, GREEN, RED, gzip_bytes, saved_as, tar_bytes, zip_bytes
 from .reading import Reading
 
@@ -449,6 +453,12 @@ def test_the_recipe_names_the_fields_that_hold_captions(tmp_path: Path) -> None:
     assert reading(path, caption=["recaption", "more"]).captions == {"0.tar/a.jpg": ["一段。\n\n两段。", "三", "四"]}
 
 
+def test_a_field_that_no_json_has_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    path = saved_as(tmp_path / "0.tar", tar_bytes([("a.jpg", RED), ("a.json", b'{"caption": "x", "url": "y"}')]))
+    with pytest.raises(BadInput, match=r"no \.json has a field `recaption`; they have caption, url"):
+        reading(path, caption="recaption")
+
+
 @pytest.mark.parametrize("container", ["zip", "tar"])
 def test_cogdata_ships_pictures_and_a_dictionary_of_captions_by_stem(tmp_path: Path, container: str) -> None:
     data = [("000.jpg", RED), ("x/001.jpg", BLUE), ("002.jpg", GREEN)]
@@ -567,3 +577,22 @@ def test_taisu_ships_tgz_of_folders(tmp_path: Path) -> None:
     ]
     saved_as(tmp_path / "taisu" / "0.tgz", gzip_bytes(tar_bytes(members, tarfile.GNU_FORMAT)))
     assert reading(tmp_path / "taisu").captions == {f"0.tgz/0/{n}.jpg": [f"第{n}张"] for n in range(3)}
+
+
+def test_captions_outside_and_a_subset_go_through_the_corpus(tmp_path: Path) -> None:
+    uids = [f"{number:032x}" for number in range(3)]
+    members = [member for n, uid in enumerate(uids) for member in
+               ((f"{n}.jpg", (RED, BLUE, GREEN)[n]), (f"{n}.json", json.dumps({"uid": uid}).encode()))]  # fmt: skip
+    saved_as(tmp_path / "data" / "0.tgz", gzip_bytes(tar_bytes(members)))
+    saved_as(tmp_path / "data" / "c.json", json.dumps({"0": "红色的圆", "1": "蓝色的圆", "7": "没有"}).encode())
+    uid_file(tmp_path / "data" / "u.npy", uids[1:])
+    sources = "[{name: t, kind: webdataset, path: data, captions: c.json, uids: u.npy}]"
+    recipe = load_recipe(str(write_recipe(tmp_path, sources=sources, images="{min_side: 16}")))
+    corpus = build_corpus(recipe, tmp_path / "corpus")
+    rows = {row["origin"]: (row["caption_raw"], row["reason"]) for row in read_verdicts(corpus).to_pylist()}
+    assert rows == {
+        "0.tgz/1.jpg": ("蓝色的圆", ""), "0.tgz/2.jpg": (None, "no_caption"), "7": ("没有", "missing_picture"),
+    }  # fmt: skip
+    facts = corpus.document["lineage"]["sources"]["t"]
+    assert facts["reads"] == ["c.json: an object by name"]
+    assert facts["passed_over"]["sample whose uid is not in `uids`"]["count"] == 1

@@ -7,6 +7,7 @@ JSON is UTF-8 unless it cannot be: it tells nothing of the .txt beside it.
 """
 
 import gzip
+import json
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -31,8 +32,8 @@ _GZIP_BYTES = 8 * 1024**2  # unpacked
 def told_encoding(source: str, archives: list[Path]) -> str | None:
     """Return one of ENCODINGS. Raises BadInput when it is not clear."""
     chosen = archives[:: -(-len(archives) // _MOST_ARCHIVES)]
-    samples = [text for path in chosen for text in _texts(path, is_first=path == chosen[0])]
-    encoding = encoding_of(text for text in samples if text is not None)
+    samples = [sample for path in chosen for sample in _texts(path, is_first=path == chosen[0])]
+    encoding = encoding_of(text for kind, text in samples if kind != JSON or not _is_utf8(text))
     if encoding is None:
         raise BadInput(
             f"source {source}: the encoding of its texts is not clear",
@@ -41,8 +42,23 @@ def told_encoding(source: str, archives: list[Path]) -> str | None:
     return encoding if samples else None
 
 
-def _texts(path: Path, is_first: bool) -> Iterator[bytes | None]:
-    """Yield the first texts of an archive; None for one that is UTF-8 in any case. Damage is said when it is read."""
+def check_fields(archive: Path, fields: list[str]) -> None:
+    """Raise BadInput when the first .json of an archive have one of the fields nowhere."""
+    found: dict[str, None] = {}
+    for kind, text in _texts(archive, is_first=True):
+        if kind == JSON:
+            try:
+                document = json.loads(text)
+            except (ValueError, RecursionError):
+                return  # one that is long was cut: it may have what the others lack
+            found |= dict.fromkeys(document if isinstance(document, dict) else {})
+    for field in fields:
+        if found and field not in found:
+            raise BadInput(f"{archive}: no .json has a field `{field}`", cure=f"they have {', '.join(found)}")
+
+
+def _texts(path: Path, is_first: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield the first texts of an archive, each with its kind. Damage is said when it is read."""
     most_members, num_bytes = _MOST_MEMBERS_OF_THE_FIRST if is_first else _MOST_MEMBERS, 0
     try:
         archive = _beginning(path)
@@ -55,7 +71,7 @@ def _texts(path: Path, is_first: bool) -> Iterator[bytes | None]:
                 except BrokenMember:
                     continue
                 num_bytes += len(text)
-                yield None if kind == JSON and _is_utf8(text) else text
+                yield kind, text
     except BadInput:
         return
 
