@@ -26,6 +26,7 @@ from .source import as_text
 
 CURE = "restore it, or take it out of the source"
 _FLAG_ENCRYPTED, _FLAG_UTF8 = 0x1, 0x800
+_NAME_ENCODINGS = ("utf-8", "gb18030", "big5")
 _UNICODE_PATH = 0x7075  # an extra field of Info-ZIP: version, CRC of the name in the header, the name in UTF-8
 _METHODS = {
     zipfile.ZIP_STORED: "", zipfile.ZIP_DEFLATED: "", zipfile.ZIP_BZIP2: "", zipfile.ZIP_LZMA: "",
@@ -94,7 +95,7 @@ class ZipArchive:
     def _encoding(self) -> str | None:
         """Of the names that are not flagged: GB18030 where they are too few to tell, but are of it."""
         names = [raw for info in self._zip.infolist() if (raw := _unflagged(info)) is not None and not raw.isascii()]
-        if told := encoding_of(names):
+        if (told := encoding_of(names)) in _NAME_ENCODINGS:
             return told
         texts = [raw.decode("gb18030", "replace") for raw in names]
         return None if any(map(is_private, texts)) else "gb18030"
@@ -109,7 +110,7 @@ class ZipArchive:
 
 
 def _passed(info: zipfile.ZipInfo) -> str | None:
-    if info.is_dir():
+    if info.orig_filename.endswith(("/", "\\")):  # Windows writes either
         return "folder"
     if info.flag_bits & _FLAG_ENCRYPTED:
         return "encrypted member"

@@ -324,6 +324,14 @@ def test_names_in_a_zip_from_chinese_windows_are_gbk(tmp_path: Path) -> None:
     assert pictures(read) == {"0.zip/图/猫咪1.jpg": (RED, ["猫"])}
 
 
+def test_names_in_a_zip_that_are_noise_are_escaped(tmp_path: Path) -> None:
+    data = zip_bytes([("AAAA", RED), ("BBBBB", BLUE), ("CCC", GREEN)], 0)
+    for name, noise in ((b"AAAA", b"\x81\xff\0\xff"), (b"BBBBB", b"g\0\xff\xff\x81"), (b"CCC", b"\0\0\0")):
+        data = data.replace(name, noise)
+    read = reading(saved_as(tmp_path / "0.zip", data))
+    assert [item.data for item in read.items] == [RED, BLUE, GREEN]
+
+
 def test_members_of_a_zip_that_cannot_be_read_cost_no_other(tmp_path: Path) -> None:
     """One has a wrong checksum, one is encrypted, one is compressed by a method that is not read."""
     data = bytearray(zip_bytes([*SAMPLES, ("c.jpg", GREEN), ("d.jpg", GREEN)], 0))
