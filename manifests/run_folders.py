@@ -83,6 +83,11 @@ class CorpusFolder(_WithManifest):
         return self.path / ".work" / "near"
 
     @property
+    def decided(self) -> Path:
+        """What the decision table was made from, as a hash: the same again need not be decided again."""
+        return self.path / ".work" / "decided.json"
+
+    @property
     def roots(self) -> Path:
         """Where the pictures of each source lie on this machine."""
         return self.path / ".work" / "roots.json"

@@ -77,7 +77,6 @@ def corpus(
     from .check_inputs import check_inputs
     from .corpus import build_corpus
     from .corpus_result import corpus_result, result_text
-    from .executor.ray_cluster import start_cluster
     from .executor.stage import StageRun
     from .explain import explain as explain_recipe
     from .explain import explained
@@ -92,11 +91,10 @@ def corpus(
     if explain:
         print_result(explained(loaded), explain_recipe(loaded), as_json)
         return
-    start_cluster(ray, workers)
     id_before = _id_of(folder)
     nothing_kept: NothingKept | None = None
     try:
-        build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures))
+        build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures, ray=ray))
     except NothingKept as error:
         nothing_kept = error  # all is written: the report shows why
     report = write_report(RunFolder(folder.path if out else folder.path.parent), folder)

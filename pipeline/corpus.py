@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ..manifests.atomic import sole_writer
 from ..manifests.decision_table import VERDICTS
-from ..manifests.documents import FileEntry, License
+from ..manifests.documents import FileEntry, License, SourceFacts
 from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
 from ..manifests.pair import MEASURES, SIGNATURES
 from ..manifests.recipe.recipe import Recipe
@@ -30,6 +30,7 @@ from .corpus_files.kept_pairs import kept_pairs
 from .corpus_files.source_facts import source_facts
 from .corpus_files.verdicts import read_part
 from .decide import Decisions, Measured, decide, funnel, write_contaminated, write_verdicts
+from .decided_before import decided_before, decision_stamp, remember_decision
 from .duplicates.cluster_shapes import ClusterRows, ClusterShapes, warning
 from .executor.part import PartResult
 from .executor.stage import Stage, StageRun, run_stage
@@ -72,6 +73,28 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     facts = source_facts({**listings, **evaluation_listings}, [*measured, *measured_evaluation])
     if not any(result.summary["pairs"] for result in measured):
         raise no_pair(corpus, facts)
+    stamp = decision_stamp(recipe, [*measured, *measured_evaluation], facts)
+    manifest = decided_before(corpus, stamp)
+    if manifest is None:
+        manifest = _decided(recipe, measured, measured_evaluation, facts, sources, corpus, run)
+        remember_decision(corpus, stamp, manifest)
+    else:
+        print(f"{corpus.path}: nothing has changed since it was built", file=sys.stderr, flush=True)
+    if not manifest.totals["kept"]:
+        raise NothingKept(manifest)
+    return manifest
+
+
+def _decided(
+    recipe: Recipe,
+    measured: list[Measured],
+    measured_evaluation: list[Measured],
+    facts: dict[str, SourceFacts],
+    sources: list[OpenSource],
+    corpus: CorpusFolder,
+    run: StageRun,
+) -> Manifest:
+    """Decide on every pair; write the decision table and the manifest."""
     decisions = decide(recipe, measured, measured_evaluation, corpus, run)
     drop_manifest(corpus.path)
     files = write_verdicts(decisions.table, measured, corpus)
@@ -81,7 +104,7 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     steps = funnel(decisions.table)
     contaminated = write_contaminated(decisions, corpus)
     kept_measures = _kept_from_other_versions([*measured, *measured_evaluation, *decisions.scored])
-    manifest = save_manifest(
+    return save_manifest(
         corpus.path,
         new_manifest(
             "corpus",
@@ -101,9 +124,6 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
             contaminated=contaminated,
         ),
     )
-    if not manifest.totals["kept"]:
-        raise NothingKept(manifest)
-    return manifest
 
 
 class _Opened(NamedTuple):

@@ -30,6 +30,7 @@ from .duplicates.embedding_tier import VectorsRecord, embedding_tier
 from .duplicates.known_pictures import KnownPictures, known_pictures, measured_columns
 from .duplicates.match import match
 from .executor.part import InputFile, Part, PartResult
+from .executor.ray_cluster import start_cluster
 from .executor.stage import Stage, StageRun, run_stage
 from .judge import JudgeConfig, judge
 from .pictures.measure import MeasureSummary
@@ -57,6 +58,7 @@ def decide(
     recipe: Recipe, measured: list[Measured], measured_evaluation: list[Measured], corpus: CorpusFolder, run: StageRun
 ) -> Decisions:
     """The decision on every pair. `run.roots` are those of all sources, evaluation sources included."""
+    start_cluster(run.ray, run.workers)  # joins run on it, too
     parts = [_part(result, corpus.measures, run) for result in measured]
     early = _run_scores(recipe, parts, corpus, run, is_after_rules=False)
     to_judge = _with_words(parts, recipe)

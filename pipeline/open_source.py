@@ -15,6 +15,7 @@ from ..manifests.recipe.recipe import Recipe
 from ..manifests.recipe.sources import SourceSection
 from ..manifests.run_folders import CorpusFolder
 from .executor.part import PictureRoot
+from .executor.ray_cluster import start_cluster
 from .executor.stage import StageRun
 from .source_kinds import KINDS
 from .sources.source import OpenSource
@@ -24,6 +25,7 @@ def open_source(section: SourceSection, recipe: Recipe, corpus: CorpusFolder, ru
     """Gathers what does not lie on disk yet. Raises what drawing or fetching raises."""
     kind, gathered = KINDS[section.kind], corpus.pictures(section.name)
     if kind.gather is not None:
+        start_cluster(run.ray, run.workers)
         kind.gather(section, recipe, gathered, run)
     return kind.locate(section, recipe.base, gathered)
 

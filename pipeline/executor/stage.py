@@ -27,7 +27,7 @@ from .fingerprint import made_by
 from .finished_parts import Hashing, finished_parts, may_be_kept, reason_line
 from .part import Part, PartResult, PictureRoot, Spec, Summary
 from .progress import progress
-from .ray_cluster import num_cpus
+from .ray_cluster import num_cpus, start_cluster
 
 Config = TypeVar("Config")
 
@@ -41,6 +41,7 @@ class StageRun:
     workers: int | None = None  # parts at a time; None: twice the CPUs of the cluster
     roots: Mapping[str, PictureRoot] = field(default_factory=dict)  # by source name
     keep_measures: bool = False  # `--keep-measures`: accept what another version measured
+    ray: str | None = None  # address of the cluster; None: a local one, which starts when there is work to do
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def run_stage(
         print(line + cure * is_worth_it, file=sys.stderr, flush=True)
     todo = [part for part in parts if part.name not in finished.results]
     results: dict[str, PartResult[Summary]] = dict(finished.results)
+    if todo:
+        start_cluster(run.ray, run.workers)
     with progress(label or stage.name, len(todo), "part") as advance:
         for result in _run_parts(stage, todo, config, out.resolve(), hashing, run.workers):
             results[result.name] = result
@@ -101,6 +104,8 @@ def _run_parts(
     workers: int | None,
 ) -> Iterator[PartResult[Summary]]:
     """At most `workers` parts at a time (twice the CPUs if not said), so that a million parts do not queue at once."""
+    if not parts:
+        return
     task: Any = ray.remote(num_cpus=1, max_retries=_TRIES)(_run_part)
     limit = workers or 2 * num_cpus()
     records = {key: write_record(out, hashing.made_by[key]) for key in {part.modules for part in parts}}

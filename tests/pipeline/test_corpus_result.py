@@ -104,3 +104,43 @@ def test_every_reason_with_a_rule_names_the_key_that_sets_it(shapes: tuple[Recip
         assert hasattr(getattr(recipe, section), key), name
     assert key_of("single_colour") == "images.single_colour" and rule_of("single_colour", recipe)
     assert key_of("no_caption") == key_of("http_404") == ""
+
+
+def test_a_corpus_that_finds_everything_done_says_so_and_decides_nothing_again(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decides(*arguments: object) -> None:
+        raise AssertionError("decided again")
+
+    assert corpus(pictures).returncode == 0
+    before = (pictures / "runs/shapes/corpus/manifest.json").read_bytes()
+    monkeypatch.setattr("tuwen.pipeline.corpus.decide", decides)
+    monkeypatch.setattr("tuwen.pipeline.executor.stage.start_cluster", decides)
+    again = corpus(pictures)
+    assert (again.returncode, again.stderr) == (0, "runs/shapes/corpus: nothing has changed since it was built\n")
+    assert (pictures / "runs/shapes/corpus/manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["a rule", "a caption", "a file that is no picture", "a table", "a tidied folder"])
+def test_whatever_changes_a_corpus_is_decided_again_as_if_it_were_built_anew(pictures: Path, change: str) -> None:
+    assert corpus(pictures).returncode == 0
+    folder = pictures / "runs/shapes/corpus"
+    options = ["--set", "captions.max_length=10"] if change == "a rule" else []
+    if change == "a caption":
+        captions = pictures / "pictures" / "captions.tsv"
+        captions.write_text(captions.read_text(encoding="utf-8").replace("第1号", "头号"), encoding="utf-8")
+    elif change == "a file that is no picture":
+        (pictures / "pictures" / "notes.docx").write_bytes(b"x")
+    elif change == "a table":
+        table = next((folder / "verdicts").iterdir())
+        table.write_bytes(table.read_bytes()[:-1] + b"x")
+    elif change == "a tidied folder":
+        next((folder / "verdicts").iterdir()).unlink()
+    again = corpus(pictures, *options)
+    assert again.returncode == 0 and "nothing has changed" not in again.stderr
+    rebuilt = load_manifest(folder)
+    folder.rename(pictures / "old")
+    assert corpus(pictures, *options).returncode == 0
+    anew = load_manifest(folder)
+    assert anew.id == rebuilt.id and anew.lineage.sources == rebuilt.lineage.sources
+    assert read_verdicts(anew).equals(read_verdicts(load_manifest(pictures / "old")))
