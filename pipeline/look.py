@@ -22,6 +22,7 @@ from .fetch.list_columns import list_columns
 from .fetch.urls_section import UrlsSource
 from .look_at_columns import guessed_columns, holds_addresses, holds_pictures
 from .source_kinds import KINDS
+from .sources import list_chinese_clip
 from .sources.annotations import AnnotationColumns, read_annotations
 from .sources.container_format import container_format, other_archive
 from .sources.list_folder import is_picture_file
@@ -143,7 +144,7 @@ def _sections(path: Path, files: _Files) -> list[Section]:
     """A source for each kind of file that there is, named after the folder."""
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.resolve().name).strip("._-") or "data"
     sections: list[Section] = []
-    if "chinese-clip" in KINDS and any(name.endswith("_imgs.tsv") for name in (*files.others, *files.lists)):
+    if any(map(list_chinese_clip.holds_pictures, (*files.others, *files.lists))):
         return [{"name": name, "kind": "chinese-clip", "path": str(path)}]
     if files.archives:
         sections.append({"kind": "webdataset", "path": str(path)})

@@ -11,10 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from .sources.base64_text import from_base64
+from .sources.picture_column import picture_column
+from .sources.table_file import TableFile, open_table
+from .tables.arrow_rows import arrow_rows
 from .tables.column_roles import ADDRESSES, CAPTIONS, only_usual
-from .tables.table_rows import column_names, open_batches, table_format, table_rows
+from .tables.table_rows import column_names, table_format, table_rows
 
 _PEEKED_ROWS = 50
+_LEAST_BYTES = 64  # of a picture: a word is base64, too
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,14 @@ class GuessedColumns:
 
 
 def holds_pictures(file: Path) -> bool:
-    """Whether a column of Parquet or Arrow holds bytes, or structs or lists of them."""
+    """Whether a column of Parquet or Arrow holds bytes, structs or lists of them, or base64.
+
+    Where it holds the paths of files, the folder is the source and the table its captions.
+    """
     if table_format(file) not in ("parquet", "arrow"):
         return False
-    with open_batches(file) as (schema, _):
-        return any(_has_bytes(field.type) for field in schema)
+    with open_table(file) as table:
+        return any(_has_bytes(field.type) for field in table.schema) or _has_base64(table)
 
 
 def holds_addresses(file: Path, columns: list[str]) -> bool:
@@ -57,6 +65,15 @@ def _has_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _has_bytes(kind.value_type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _has_base64(table: TableFile) -> bool:
+    column = picture_column(table.schema)
+    if column is None or not table.group_rows:
+        return False
+    rows = (row for batch in islice(table.batches(0, [column]), 1) for row in arrow_rows(batch))
+    cells = (cell for row in rows for cell in (row[column] if isinstance(row[column], list) else [row[column]]))
+    return any(isinstance(cell, str) and len(from_base64(cell) or b"") >= _LEAST_BYTES for cell in cells)
 
 
 def _share(values: list[Any], holds: Any) -> float:

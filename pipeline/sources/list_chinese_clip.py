@@ -48,6 +48,12 @@ class Split:
     texts: str | None = None  # the jsonl, or the folder of the pairs
 
 
+def holds_pictures(name: str) -> bool:
+    """Whether a file of this name is the TSV or the LMDB of a split's pictures."""
+    path = PurePosixPath(name)
+    return name.lower().endswith(PICTURES) or (path.name == DATA_FILE and path.parent.name == "imgs")
+
+
 def locate(section: ChineseClipSource, base: Path, gathered: Path) -> OpenSource:
     return file_source(section, "chinese_clip", base / section.path)
 

@@ -1,5 +1,6 @@
 """`tuwen corpus --look`: what it prints is a recipe that reads what it looked at."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -67,6 +68,19 @@ def test_archives_and_tables_with_pictures(tmp_path: Path) -> None:
         ("parquet", "words"),
     ]
     assert [pair.captions for pair in seen.pairs] == [["猫"], ["一只狗"]]
+
+
+def test_base64_in_a_table_and_the_layout_of_chinese_clip(tmp_path: Path) -> None:
+    text = base64.b64encode(JPEG).decode()
+    (tmp_path / "x").mkdir()
+    pq.write_table(pa.table({"image": [text], "text": ["一只狗"]}), tmp_path / "x" / "data.parquet")
+    assert [each["kind"] for each in looked_at(tmp_path / "x").sections] == ["parquet"]
+    (tmp_path / "muge").mkdir()
+    (tmp_path / "muge" / "train_imgs.tsv").write_text(f"7\t{text}\n")
+    (tmp_path / "muge" / "train_texts.jsonl").write_text('{"text_id": 1, "text": "猫", "image_ids": [7]}')
+    seen = looked_at(tmp_path / "muge")
+    assert [each["kind"] for each in seen.sections] == ["chinese-clip"]
+    assert [(pair.origin, pair.captions) for pair in seen.pairs] == [("train_imgs.tsv/7", ["猫"])]
 
 
 @pytest.mark.parametrize(
