@@ -132,8 +132,9 @@ def export(
     start_cluster(ray, workers)
     made = export_pairs(loaded, recipe, out, StageRun(workers))
     pairs, pictures = counted(made.totals["pairs"], "pair"), counted(made.totals["pictures"], "picture")
-    listings = sum(len(split.shards) for split in made.splits.values())
-    where = counted(listings, FORMATS[recipe.export.format].unit)
+    unit = FORMATS[recipe.export.format].unit
+    num_units = len(made.files) if unit == "file" else sum(len(split.shards) for split in made.splits.values())
+    where = counted(num_units, unit)
     print_summary(made, f"{pairs} of {pictures} in {where}", as_json)
 
 
