@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from ..manifests.command_options import AsJson, From, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
-from ..manifests.commands import manifest_app, print_summary
+from ..manifests.commands import manifest_app, print_result, print_summary
 from ..manifests.counted import counted
-from ..manifests.errors import BadInput
-from ..manifests.manifest import load_manifest
+from ..manifests.errors import BadInput, CheckFailed
+from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import RunFolder, ShardsFolder, TokenizerFolder
 
@@ -72,6 +72,13 @@ def tokenize(
     sets: Set = None,
     workers: Workers = None,
     ray: RayAddress = None,
+    check: Annotated[
+        Path | None,
+        typer.Option("--check", metavar="SHARDS", help="Encode a sample of these shards again, and say what differs."),
+    ] = None,
+    check_rows: Annotated[
+        int, typer.Option("--check-rows", min=1, help="Rows of each split that --check reads.")
+    ] = 256,
     as_json: AsJson = False,
 ) -> None:
     """Encode the kept pairs of a corpus into shards of VQ codes and caption ids, with their manifest."""
@@ -87,6 +94,9 @@ def tokenize(
     run = RunFolder.of(loaded.name)
     inputs = RunFolder(from_ or run.path)
     corpus = load_manifest(inputs.corpus.path, "corpus")
+    if check is not None:
+        _check(corpus, check, check_rows, as_json)
+        return
     text_model = inputs.tokenizer.text_model
     if loaded.tokenize.text.path:
         given_model(loaded)
@@ -101,6 +111,19 @@ def tokenize(
     refresh_report(RunFolder(folder.path.parent))
     samples, shards = counted(manifest.totals["samples"], "sample"), counted(len(manifest.shards), "shard")
     print_summary(manifest, f"{samples} in {shards}, {manifest.totals['bytes']:,} bytes", as_json)
+
+
+def _check(corpus: Manifest, shards: Path, rows: int, as_json: bool) -> None:
+    from .check_shards import check_shards
+
+    found = check_shards(corpus, load_manifest(shards, "shards"), rows)
+    for fault in found.faults:
+        print(fault, file=sys.stderr)
+    if found.faults:
+        share = f"{found.different_codes:,} of {found.codes:,} codes differ"
+        raise CheckFailed(f"{shards}: {counted(len(found.faults), 'fault')}, {share}", cure="see above")
+    summary = f"{counted(found.rows, 'row')} encoded again: pictures, crops, captions and {found.codes:,} codes agree"
+    print_result({"rows": found.rows, "codes": found.codes, "faults": []}, summary, as_json)
 
 
 @manifest_app.command("export")
