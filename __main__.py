@@ -7,6 +7,7 @@ wrong, 130 interrupted, 70 a bug.
 
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -85,6 +86,9 @@ def _stop_usage(error: Any) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     problem = error.format_message().replace("Value error, ", "").rstrip(".")
+    problem = re.sub(
+        r"Input should be (.*?)(, unable to parse .*)?$", r"it must be \1", problem
+    )  # pydantic's, in typer
     command = error.ctx.command_path if error.ctx else "tuwen"
     _stop(f"{problem}; see `{command} --help`", error.exit_code)
 

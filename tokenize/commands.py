@@ -150,8 +150,8 @@ def export_samples_of(
 
 
 def _say_if_smaller(recipe: Recipe, vocab: int, why: str) -> None:
-    """SentencePiece takes the size of the recipe as a bound, and stops where the captions give no more pieces."""
-    asked = recipe.tokenize.text.vocab
-    if vocab < asked:
+    """The size in the recipe is a bound: a model that is made of the captions stops where they give no more pieces."""
+    asked, is_given = recipe.tokenize.text.vocab, recipe.tokenize.text.path is not None
+    if vocab < asked and not is_given:
         line = f"the vocabulary has {vocab:,} pieces, not the {asked:,} of `tokenize.text.vocab`"
         print(f"{line}: {why}", file=sys.stderr, flush=True)
