@@ -71,7 +71,7 @@ def list_source(section: ParquetSource, source: OpenSource) -> SourceListing:
     others = [name for name in found if formats[name] not in ("parquet", "arrow")]
     if not tables:
         raise _no_tables(source, passed, others)
-    refuse_unreadable(source.path, tables[0].file, tables[0].columns["image"], others)
+    refuse_unreadable(source.path, [(table.file, table.columns["image"]) for table in tables], others)
     encoding = _encoding(section, tables)
     named = NamedFiles(source.path, others)
     parts = [part for table in tables for part in _parts(source, table, encoding or "utf-8", named)]

@@ -53,33 +53,46 @@ class NamedFiles:
         return f"{hash64(chr(10).join(sorted(facts))):016x}" if facts else ""
 
 
-def refuse_unreadable(root: Path, file: Path, column: str, others: Sequence[str]) -> None:
-    """Raise BadInput if the first rows hold texts that are neither base64 nor the paths of files, and no bytes."""
+def refuse_unreadable(root: Path, tables: Sequence[tuple[Path, str]], others: Sequence[str]) -> None:
+    """Raise BadInput if the columns hold texts that are neither base64 nor the paths of files, and no bytes.
+
+    `tables` are files and their columns of pictures. The first rows of each group are read, until one has a picture.
+    """
+    first: tuple[Path, str, str] | None = None
+    for file, column in tables:
+        with open_table(file) as table:
+            for group in range(len(table.group_rows)):
+                found = _unreadable_texts(table, column, group, PictureFiles(root, file))
+                if found is None:
+                    return
+                if found and first is None:
+                    first = (file, column, found[0])
+    if first:
+        raise _unreadable(*first, others)
+
+
+def _unreadable(file: Path, column: str, text: str, others: Sequence[str]) -> BadInput:
     with open_table(file) as table:
-        texts = _unreadable_texts(table, column, PictureFiles(root, file))
         names = table.schema.names
-    if not texts:
-        return
-    if has_addresses(names) or "://" in texts[0]:
-        raise holds_addresses(file)
-    near = difflib.get_close_matches(texts[0], others[:_MOST_COMPARED], 1, 0.0)
-    raise BadInput(
+    if has_addresses(names) or "://" in text:
+        return holds_addresses(file)
+    near = difflib.get_close_matches(text, others[:_MOST_COMPARED], 1, 0.0)
+    return BadInput(
         f"{file}: column `{column}` holds no pictures and names no file below the source; the first is "
-        f"`{texts[0][:80]}`" + (f", the nearest file is {near[0]}" if near else ""),
+        f"`{text[:80]}`" + (f", the nearest file is {near[0]}" if near else ""),
         cure="paths are relative to the table or to the source; put the files there, or name another column",
     )
 
 
-def _unreadable_texts(table: TableFile, column: str, files: PictureFiles) -> list[str]:
-    """The texts in the first rows of the column; none if one of these rows has a picture."""
+def _unreadable_texts(table: TableFile, column: str, group: int, files: PictureFiles) -> list[str] | None:
+    """The texts in the first rows of a group; None if one of these rows has a picture."""
     least = _LEAST_BYTES if picture_kind(column_type(table.schema, column)) == "text" else 0
-    first = next((group for group, rows in enumerate(table.group_rows) if rows), 0)
     texts: list[str] = []
-    for batch in islice(table.batches(first, [column]), _SAMPLES // BATCH_ROWS + 1):
+    for batch in islice(table.batches(group, [column]), _SAMPLES // BATCH_ROWS + 1):
         for row in arrow_rows(batch):
             found = (picture.data for picture in cell_pictures(row[column], files))
             if any(data is not None and len(data) >= least for data in found):
-                return []
+                return None
         texts += _texts_of(batch.column(0))
     return texts
 

@@ -212,6 +212,12 @@ def test_the_nearest_file_is_named_when_no_path_fits(tmp_path: Path) -> None:
     assert "the first is `cat_1.jpg`, the nearest file is train/cat_1.jpg" in words
 
 
+def test_pictures_that_are_missing_at_the_start_do_not_refuse_those_that_follow(tmp_path: Path) -> None:
+    cells = [{"bytes": None, "path": "gone.jpg"}] * 6 + STRUCTS
+    read = read_table(tmp_path, {"image": cells, "text": ["猫"] * 10})
+    assert problems(read) == ["missing_picture"] * 6 + [None] * 4
+
+
 def test_a_table_without_rows_is_passed_over_beside_others(tmp_path: Path) -> None:
     write_parquet(tmp_path / "data" / "1.parquet", pa.table({"image": PICTURES, "text": CAPTIONS}).slice(0, 0))
     read = read_table(tmp_path, {"image": PICTURES, "text": CAPTIONS})
