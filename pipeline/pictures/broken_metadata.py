@@ -43,14 +43,13 @@ def without_unreadable_metadata(data: bytes) -> tuple[bytes, set[str]]:
 
 def has_broken_exif(image: Image.Image) -> bool:
     """Whether there is EXIF that cannot be read, or only in part. Pillow passes over it, and says so in a warning."""
+    exif, in_text = image.info.get("exif"), image.info.get("Raw profile type exif", "")
+    if not exif and not in_text:
+        return False
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
-            exif, in_text = image.info.get("exif"), image.info.get("Raw profile type exif")
-            if exif is None and in_text is not None:
-                exif = bytes.fromhex("".join(in_text.split("\n")[3:]))
-            if exif:
-                Image.Exif().load(exif)
+            Image.Exif().load(exif or bytes.fromhex("".join(in_text.split("\n")[3:])))
         except Exception:  # its parser raises nearly anything on hostile bytes
             return True
     return bool(warned)
