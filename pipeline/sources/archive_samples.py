@@ -19,6 +19,7 @@ from .source import MOST_BYTES, SourceItem
 
 _LINES = (TXT, CAPTION)  # a caption a line
 _BROKEN = "broken_row"
+MOST_JSON_BYTES = 64 * 1024**2  # masks and embeddings may stand in it, too; what is longer is cut, and broken
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,13 @@ class _Sample:
 
     def _text(self, lines: Entry | None, document: Entry | None) -> Sidecar:
         try:
-            return sidecar(self._bytes(lines), self._bytes(document), self._rule.encoding, self._rule.fields)
+            texts = self._bytes(lines, SIDECAR_BYTES + 1), self._bytes(document, MOST_JSON_BYTES)
+            return sidecar(*texts, self._rule.encoding, self._rule.fields)
         except BrokenMember:
             return Sidecar([], problem=_BROKEN)
 
-    def _bytes(self, entry: Entry | None) -> bytes | None:
-        return None if entry is None else self._archive.read(entry.offset, min(entry.size, SIDECAR_BYTES + 1))
+    def _bytes(self, entry: Entry | None, most_bytes: int) -> bytes | None:
+        return None if entry is None else self._archive.read(entry.offset, min(entry.size, most_bytes))
 
 
 def _first(kinds: tuple[int, ...], unit: list[Entry], taken: set[str]) -> Entry | None:

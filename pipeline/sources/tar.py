@@ -18,12 +18,11 @@ from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
 from .archive import Archive, BrokenMember
 from .archive_index import JSON, Entry
-from .archive_samples import TextRule, sample_items
+from .archive_samples import MOST_JSON_BYTES, TextRule, sample_items
 from .archive_tree import INSIDE, archives_in
 from .datacomp_uids import Uids
 from .open_archive import open_archive
 from .passed_over import PassedFile
-from .sidecar import SIDECAR_BYTES
 from .source import SourceItem, SourcePart, file_and_rest, path_below, root_path
 
 
@@ -106,7 +105,7 @@ def _uid(archive: Archive, entries: list[Entry]) -> str:
     for entry in entries:
         if entry.kind == JSON:
             try:
-                document = json.loads(archive.read(entry.offset, min(entry.size, SIDECAR_BYTES)))
+                document = json.loads(archive.read(entry.offset, min(entry.size, MOST_JSON_BYTES)))
             except (ValueError, RecursionError):
                 return ""
             return str(document.get("uid") or "") if isinstance(document, dict) else ""

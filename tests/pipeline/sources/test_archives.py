@@ -444,6 +444,12 @@ def test_json_says_address_and_licence_and_a_value_that_is_no_text_breaks_its_ro
     ]  # fmt: skip
 
 
+def test_a_json_of_two_megabytes_is_read(tmp_path: Path) -> None:
+    row = {"embedding": "x" * (2 << 20), "caption": "猫"}
+    read = reading(saved_as(tmp_path / "0.tar", tar_bytes([("a.jpg", RED), ("a.json", json.dumps(row).encode())])))
+    assert read.captions == {"0.tar/a.jpg": ["猫"]}
+
+
 def test_a_field_called_problem_in_the_json_of_a_user_is_no_verdict(tmp_path: Path) -> None:
     read = reading(saved_as(tmp_path / "0.tar", tar_bytes([("a.json", b'{"caption": "x", "problem": "none"}')])))
     assert read.missing == ["0.tar/a.json"]
