@@ -70,7 +70,7 @@ def _whole_row(number: int, record: Record | None, columns: Columns, encoding: s
         raise BrokenCell
     captions = [text for name in columns["captions"] for text in cell_texts(record.get(name), encoding)]
     url = _first(record.get(columns["url"]), encoding)
-    license_ = _first(record.get(columns["license"] or ""), encoding)
+    license_ = _first(record.get(columns["license"]), encoding) if columns["license"] else ""
     problem = "" if is_wanted(record, columns["where"], encoding) else "not_wanted"
     return ListRow(
         number,
@@ -78,8 +78,8 @@ def _whole_row(number: int, record: Record | None, columns: Columns, encoding: s
         captions,
         license_ if license_ not in ("", "?") else None,  # LAION writes ? for an unknown licence
         problem if url else "bad_address",
-        _pixels(record.get(columns["width"] or "")),
-        _pixels(record.get(columns["height"] or "")),
+        _pixels(record.get(columns["width"])) if columns["width"] else None,
+        _pixels(record.get(columns["height"])) if columns["height"] else None,
     )
 
 

@@ -21,7 +21,7 @@ from ..executor.ray_cluster import num_cpus
 from ..executor.stage import Stage, StageRun, run_stage
 from ..sources.source import SourceListing
 from .cut_list import ListConfig, cut_list
-from .fetch_slice import FetchConfig, SlicePart, fetch_slice
+from .fetch_slice import ASIDE, FetchConfig, SlicePart, fetch_slice
 from .find_lists import find_lists
 from .judge_rows import RowRules, judge_rows
 from .ledger import FetchCounts, LedgerFacts, Rules, ledger_facts
@@ -69,6 +69,9 @@ def gather_urls(
     parts = [_part(slice_, file, facts[slice_]) for slice_, file in slices.items()]
     results = run_stage(FETCH, parts, config, folder, replace(run, workers=tasks), label=f"fetch {name}")
     shutil.rmtree(folder / "spool", ignore_errors=True)  # what killed tries of parts that are gone have left
+    for path in (folder / ASIDE).glob("*.spool"):
+        if path.name.partition(".")[0] not in slices:  # its list is gone
+            path.unlink()
     _report(name, [result.summary for result in results])
 
 

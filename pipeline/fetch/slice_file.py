@@ -35,7 +35,8 @@ class ListRow:
 
 
 def write_slice(path: Path, rows: list[ListRow]) -> None:
-    pq.write_table(pa.Table.from_pylist([vars(row) for row in rows], schema=_SLICE), path, compression="zstd")
+    columns = {name: [getattr(row, name) for row in rows] for name in _SLICE.names}
+    pq.write_table(pa.table(columns, schema=_SLICE), path, compression="zstd")
 
 
 def read_slice(path: Path) -> list[ListRow]:

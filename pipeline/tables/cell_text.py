@@ -12,9 +12,12 @@ are not of the encoding, are no text.
 import datetime
 import decimal
 import math
+import re
 from typing import Any
 
 from .text_encoding import decoded
+
+_UNDECODED = re.compile(r"[\udc80-\udcff]")  # bytes that `open_text` could not decode
 
 
 class BrokenCell(ValueError):
@@ -42,11 +45,11 @@ def cell_text(cell: Any, encoding: str = "utf-8") -> str | None:
         text = str(cell)
     else:
         text = "" if cell is None else None
-    if text is None or any("\udc80" <= character <= "\udcff" for character in text):
+    if text is None or _UNDECODED.search(text):
         raise BrokenCell(f"no text: {type(cell).__name__}")
     return without_surrogates(text) if text.strip() else None
 
 
 def without_surrogates(text: str) -> str:
     """Return `text` with `?` for each half of a surrogate pair: JSON may hold one, a file may not."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

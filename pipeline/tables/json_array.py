@@ -30,7 +30,7 @@ class _Reader:
     def __init__(self, text: IO[str], broken: Callable[[int, str], Exception]) -> None:
         self._text, self._broken = text, broken
         self._buffer, self._position, self._line = "", 0, 1
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = json.JSONDecoder(strict=False).raw_decode  # a string may hold a line break
 
     def peek(self) -> str:
         """Return the next character that is no blank, without taking it."""
@@ -56,8 +56,9 @@ class _Reader:
             try:
                 value, end = self._decode(self._buffer, self._position)
                 if self._buffer[end:].lstrip(_BLANKS)[:1] in (",", "]"):  # else a number may go on: 0 | .5
+                    has_nul = self._buffer.find("\0", self._position, end) >= 0
                     self._position = end
-                    return value
+                    return None if has_nul else value
                 problem = "expected , or ] behind it"
             except (json.JSONDecodeError, RecursionError) as error:
                 problem = str(error)

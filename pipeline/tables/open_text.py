@@ -6,6 +6,7 @@ A byte that is not of the encoding becomes a surrogate: its row is broken, and t
 and is none is read as the text that it is: browsers unpack a gzip and keep its name.
 """
 
+import codecs
 import gzip
 import io
 import zlib
@@ -30,7 +31,7 @@ def open_text(path: Path, encoding: str | None = None) -> Iterator[IO[str]]:
         mark = mark_of(head)
         codec = _MARKED[encoding_of_mark(mark)] if mark else codec_of(encoding or text_encoding(path, head))
         file.seek(0)
-        text = io.TextIOWrapper(file, encoding=codec, errors="surrogateescape", newline=_line_end(head, codec))
+        text = io.TextIOWrapper(file, encoding=codec, errors=_errors(codec), newline=_line_end(head, codec))
         text._CHUNK_SIZE = _CHUNK_BYTES  # type: ignore[attr-defined]  # 8 KiB by default, which costs 4% of a CSV
         yield text
 
@@ -72,6 +73,14 @@ def is_gzip(path: Path) -> bool:
 def _binary(path: Path) -> io.BufferedReader:
     _refuse_archives(path)
     return cast(io.BufferedReader, gzip.open(path, "rb") if is_gzip(path) else path.open("rb", buffering=1 << 20))
+
+
+def _errors(codec: str) -> str:
+    """`surrogateescape` has no surrogate for half a character of UTF-16."""
+    return "tuwen.undecoded" if codec.startswith("utf-16") else "surrogateescape"
+
+
+codecs.register_error("tuwen.undecoded", lambda error: ("\udc80", error.end))  # type: ignore[attr-defined]
 
 
 def _line_end(head: bytes, codec: str) -> str:

@@ -19,6 +19,7 @@ SAMPLE_BYTES = 1 << 20
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _CODECS = {"big5": "big5hkscs"}  # Big5 as it is met has Hong Kong's additions
 _MAX_BROKEN_SHARE = 0.01  # of the characters that are not ASCII; of a text in another encoding nearly all are broken
+_MAX_NULS = 0.1  # share of the characters: UTF-16 has one for each letter of ASCII
 _MIN_COMMON_SHARE = 0.1  # of the Han characters; in Chinese text about half are among the most common ones
 _MIN_COMMON = 4  # different ones, of a text of 200 characters: the same character 200 times may be anything
 _MIN_RATIO = 2.0  # between the share in the first and in the second of two encodings
@@ -85,7 +86,7 @@ def is_private(text: str) -> bool:
 def _is_utf8(texts: list[bytes]) -> bool:
     text = _decode(texts, "utf-8")
     wide, broken = _wide_and_broken(text)
-    if broken > _MAX_BROKEN_SHARE * wide or text.count("\0") > _MAX_BROKEN_SHARE * len(text):
+    if broken > _MAX_BROKEN_SHARE * wide or text.count("\0") > _MAX_NULS * len(text):
         return False
     # Some Han of GB18030 and Big5 are two bytes that are a Greek or Arabic letter in UTF-8, 猫 for one.
     return 2 * wide < len(text) or max(text.replace("\ufffd", ""), default="") >= "\u0800"

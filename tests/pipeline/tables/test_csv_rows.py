@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuwen.pipeline.tables import csv_rows as module
+from tuwen.pipeline.tables.cell_text import BrokenCell, cell_text
 from tuwen.pipeline.tables.csv_rows import Fields, csv_rows, tsv_rows
 from tuwen.pipeline.tables.table_rows import table_rows
 
@@ -176,3 +177,24 @@ def test_faults_of_json_lines_stay_in_their_rows(
     path.write_text("\n".join(lines), "utf-8", newline="")
     read = list(table_rows(path))
     assert read == [None if number in faults else row for number, row in enumerate(rows)]
+
+
+def test_faults_of_a_json_array_stay_in_their_elements(tmp_path: Path) -> None:
+    text = '[{"url": "u", "caption": "第一行\n第二行"}, {"url": "\0"}, {"url": "w", "caption": "狗"}]'
+    (tmp_path / "a.json").write_text(text, "utf-8")
+    assert list(table_rows(tmp_path / "a.json")) == [
+        {"url": "u", "caption": "第一行\n第二行"}, None, {"url": "w", "caption": "狗"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "big5", "utf-16-le", "utf-16-be"])
+def test_a_character_that_cannot_be_decoded_stays_in_its_row(tmp_path: Path, encoding: str) -> None:
+    broken = {"utf-16-le": b"\x00\xd8", "utf-16-be": b"\xd8\x00"}.get(encoding, b"\xff\xff")
+    head, first, last = (f"{text}\n".encode(encoding) for text in ("url,caption", "u,一人看山", "w,一人看水"))
+    data = head + first + "v,一".encode(encoding) + broken + "\n".encode(encoding) + last
+    (tmp_path / "a.csv").write_bytes(data)
+    rows = list(table_rows(tmp_path / "a.csv", encoding=encoding))
+    assert [row and row["url"] for row in rows] == ["u", "v", "w"]
+    with pytest.raises(BrokenCell):
+        cell_text(rows[1]["caption"] if rows[1] else None)
+    assert rows[2] == {"url": "w", "caption": "一人看水"}
