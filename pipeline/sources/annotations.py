@@ -13,7 +13,7 @@ ShareGPT4V, InternVL: each turn of the model is a caption), Data-Juicer's texts 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from .caption_fields import CAPTIONS, caption_fields, turns
 # Names as `column_roles.plain` spells them, in the order in which they are taken.
 _PICTURES = ("file", "filename", "filepath", "image", "imagepath", "img", "imgpath", "imageid", "images", "path")
 _ADDRESSES = ("url", "cocourl", "imageurl")
+_PEEKED_ROWS = 1000  # whose keys are the columns of JSON
 _NUMBERED = re.compile(r"^(?P<picture>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")
 _IMAGE_TOKEN, _END_OF_CHUNK = "<__dj__image>", "<|__dj__eoc|>"
 _SPECIAL_TOKEN = re.compile(r"<\|?__dj__\w+\|?>|<image>|<ImageHere>")
@@ -172,7 +173,7 @@ def _of_line(row: int, line: str) -> Annotation:
 
 def _json(path: Path, columns: AnnotationColumns) -> tuple[Iterable[Annotation], str]:
     values = json_values(path, columns.encoding)
-    head = [value for _, value in zip(range(2), values, strict=False)]
+    head = list(islice(values, _PEEKED_ROWS))
     is_lines = path.name.lower().removesuffix(".gz").endswith(("jsonl", "ndjson"))
     if len(head) == 1 and isinstance(head[0], dict) and not is_lines:
         if {"images", "annotations"} <= head[0].keys():
@@ -220,12 +221,18 @@ def _rows(records: Iterable[dict[str, Any] | None], roles: _Roles, columns: Anno
             yield Annotation("", [], row, problem="broken_row")
             continue
         captions = [turns(record.get(name)) for name in roles.captions]
-        url, license_ = (record.get(name) if name else None for name in (roles.url, roles.license))
+        url = record.get(roles.url) if roles.url else _first(record, _ADDRESSES)
+        license_ = record.get(roles.license) if roles.license else _first(record, LICENSES)
         if isinstance(pictures, list) and len(pictures) != 1:
             yield from _several(row, pictures, captions, url, license_)
         else:
             picture = pictures[0] if isinstance(pictures, list) else pictures
             yield _annotation(row, picture, _without_tokens(captions), url, license_, encoding)
+
+
+def _first(record: dict[str, Any], usual: tuple[str, ...]) -> Any:
+    """The first cell with a usual name: a row of JSON may have keys that the first rows do not."""
+    return next((record[name] for name in usual_columns(list(record), usual)), None)
 
 
 def _several(row: int, pictures: list[Any], captions: list[Any], url: Any, license_: Any) -> Iterator[Annotation]:

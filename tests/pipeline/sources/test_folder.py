@@ -190,6 +190,14 @@ def test_rows_that_cannot_be_read_cost_no_other_row(tmp_path: Path) -> None:
     assert {origin: texts for origin, texts in reading.captions.items() if texts} == {"a.jpg": ["猫"], "e.jpg": ["7"]}
 
 
+def test_a_licence_that_only_a_late_row_of_json_has_is_its_licence(tmp_path: Path) -> None:
+    rows: list[Any] = [{"file": f"{n}.jpg", "caption": "猫"} for n in range(5)]
+    rows[4] |= {"license": "CC0-1.0", "url": "http://x/4"}
+    folder = write(tmp_path, {f"{n}.jpg": JPEG for n in range(5)} | {"captions.jsonl": jsonl(*rows)})
+    facts = [(item.license, item.url) for item in Reading("folder", folder).items]
+    assert facts == [(None, None)] * 4 + [("CC0-1.0", "http://x/4")]
+
+
 def test_pictures_are_told_by_content_where_the_ending_says_nothing(tmp_path: Path) -> None:
     names = ["a.jpe", "b.jpg!large", "c", "d.JPG", "d.jpg", "e.image"]
     reading = Reading("folder", write(tmp_path, dict.fromkeys(names, JPEG) | {"notes": "x", "f.docx": b"PK\x03\x04"}))
