@@ -158,7 +158,7 @@ def _annotation_files(section: FolderSource, root: Path, others: dict[str, Path]
 def _encoding(source: OpenSource, files: dict[str, Path], sample: list[bytes]) -> str:
     """Raises BadInput when the encoding of the source's text is not clear."""
     heads = [text_head(path) for path in files.values() if table_format(path) in (*TEXT_FORMATS, None)]
-    encoding = encoding_of([*(line for head in heads for line in head.splitlines()), *sample])
+    encoding = encoding_of([*heads, *sample])
     if encoding is None:
         raise BadInput(
             f"source {source.name}: the encoding of its captions is not clear",
