@@ -22,12 +22,12 @@ from .fetch.list_columns import list_columns
 from .fetch.urls_section import UrlsSource
 from .look_at_columns import guessed_columns, holds_addresses, holds_pictures
 from .source_kinds import KINDS
-from .sources import list_chinese_clip
-from .sources.annotations import AnnotationColumns, read_annotations
+from .sources.annotations.annotations import AnnotationColumns, read_annotations
+from .sources.annotations.picture_names import PictureNames
+from .sources.chinese_clip import list_chinese_clip
 from .sources.container_format import container_format, other_archive
-from .sources.list_folder import is_picture_file
+from .sources.folders.list_folder import is_picture_file
 from .sources.passed_over import PassedFile, PassedOver, add_passed, by_ending, pass_over, passed_line
-from .sources.picture_names import PictureNames
 from .sources.reader import read_part
 from .sources.source import OpenSource, files_below
 from .tables.table_rows import column_names, table_format, table_rows

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from .sources.base64_text import from_base64
-from .sources.picture_column import picture_column
-from .sources.table_file import TableFile, open_table
+from .sources.tables.base64_text import from_base64
+from .sources.tables.picture_column import picture_column
+from .sources.tables.table_file import TableFile, open_table
 from .tables.arrow_rows import arrow_rows
 from .tables.column_roles import ADDRESSES, CAPTIONS, only_usual
 from .tables.table_rows import column_names, table_format, table_rows

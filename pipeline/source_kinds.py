@@ -19,8 +19,12 @@ from ..manifests.recipe.sources import SourceSection
 from .executor.stage import StageRun
 from .fetch import urls_source
 from .fetch.urls_section import UrlsSource
-from .sources import emoji, list_archives, list_chinese_clip, list_folder, list_tables
+from .sources import emoji
+from .sources.archives import list_archives
+from .sources.chinese_clip import list_chinese_clip
+from .sources.folders import list_folder
 from .sources.source import OpenSource, SourceListing
+from .sources.tables import list_tables
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..executor.stage import StageRun
-from ..sources import list_archives
+from ..sources.archives import list_archives
 from ..sources.source import OpenSource, SourceListing, file_source
 from .gather import PairRules, check_lists, gather_urls
 from .judge_rows import RowRules

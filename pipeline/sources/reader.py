@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from .source import SourceItem
 
 
+# Reader → its module in this room. A name with a dot is that of a module outside of it.
+READERS = {
+    "folder": "folders.folder",
+    "tar": "archives.tar",
+    "parquet": "tables.parquet",
+    "chinese_clip": "chinese_clip.chinese_clip",
+}
+
+
 class Reader(Protocol):
     """The functions of a module that reads a kind of source."""
 
@@ -49,4 +58,4 @@ def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) ->
 
 
 def _reader(name: str) -> Reader:
-    return cast(Reader, import_module(name if "." in name else f".{name}", __package__))
+    return cast(Reader, import_module(name if "." in name else f".{READERS[name]}", __package__))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..executor.part import Part, PictureRoot
 from .passed_over import PassedFile, PassedOver, pass_over
+from .reader import READERS
 
 if TYPE_CHECKING:  # a stage's fingerprint must not hold the recipe
     from ...manifests.recipe.sources import FileSource
@@ -167,7 +168,7 @@ def hash64(text: str) -> int:
 def _reader_path(reader: str) -> str:
     """The file of a reader's module: below the package, or the whole path of a module that is not of this room."""
     if "." not in reader:
-        return f"pipeline/sources/{reader}.py"
+        return f"pipeline/sources/{READERS[reader].replace('.', '/')}.py"
     spec = find_spec(reader)
     assert spec is not None and spec.origin is not None
     return spec.origin

@@ -17,7 +17,7 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.pictures import measure_isolated
 from tuwen.pipeline.pictures.decode import decode
-from tuwen.pipeline.sources.list_folder import FolderSource, list_source, locate
+from tuwen.pipeline.sources.folders.list_folder import FolderSource, list_source, locate
 
 from ..conftest import encoded, write_recipe
 from ..stages import build_corpus

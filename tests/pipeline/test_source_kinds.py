@@ -91,4 +91,4 @@ def test_its_parts_depend_on_its_reader_and_on_no_other(recipe: Recipe, tmp_path
         assert marker is not None
         record = read_record(measures, marker["made_by"])
         assert record is not None and base64_pictures.__file__ in record.code
-        assert "pipeline/sources/tar.py" not in record.code
+        assert "pipeline/sources/archives/tar.py" not in record.code

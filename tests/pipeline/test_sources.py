@@ -17,7 +17,7 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.source_kinds import KINDS
-from tuwen.pipeline.sources import list_folder
+from tuwen.pipeline.sources.folders import list_folder
 from tuwen.pipeline.sources.reader import read_picture
 
 from ..conftest import draw, encoded, png, tar_of, write_recipe

@@ -14,6 +14,7 @@ from tuwen.pipeline.export.formats import FORMATS
 from tuwen.pipeline.fetch.gather import FETCH, LIST
 from tuwen.pipeline.scores.scores import SCORES
 from tuwen.pipeline.source_kinds import KINDS
+from tuwen.pipeline.sources.reader import READERS
 from tuwen.pipeline.sources.emoji import DRAW
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
 from tuwen.tokenize.train_tokenizers import CROP
@@ -150,18 +151,17 @@ def test_no_stage_depends_on_how_it_is_run_or_on_what_is_said_of_it() -> None:
 
 def test_reading_a_table_depends_on_these_modules_and_not_on_how_its_columns_were_found() -> None:
     shared = set(closure(("pipeline/pictures/measure.py",)))
-    assert set(closure(("pipeline/pictures/measure.py", "pipeline/sources/parquet.py"))) - shared == {
-        *(f"pipeline/sources/{name}.py" for name in ("base64_text", "container_format", "parquet", "picture_cell",
-                                                     "picture_column", "table_file")),
+    assert set(closure(("pipeline/pictures/measure.py", "pipeline/sources/tables/parquet.py"))) - shared == {
+        "pipeline/sources/container_format.py",
+        *(f"pipeline/sources/tables/{name}.py" for name in ("base64_text", "parquet", "picture_cell", "picture_column",
+                                                            "table_file")),
         *(f"pipeline/tables/{name}.py" for name in ("arrow_rows", "cell_text", "check_batch", "column_roles",
                                                     "text_encoding")),
     }  # fmt: skip
 
 
 def test_a_source_depends_on_the_code_that_reads_it_and_on_no_other_reader() -> None:
-    readers = {"folder", "tar", "parquet", "chinese_clip"}
-    for reader in readers:
-        code = closure(("pipeline/pictures/measure.py", f"pipeline/sources/{reader}.py"))
-        others = {f"pipeline/sources/{other}.py" for other in readers - {reader}}
-        assert not others & set(code)
+    modules = {f"pipeline/sources/{module.replace('.', '/')}.py" for module in READERS.values()}
+    for module in modules:
+        assert set(closure(("pipeline/pictures/measure.py", module))) & modules == {module}
     assert set(KINDS) == {"folder", "webdataset", "parquet", "chinese-clip", "urls", "emoji"}

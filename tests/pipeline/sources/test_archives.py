@@ -18,12 +18,12 @@ from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.sources.byte_window import ByteWindow
-from tuwen.pipeline.sources.list_archives import WebDatasetSource, list_source, locate
+from tuwen.pipeline.sources.archives.byte_window import ByteWindow
+from tuwen.pipeline.sources.archives.list_archives import WebDatasetSource, list_source, locate
+from tuwen.pipeline.sources.archives.tar_headers import tar_headers
 from tuwen.pipeline.sources.passed_over import PassedFile
 from tuwen.pipeline.sources.reader import read_part, read_picture
 from tuwen.pipeline.sources.source import SourceItem
-from tuwen.pipeline.sources.tar_headers import tar_headers
 
 from ...conftest import write_recipe
 from ...stages import build_corpus

@@ -14,8 +14,8 @@ from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.executor.part import PictureRoot
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.sources import list_chinese_clip
-from tuwen.pipeline.sources.plain_pickle import plain_tuple
+from tuwen.pipeline.sources.chinese_clip import list_chinese_clip
+from tuwen.pipeline.sources.chinese_clip.plain_pickle import plain_tuple
 from tuwen.pipeline.sources.reader import read_picture
 
 from ...conftest import write_recipe

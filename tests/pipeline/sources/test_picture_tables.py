@@ -16,7 +16,7 @@ from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.source_kinds import KINDS
-from tuwen.pipeline.sources.picture_cell import PictureFiles, cell_picture, cell_pictures
+from tuwen.pipeline.sources.tables.picture_cell import PictureFiles, cell_picture, cell_pictures
 
 from ...conftest import write_recipe
 from ...stages import build_corpus, export

@@ -1,0 +1,1 @@
+"""Tars and zips of any kind → pictures with their captions."""

@@ -1,0 +1,1 @@
+"""The layout of Chinese-CLIP, TSV and LMDB → pictures with their captions."""

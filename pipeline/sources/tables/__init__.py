@@ -1,0 +1,1 @@
+"""Parquet and Arrow that hold the pictures → pictures with their captions."""
