@@ -24,8 +24,9 @@ from .look_at_columns import guessed_columns, holds_addresses, holds_pictures
 from .source_kinds import KINDS
 from .sources.annotations.annotations import AnnotationColumns, read_annotations
 from .sources.annotations.picture_names import PictureNames
+from .sources.archives.open_archive import archive_format
 from .sources.chinese_clip import list_chinese_clip
-from .sources.container_format import container_format, other_archive
+from .sources.container_format import other_archive
 from .sources.folders.list_folder import is_picture_file
 from .sources.passed_over import PassedFile, PassedOver, add_passed, by_ending, pass_over, passed_line
 from .sources.reader import read_part
@@ -126,8 +127,7 @@ def _kind_of(file: Path, name: str, files: _Files) -> dict[str, Path]:
     if is_picture_file(file, name):
         return files.pictures
     try:
-        format_ = container_format(file)
-        if format_ in ("tar", "zip") or (format_ == "gzip" and table_format(file) is None):
+        if archive_format(file) is not None:
             return files.archives
         if table_format(file) is not None and not name.endswith(("dataset_info.json", "state.json")):
             columns = column_names(file)

@@ -14,8 +14,8 @@ from tuwen.pipeline.export.formats import FORMATS
 from tuwen.pipeline.fetch.gather import FETCH, LIST
 from tuwen.pipeline.scores.scores import SCORES
 from tuwen.pipeline.source_kinds import KINDS
-from tuwen.pipeline.sources.reader import READERS
 from tuwen.pipeline.sources.emoji import DRAW
+from tuwen.pipeline.sources.reader import READERS
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
 from tuwen.tokenize.train_tokenizers import CROP
 from tuwen.tokenize.write_shards import TOKENIZE
