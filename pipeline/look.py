@@ -1,6 +1,6 @@
 """`tuwen corpus --look PATH`: the recipe that would read a folder or a file, with its first pairs.
 
-    seen = look(Path("data/photos"))
+    seen = look(path)             # data/photos
     seen.sections        # [{"name": "photos", "kind": "folder", "path": "data/photos", "captions": ["a.json"]}]
     print(shown(seen))   # a recipe; what else was seen stands in it as comments
 

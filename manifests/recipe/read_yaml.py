@@ -1,6 +1,6 @@
 """A YAML file, in which no key stands twice: YAML itself takes the last one, and the rules of the first are lost.
 
-document = read_yaml(Path("my-corpus.yaml"))      # BadInput: "my-corpus.yaml: line 7: the key `images` stands twice; …"
+document = read_yaml(path)      # BadInput: "my-corpus.yaml: line 7: the key `images` stands twice; …"
 """
 
 from pathlib import Path

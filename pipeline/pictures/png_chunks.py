@@ -83,11 +83,11 @@ def _unpacked_size(kind: bytes, body: bytes) -> int | None:
     if not zero or not rest:
         return None
     if kind == b"iTXt":
-        if not rest[0]:
+        if len(rest) < 2 or not rest[0]:  # too short to say whether it is packed, or not packed
             return len(rest)
         rest = rest[1:2] + rest[2:].split(b"\0", 2)[-1]  # the method; then language, translated name, text
-    if rest[0] != 0:
-        return None  # an unknown method
+    if not rest or rest[0] != 0:
+        return None  # nothing, or an unknown method
     unpacking = zlib.decompressobj()
     try:
         size = len(unpacking.decompress(rest[1:], MAX_TEXT_CHUNK + 1))

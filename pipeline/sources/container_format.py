@@ -1,6 +1,6 @@
 """The format of a file that holds pictures, by its content alone: names lie, as a gzip called `.tar`.
 
-container_format(Path("00000.TAR"))      # "tar", "gzip", "zip", "parquet", "arrow"; None: none of these
+container_format(path)      # "tar", "gzip", "zip", "parquet", "arrow"; None: none of these
 """
 
 from pathlib import Path

@@ -2,11 +2,10 @@
 
 cell_texts(["一只猫", None, 7])       # ["一只猫", "7"]
 cell_text(float("nan"))              # None
-cell_texts({"a": 1})                 # raises BrokenCell: the row is a `broken_row`
 
 Null, NaN and blank text are nothing. Numbers, dates and whole floats are written as people write them. Bytes are
-decoded by the source's encoding. A list in a list is one list of texts. A struct, a truth value, and bytes that
-are not of the encoding, are no text.
+decoded by the source's encoding. A list in a list is one list of texts. A struct, a truth value, and bytes that are not
+of the encoding, are no text: BrokenCell is raised, and the row is a `broken_row`.
 """
 
 import datetime

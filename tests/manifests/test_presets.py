@@ -136,8 +136,16 @@ def test_a_recipe_that_was_recorded_explains_itself_as_it_did(recipe: Recipe) ->
     json.dumps(explained(recipe))
 
 
-def test_the_command_explains_and_does_nothing_else(recipe: Recipe, tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_command_explains_and_does_nothing_else(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
+    for folder in ("照片", "held"):
+        (tmp_path / folder).mkdir()
+    sections = {
+        "sources": "[{name: photos, kind: folder, path: 照片}]",
+        "captions": "{preset: wukong}",
+        "evaluation": "[{name: held, kind: webdataset, path: held}]",
+    }
+    recipe = load_recipe(str(write_recipe(tmp_path, **sections)))
     before = sorted(tmp_path.rglob("*"))
     path = str(tmp_path / "shapes.yaml")
     plain, as_json = (CliRunner().invoke(app, ["corpus", path, "--explain", *more]) for more in ([], ["--json"]))

@@ -78,9 +78,9 @@ def test_the_shipped_recipe_loads_and_names_every_default() -> None:
         ("name=" + "长" * 65, "give a shorter name: at most 64 characters"),
         ("sources.0.name=~", "`sources.0.name` is empty; give text"),
         ("sources.0.license=4", "`sources.0.license` is 4; give text, in quotes"),
-        ("sources.0.kind=ftp", "`sources.0.kind` is 'ftp'; say one of emoji, folder"),
-        ("sources.0.kind=[folder]", '`sources.0.kind` is ["folder"]; say one of emoji, folder'),
-        ("sources.0={name: a}", "`sources.0.kind` is missing; say one of emoji, folder"),
+        ("sources.0.kind=ftp", "`sources.0.kind` is 'ftp'; say one of chinese-clip, emoji, folder"),
+        ("sources.0.kind=[folder]", '`sources.0.kind` is ["folder"]; say one of chinese-clip, emoji, folder'),
+        ("sources.0={name: a}", "`sources.0.kind` is missing; say one of chinese-clip, emoji, folder"),
         ("sources.0={name: a, kind: folder}", "`sources.0.path` is missing; add `path: …`, relative to the recipe"),
         ("sources.0={name: a, kind: urls, path: x}", "`sources.0.fetch` is missing; add `fetch: {contact: https://…}`"),
         (

@@ -1,7 +1,7 @@
 """The tensors of a checkpoint, read without running any code that is in it.
 
-    read_tensors(Path("models/movq"))                     # a folder: its safetensors, or its .bin or .pt
-    read_tensors(Path("vq_ds16_c2i.pt"), "model")          # a file: the state dict under that key
+    read_tensors(folder)            # its safetensors, or its .bin or .pt
+    read_tensors(file, "model")     # the state dict under that key
 
 Files of torch are read with `weights_only=True`. One that holds other classes is refused.
 """

@@ -1,7 +1,6 @@
 """A pretrained tokenizer by the contract of `image_codes`, and its two files, whatever its library.
 
-    write_pretrained(asked, base, folder)                 # weights.safetensors and config.json in `folder`
-    image_codes = open_pretrained(weights, config)        # an `ImageCodes`
+    image_codes = open_pretrained(weights, config)        # paths of weights.safetensors and config.json
 
 The two files hold all that encoding depends on, so shards carry them along. Encoding is float32 in fixed batches that
 are always full: codes of a picture depend neither on its neighbours nor on their number.

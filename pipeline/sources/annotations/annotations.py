@@ -1,6 +1,6 @@
 """Files that say which captions each picture has, whatever their layout: one stream of annotations.
 
-    annotations, reads = read_annotations(Path("coco-cn/annotations.json"), AnnotationColumns())
+    annotations, reads = read_annotations(path, AnnotationColumns())
     next(annotations)       # Annotation("COCO_val2014_000000000042.jpg", ["一只猫"], row=0)
     reads                   # "annotations.json: file_name of images → caption of annotations"
 

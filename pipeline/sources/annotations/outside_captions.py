@@ -1,6 +1,6 @@
 """Captions of pictures in archives that stand in files outside of them: cogdata's zip with its JSON by stem.
 
-    outside = OutsideCaptions([Path("/data/captions.json")], [(Path("/data/0.zip"), "0.zip")])
+    outside = OutsideCaptions([caption_file], [(archive, "0.zip")])
     outside.read(AnnotationColumns(), source="photos")
     outside.of("0.zip")        # {"0.zip/a.jpg": OutsideText(captions=["一只猫"])}: for the part of that archive
     outside.missing()          # what names no member, and rows that cannot be read

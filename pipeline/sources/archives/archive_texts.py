@@ -1,6 +1,6 @@
 """The encoding of the texts in archives, told for a source as a whole from samples of some of them.
 
-told_encoding("wukong", [Path("0.tar"), Path("1.tgz")])      # "gb18030"; None: there are no texts
+told_encoding("wukong", archives)      # "gb18030"; None: there are no texts
 
 Of at most 20 archives, spread over the source, the first members are looked at, and of a gzip its first megabytes.
 JSON is UTF-8 unless it cannot be: it tells nothing of the .txt beside it.

@@ -1,6 +1,6 @@
 """A subset file of DataComp: the 128-bit uids of samples, sorted, as two uint64 each. It is read where it lies.
 
-uids = Uids(Path("baseline_basic.npy"))
+uids = Uids(path)                 # baseline_basic.npy
 "0012b8a3…" in uids          # 32 hex digits, as `uid` in the .json of a sample has them
 """
 

@@ -1,8 +1,8 @@
 """An archive opened by what it is, not by its name: a tar, a gzip of a tar, a zip; also one inside of another.
 
-    archive_format(Path("sa_000020.tar"))                          # "gzip": of a tar; None: no archive of pictures
-    open_archive(Path("sa_000020.tar")).members()
-    open_archive(Path("0.tar"), ("inner.zip",)).read(512, 99)      # in the zip that is a member of 0.tar
+    archive_format(path)                                 # "gzip": of a tar; None: no archive of pictures
+    open_archive(path).members()
+    open_archive(path, ("inner.zip",)).read(512, 99)     # in the zip that is a member of the archive
 
 A gzip is unpacked once, into a temporary file of the worker that is gone with it: memory stays small, and the disk that
 TMPDIR names needs room for it. So is what must be unpacked inside of another archive. A few archives stay open, as

@@ -1,6 +1,6 @@
 """The texts of one split of Chinese-CLIP: by the picture that they describe, and those that name none.
 
-    texts = read_jsonl(Path("train_texts.jsonl"), "utf-8")   # {"text_id": 8428, "text": "一只猫", "image_ids": [1, 2]}
+    texts = read_jsonl(path, "utf-8")   # {"text_id": 8428, "text": "一只猫", "image_ids": [1, 2]}
     texts.by_picture["1"]        # ["一只猫"]
     texts.alone                  # [LoneText("9001", ["没有图"], None)]: image_ids is empty, as in a test split
 

@@ -1,6 +1,6 @@
 """The text that lies beside pictures in a folder: `a.txt`, `a.caption`, `a.json`, `a.jpg.txt` for `a.jpg`, in any case.
 
-beside = TextBeside({"a.txt": Path("/data/photos/a.txt")}, fields=())
+beside = TextBeside({"a.txt": path}, fields=())
 beside.text("a.jpg")      # (b"\\xe4\\xb8…", None): the lines, the JSON document
 beside.used               # {"a.txt"}
 """

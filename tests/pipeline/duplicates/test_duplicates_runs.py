@@ -121,7 +121,7 @@ def test_tasks_that_are_killed_are_done_again_and_change_nothing(
     undisturbed = files_of(build_corpus(recipe, laid_out / "corpus"))
     for module, name in ((near_pictures, "_compare_chunk"), (signature_file, "_copy")):
         monkeypatch.setattr(module, name, dies_first(getattr(module, name), tmp_path / name))
-    disturbed = files_of(build_corpus(recipe, laid_out / "corpus"))
+    disturbed = files_of(build_corpus(recipe, laid_out / "disturbed"))
     killed = {folder.name: len(list(folder.iterdir())) for folder in tmp_path.iterdir()}
     assert killed["_compare_chunk"] >= 2 and killed["_copy"] >= 1
     assert disturbed == undisturbed

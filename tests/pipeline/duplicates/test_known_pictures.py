@@ -9,6 +9,7 @@ from PIL import Image
 
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest
+from tuwen.manifests.run_folders import CorpusFolder
 from tuwen.pipeline.why import explain_pair
 
 from ...conftest import draw, encoded, png
@@ -167,6 +168,7 @@ def test_measures_that_were_altered_are_refused(new: Path) -> None:
 
 def test_a_corpus_whose_hashes_were_made_otherwise_is_refused(new: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tuwen.pipeline.corpus.SIGNATURES", 1)
+    CorpusFolder(new / "earlier" / "corpus").decided.unlink()  # else nothing has changed
     build(new / "earlier")
     monkeypatch.undo()
     with pytest.raises(BadInput, match="another version"):
