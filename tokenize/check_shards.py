@@ -56,6 +56,8 @@ def check_shards(corpus: Manifest, shards: Manifest, rows: int) -> CheckedShards
     row_of_key = {key: number for number, key in enumerate(kept["key"].to_pylist())}
     for split in shards.splits:
         reader = SplitReader(shards, split)
+        if not len(reader):
+            continue
         chosen = np.unique(np.linspace(0, len(reader) - 1, min(rows, len(reader))).astype(np.int64))
         codes, text, lengths = reader.rows(chosen)
         with progress(f"check {split}", len(chosen), "row") as advance:
@@ -94,7 +96,7 @@ def _faults(
         return [*faults, str(error)]
     if box != list(meta["crop"]):
         faults.append(f"is cropped to {box}, was to {list(meta['crop'])}")
-    again = image_codes.encode(picture[None]).reshape(-1)
+    again = image_codes.encode(np.stack([picture])).reshape(-1)
     different = int((again != codes.astype(again.dtype)).sum())
     found.rows, found.codes = found.rows + 1, found.codes + len(again)
     found.different_codes += different

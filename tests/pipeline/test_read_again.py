@@ -16,11 +16,14 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
+from tuwen.manifests.manifest import Manifest
+from tuwen.manifests.run_folders import TEXT_MODEL
 from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
+from tuwen.tokenize.check_shards import check_shards
 
 from ..conftest import tar_of, write_recipe
-from ..stages import build_corpus, export
+from ..stages import build_corpus, export, train_tokenizers, write_shards
 from .hostile import picture, saved
 
 NUM_PICTURES = 5
@@ -139,8 +142,8 @@ Exported = dict[str, list[tuple[str, str, bytes]]]  # source → caption, measur
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """One corpus of all sources, exported as files."""
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """One corpus of all sources."""
     base = tmp_path_factory.mktemp("read-again")
     sections = []
     for name, (write, kind) in SOURCES.items():
@@ -149,9 +152,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         path = f"{name}/{next((base / name).iterdir()).name}" if name.endswith("-named") else name
         sections.append(f"{{name: {name}, path: {path}, {kind}}}")
     recipe = write_recipe(base, sources=f"[{', '.join(sections)}]", duplicates="{images: none}")
-    corpus = build_corpus(load_recipe(str(recipe)), base / "corpus")
+    return build_corpus(load_recipe(str(recipe)), base / "corpus")
+
+
+@pytest.fixture(scope="module")
+def exported(corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The corpus exported as files."""
     again = recorded_recipe(corpus.document["lineage"]["recipe"], ["export.format=imagefolder"])
-    made = export(corpus, again, base / "out")
+    made = export(corpus, again, tmp_path_factory.mktemp("out"))
     pictures = {path.stem: path.read_bytes() for path in made.folder.glob("*/*/*.jpg")}
     found: Exported = {name: [] for name in SOURCES}
     for row in read_verdicts(corpus).to_pylist():
@@ -168,3 +176,14 @@ def test_export_finds_the_pictures_that_were_measured(exported: Exported, name: 
         assert sorted(data for _, _, data in pairs) == sorted(PICTURES)
     else:
         assert {caption: data for caption, _, data in pairs} == dict(zip(CAPTIONS, PICTURES, strict=True))
+
+
+def test_tokenize_finds_the_pictures_that_were_measured(corpus: Manifest, tmp_path: Path) -> None:
+    """Their shards hold a row of each pair, and encoding them again gives the same codes."""
+    recipe = recorded_recipe(corpus.document["lineage"]["recipe"], ["tokenize.text.vocab=64", "split.validation=0"])
+    recipe._base = corpus.folder.parent
+    train_tokenizers(recipe, corpus, tmp_path / "tokenizer", ("text",))
+    shards = write_shards(recipe, corpus, tmp_path / "tokenizer" / TEXT_MODEL, tmp_path / "shards")
+    assert shards.totals["samples"] == corpus.totals["kept"]
+    found = check_shards(corpus, shards, rows=1000)
+    assert (found.faults, found.rows) == ([], shards.totals["samples"])
