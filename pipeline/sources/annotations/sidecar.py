@@ -15,6 +15,7 @@ from ...tables.text_encoding import decoded
 from .caption_fields import caption_fields
 
 SIDECAR_BYTES = 1 << 20  # a larger one is no caption
+BROKEN_ROW = "broken_row"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def sidecar(lines: bytes | None, document: bytes | None, encoding: str, fields: 
         url, license_, problem = (cell_text(facts.get(name)) for name in ("url", "license", "problem"))
         return Sidecar(captions, url, license_, problem)
     except BrokenCell:
-        return Sidecar([], problem="broken_row")
+        return Sidecar([], problem=BROKEN_ROW)
 
 
 def _captions(lines: list[str], captions: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ from ...tables.text_encoding import ENCODINGS, encoding_of
 from ..annotations.annotated import Annotated
 from ..annotations.annotations import AnnotationColumns
 from ..annotations.picture_names import PictureNames
-from ..annotations.sidecar import sidecar
+from ..annotations.sidecar import BROKEN_ROW, sidecar
 from ..passed_over import PassedFile, PassedOver, by_ending, pass_over
 from ..source import (
     PICTURES,
@@ -183,6 +183,6 @@ def _item(root: Path, origin: str, annotated: Annotated, beside: TextBeside, enc
         item["url"] = url
     if license_:
         item["license"] = license_
-    if text.problem and captions is None:
+    if text.problem == BROKEN_ROW and captions is None:  # another word is the user's own
         item["problem"] = text.problem
     return item
