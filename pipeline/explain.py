@@ -49,6 +49,7 @@ class Explanation(TypedDict):
     duplicates: ExplainedSection
     split: ExplainedSection
     export: ExplainedSection
+    tokenize: list[Settings]  # of the image tokenizer and of the text tokenizer
 
 
 def explained(recipe: Recipe) -> Explanation:
@@ -65,6 +66,7 @@ def explained(recipe: Recipe) -> Explanation:
         "duplicates": explained_rules(recipe.duplicates, {}, "duplicates"),
         "split": explained_rules(recipe.split, {}, "split"),
         "export": explained_rules(recipe.export, {}, "export"),
+        "tokenize": [{"of": "image", **_image_tokenizer(recipe)}, {"of": "text", **_settings(recipe.tokenize.text)}],
     }
 
 
@@ -109,11 +111,26 @@ def explain(recipe: Recipe) -> str:
         ("duplicates", _rule_lines(explanation["duplicates"])),
         ("split", _rule_lines(explanation["split"])),
         ("export", _rule_lines(explanation["export"])),
+        ("tokenize", [_tokenizer_line(settings) for settings in explanation["tokenize"]]),
     )
     lines: list[Line] = []
     for title, cells in sections:
         lines += [("" if index else title, *line) for index, line in enumerate(cells or [("none",)])]
     return _aligned(lines)
+
+
+def _image_tokenizer(recipe: Recipe) -> Settings:
+    """What encodes the pictures: the compact VQ by its name, or the model that the recipe names."""
+    asked = recipe.tokenize.image
+    if asked.kind == "compact":
+        return {"kind": "compact", "tokenizer": asked.tokenizer}
+    return {key: value for key, value in _settings(asked).items() if not key.startswith(("training", "tokenizer"))}
+
+
+def _tokenizer_line(settings: Settings) -> Line:
+    name = str(settings.get("kind") or settings["tokenizer"])
+    more = ", ".join(f"{key} {_shown(value)}" for key, value in settings.items() if key not in ("of", "kind"))
+    return str(settings["of"]), name, more
 
 
 def _measured(recipe: Recipe) -> list[str]:
