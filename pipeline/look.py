@@ -26,11 +26,11 @@ from .sources.annotations.annotations import AnnotationColumns, read_annotations
 from .sources.annotations.picture_names import PictureNames
 from .sources.archives.open_archive import archive_format
 from .sources.chinese_clip import list_chinese_clip
-from .sources.container_format import other_archive
 from .sources.folders.list_folder import is_picture_file
 from .sources.passed_over import PassedFile, PassedOver, add_passed, by_ending, pass_over, passed_line
 from .sources.reader import read_part
 from .sources.source import OpenSource, files_below
+from .tables.container_format import other_archive
 from .tables.table_rows import column_names, table_format, table_rows
 
 _MOST_FILES = 20_000

@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from ..pictures.picture_ending import picture_ending
+from ..sources.picture_format import picture_ending
 from ..sources.source import PICTURES
 from .answer_body import read_body, read_start
 from .answer_headers import forbids, retry_after

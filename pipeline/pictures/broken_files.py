@@ -1,6 +1,5 @@
-"""What Pillow does not tell: that a file was cut and closed again, which other format it has.
+"""What Pillow does not tell: that a file was cut, and that it was cut and closed again.
 
-other_format(data)      # "HEIC", "SVG", …: a picture, but none that is read here
 is_cut(data)            # its own header promises more bytes than there are
 """
 
@@ -11,22 +10,6 @@ import simplejpeg
 from PIL import Image
 
 _KNOWN = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-# Not `not_a_picture`: these can be converted.
-_OTHERS = {
-    b"8BPS": "PSD", b"%PDF": "PDF", b"\0\0\1\0": "ICO", b"\xff\x0a": "JXL", b"\0\0\0\x0cJXL ": "JXL",
-    b"\0\0\0\x0cjP  ": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000", b"P6": "PPM", b"P5": "PPM", b"qoif": "QOI",
-}  # fmt: skip
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim")
-
-
-def other_format(data: bytes) -> str | None:
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    is_xml = head.startswith((b"<?xml", b"<!--"))
-    if head.startswith((b"<svg", b"<!doctype svg")) or (is_xml and b"<svg" in data[:4096]):
-        return "SVG"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and b"avif" not in data[8:32]:
-        return "HEIC"
-    return next((name for magic, name in _OTHERS.items() if data.startswith(magic)), None)
 
 
 def is_known(data: bytes) -> bool:

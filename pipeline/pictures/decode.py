@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .broken_files import is_cut, is_known, other_format, was_cut_and_closed
+from ..sources.picture_format import other_format
+from .broken_files import is_cut, is_known, was_cut_and_closed
 from .broken_metadata import has_broken_exif, without_broken_metadata, without_unreadable_metadata
 from .png_chunks import has_broken_checksum
 from .upright_rgb import Upright, orientation_of, upright_rgb

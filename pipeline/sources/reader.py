@@ -17,19 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
+from .readers import reader_module
 
 if TYPE_CHECKING:
     from .passed_over import PassedFile
     from .source import SourceItem
-
-
-# Reader → its module in this room. A name with a dot is that of a module outside of it.
-READERS = {
-    "folder": "folders.folder",
-    "tar": "archives.tar",
-    "parquet": "tables.parquet",
-    "chinese_clip": "chinese_clip.chinese_clip",
-}
 
 
 class Reader(Protocol):
@@ -58,4 +50,4 @@ def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) ->
 
 
 def _reader(name: str) -> Reader:
-    return cast(Reader, import_module(name if "." in name else f".{READERS[name]}", __package__))
+    return cast(Reader, import_module(reader_module(name), __package__))

@@ -9,13 +9,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..executor.part import Part, PictureRoot
 from .passed_over import PassedFile, PassedOver, pass_over
-from .reader import READERS
+from .readers import reader_path
 
 if TYPE_CHECKING:  # a stage's fingerprint must not hold the recipe
     from ...manifests.recipe.sources import FileSource
@@ -84,7 +83,7 @@ def source_part(source: OpenSource, first: str, spec: Mapping[str, Any]) -> Part
         f"{source.name}-{hash64(first):016x}",
         {**shared, **spec},
         roots={source.name: source.root},
-        modules=(_reader_path(reader),),
+        modules=(reader_path(reader),),
     )
 
 
@@ -163,12 +162,3 @@ def root_path(part: Part[Any]) -> Path:
 
 def hash64(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-
-
-def _reader_path(reader: str) -> str:
-    """The file of a reader's module: below the package, or the whole path of a module that is not of this room."""
-    if "." not in reader:
-        return f"pipeline/sources/{READERS[reader].replace('.', '/')}.py"
-    spec = find_spec(reader)
-    assert spec is not None and spec.origin is not None
-    return spec.origin

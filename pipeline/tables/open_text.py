@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ...manifests.errors import BadInput
-from ..sources.container_format import container_format, other_archive
+from .container_format import container_format, other_archive
 from .text_encoding import ENCODINGS, SAMPLE_BYTES, codec_of, encoding_of, encoding_of_mark, mark_of
 
 _MARKED = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-16-be": "utf-16"}  # the codecs that take a mark off

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...pictures.picture_ending import picture_ending
-from ..container_format import format_of, is_tar_header, other_archive_of
+from ...tables.container_format import format_of, is_tar_header, other_archive_of
+from ..picture_format import picture_ending
 from ..source import PICTURES
 from .archive import HEAD_BYTES, Archive, BrokenMember, Member
 from .open_archive import GZIP_HEAD_BYTES, MOST_DEPTH, holds_tar, is_document

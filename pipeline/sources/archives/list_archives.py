@@ -16,9 +16,9 @@ from ....manifests.canonical import sha256_of_file
 from ....manifests.errors import BadInput
 from ....manifests.recipe.sources import FileSource, SourceSection
 from ...executor.part import InputFile, Part
+from ...tables.container_format import other_archive
 from ..annotations.annotations import AnnotationColumns
 from ..annotations.outside_captions import OutsideCaptions
-from ..container_format import other_archive
 from ..passed_over import PassedFile, PassedOver, by_ending, pass_over
 from ..source import OpenSource, SourceListing, file_source, files_below, source_part
 from .archive_index import UNPACK

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ....manifests.errors import BadInput
-from ..container_format import container_format, format_of, is_tar_header
+from ...tables.container_format import container_format, format_of, is_tar_header
 from .archive import Archive, BrokenMember, Member
 from .byte_window import ByteWindow, ReadableFile
 from .tar_archive import TarArchive

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Generator, Iterator
 
 from ....manifests.errors import BadInput
-from ..container_format import is_tar_header
+from ...tables.container_format import is_tar_header
 from ..source import as_text
 from .archive import Member
 from .byte_window import ByteWindow

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from ....manifests.errors import BadInput
 from ....manifests.recipe.sources import FileSource
-from ...pictures.picture_ending import picture_ending
 from ...tables.open_text import text_head
 from ...tables.table_rows import TEXT_FORMATS, table_format
 from ...tables.text_encoding import ENCODINGS, encoding_of
@@ -24,6 +23,7 @@ from ..annotations.annotations import AnnotationColumns
 from ..annotations.picture_names import PictureNames
 from ..annotations.sidecar import BROKEN_ROW, sidecar
 from ..passed_over import PassedFile, PassedOver, by_ending, pass_over
+from ..picture_format import picture_ending
 from ..source import (
     PICTURES,
     OpenSource,

@@ -19,8 +19,8 @@ from ....manifests.errors import BadInput
 from ....manifests.recipe.sources import FileSource
 from ...executor.part import Part
 from ...tables.arrow_rows import arrow_rows
+from ...tables.container_format import container_format
 from ...tables.text_encoding import ENCODINGS, encoding_of
-from ..container_format import container_format
 from ..passed_over import PassedFile, PassedOver, by_ending, pass_over
 from ..source import OpenSource, SourceListing, file_source, files_below, source_part
 from .named_files import NamedFiles, refuse_unreadable

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ....manifests.errors import BadInput
 from ...tables.check_batch import checked
-from ..container_format import container_format
+from ...tables.container_format import container_format
 
 BATCH_ROWS = 16  # with a picture each
 _GROUP_ROWS = 1000  # of Arrow at least; `datasets` writes batches of 100 or of 1,000 rows

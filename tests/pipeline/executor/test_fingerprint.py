@@ -15,7 +15,7 @@ from tuwen.pipeline.fetch.gather import FETCH, LIST
 from tuwen.pipeline.scores.scores import SCORES
 from tuwen.pipeline.source_kinds import KINDS
 from tuwen.pipeline.sources.emoji import DRAW
-from tuwen.pipeline.sources.reader import READERS
+from tuwen.pipeline.sources.readers import READERS
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
 from tuwen.tokenize.train_tokenizers import CROP
 from tuwen.tokenize.write_shards import TOKENIZE
@@ -45,6 +45,7 @@ PICTURES = [
 REREAD = [
     "manifests/errors.py", "pipeline/executor/part.py", "pipeline/pictures/measured_pictures.py",
     *(f"pipeline/pictures/{name}.py" for name in PICTURES), "pipeline/sources/reader.py",
+    "pipeline/sources/readers.py", "pipeline/sources/picture_format.py",
 ]  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def test_each_stage_depends_on_these_modules_and_no_others() -> None:
         "manifests/errors.py", "manifests/pair.py", "pipeline/executor/part.py",
         *(f"pipeline/pictures/{name}.py" for name in (*PICTURES, "measure", "measure_isolated", "measure_picture",
                                                       "signatures")),
-        "pipeline/sources/passed_over.py", "pipeline/sources/reader.py", "pipeline/sources/source.py",
+        *(f"pipeline/sources/{name}.py" for name in ("passed_over", "picture_format", "reader", "readers", "source")),
     }  # fmt: skip
     assert needed(JUDGE) == {
         "manifests/errors.py", "pipeline/executor/part.py", "pipeline/judge.py", "pipeline/pictures/picture_rules.py",
@@ -152,7 +153,7 @@ def test_no_stage_depends_on_how_it_is_run_or_on_what_is_said_of_it() -> None:
 def test_reading_a_table_depends_on_these_modules_and_not_on_how_its_columns_were_found() -> None:
     shared = set(closure(("pipeline/pictures/measure.py",)))
     assert set(closure(("pipeline/pictures/measure.py", "pipeline/sources/tables/parquet.py"))) - shared == {
-        "pipeline/sources/container_format.py",
+        "pipeline/tables/container_format.py",
         *(f"pipeline/sources/tables/{name}.py" for name in ("base64_text", "parquet", "picture_cell", "picture_column",
                                                             "table_file")),
         *(f"pipeline/tables/{name}.py" for name in ("arrow_rows", "cell_text", "check_batch", "column_roles",
