@@ -24,7 +24,7 @@ _COLUMNS = ["key", "source", "origin", "url", "kept", "stage", "reason"]
 _CAPTIONS = {
     "folder": "captions.tsv or captions.jsonl, metadata.csv, .jsonl or .parquet, meta_cap.json, a .txt, .caption or "
     ".json beside each picture, and the files that `captions:` names",
-    "webdataset": "a .txt or a .json beside each picture, of the same name",
+    "webdataset": "a .txt or a .json beside each picture, of the same name, and the files that `captions:` names",
     "parquet": "the column that `caption:` names",
     "urls": "the column that `caption:` names",
 }

@@ -35,7 +35,7 @@ class Preset:
     captions: tuple[str, ...]  # all that the list has are taken
 
 
-_PRESETS = {
+PRESETS = {
     "wukong": Preset(("url",), ("caption",)),  # wukong_100m_0.csv: url,caption
     "laion": Preset(("url",), ("text",)),  # SAMPLE_ID, URL, TEXT, HEIGHT, WIDTH, LICENSE, NSFW, similarity
     "danqing": Preset(("url", "imageurl"), ("alttext", "recaption")),
@@ -63,7 +63,7 @@ class Columns(TypedDict):
 
 def list_columns(file: Path, names: Sequence[str], section: UrlsSource) -> Columns:
     """`names` are all columns of the list. Raises BadInput, which lists them."""
-    preset = _PRESETS.get(section.preset or "")
+    preset = PRESETS.get(section.preset or "")
     asked = [*([section.caption] if section.caption else []), *section.captions]
     sides = section.width_column, section.height_column
     if not any("://" in name for name in names):
@@ -77,12 +77,21 @@ def list_columns(file: Path, names: Sequence[str], section: UrlsSource) -> Colum
     return Columns(url=url, captions=captions, license=license_, width=sides[0], height=sides[1], where=where)
 
 
+def columns_in_order(row: Sequence[str]) -> list[str]:
+    """Names for the columns of a list without a line of names: the address, and the text with most Han characters."""
+    address = next((number for number, cell in enumerate(row) if "://" in cell), None)
+    others = [number for number in range(len(row)) if number != address]
+    han = {number: sum("\u4e00" <= character <= "\u9fff" for character in row[number]) for number in others}
+    caption = max(han, key=lambda number: han[number], default=None)
+    names = {address: "url", caption: "caption"}
+    return [names.get(number, f"column{number + 1}") for number in range(len(row))]
+
+
 def _not_plain(file: Path, names: Sequence[str], section: UrlsSource, missing_url: bool) -> BadInput:
     if any("://" in name for name in names):
-        guessed = ["url" if "://" in name else "caption" if n < 2 else f"column{n + 1}" for n, name in enumerate(names)]
         return BadInput(
             f"{file}: it has {listed(names)}",
-            cure=f"name its columns in their order: `columns: [{', '.join(guessed)}]`",
+            cure=f"name its columns in their order: `columns: [{', '.join(columns_in_order(names))}]`",
         )
     which = f"preset `{section.preset}` does not fit" if section.preset else "it is not plain which column is what"
     missing = "the address with `url: …`" if missing_url else "the caption with `caption: …`"

@@ -103,9 +103,47 @@ def test_a_missing_path_an_empty_folder_and_an_archive_that_is_not_read(tmp_path
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="it holds no file"):
         look(tmp_path / "empty")
+    (tmp_path / "empty" / "0.tfrecord").write_bytes(b"x")
+    with pytest.raises(BadInput, match="let img2dataset write `--output_format webdataset`"):
+        look(tmp_path / "empty")
     (tmp_path / "empty" / "a.rar").write_bytes(b"Rar!\x1a\x07\x01\x00")
     with pytest.raises(BadInput, match="holds RAR archives, which are not read here; unpack them"):
         look(tmp_path / "empty")
+
+
+def test_lists_without_a_line_of_names_and_with_several_captions_get_a_recipe_that_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "bare.tsv").write_text("7\t一只猫\thttps://a.b/c.jpg\n8\t一只狗\thttps://a.b/d.jpg\n", encoding="utf-8")
+    seen = looked_at(tmp_path / "bare.tsv")
+    assert seen.sections[0]["columns"] == ["column1", "caption", "url"]
+    assert [pair.captions for pair in seen.pairs] == [["一只猫"], ["一只狗"]]
+    wit = "language,page_url,image_url,caption_reference_description,caption_alt_text_description\n"
+    wit += "zh,https://a.b/猫,https://a.b/c.jpg,一只猫,猫的照片\n"
+    (tmp_path / "wit.csv").write_text(wit, encoding="utf-8")
+    seen = looked_at(tmp_path / "wit.csv")
+    assert (seen.sections[0]["preset"], seen.pairs[0].captions) == ("wit", ["一只猫", "猫的照片"])
+
+
+def test_what_no_section_reads_is_counted_once(tmp_path: Path) -> None:
+    folder = folder_of_pictures(tmp_path / "x")
+    tar_of(folder / "0.tar", {"c.jpg": JPEG, "c.txt": "猫".encode(), "notes.docx": b"x"})
+    (folder / ".DS_Store").write_bytes(b"x")
+    seen = looked_at(folder)
+    assert [each["kind"] for each in seen.sections] == ["webdataset", "folder"]
+    assert seen.passed_over == {
+        "hidden": {"count": 1, "examples": [".DS_Store"]}, "*.docx": {"count": 1, "examples": ["0.tar/notes.docx"]},
+    }  # fmt: skip
+
+
+def test_captions_outside_of_archives_and_captions_of_other_pictures(tmp_path: Path) -> None:
+    tar_of(tmp_path / "cog" / "0.tar", {"a.jpg": JPEG, "b.jpg": JPEG})
+    (tmp_path / "cog" / "0.json").write_text('{"a": "一只猫", "b": "一只狗"}', encoding="utf-8")
+    seen = looked_at(tmp_path / "cog")
+    assert (seen.sections[0]["captions"], seen.passed_over) == (["0.json"], {})
+    assert [pair.captions for pair in seen.pairs] == [["一只猫"], ["一只狗"]]
+    folder = folder_of_pictures(tmp_path / "photos")
+    (folder / "list.csv").write_text("file_name,caption\nx.jpg,一只猫\n", encoding="utf-8")
+    (problem,) = looked_at(folder).not_understood
+    assert "list.csv has captions of no picture here; the first names x.jpg" in problem
 
 
 def test_looking_starts_neither_ray_nor_torch(tmp_path: Path) -> None:

@@ -197,7 +197,10 @@ def test_parquet_with_pictures_is_read_by_row_groups_whoever_wrote_it(tmp_path: 
 @pytest.mark.parametrize(
     ("columns", "refusal"),
     [
-        ({"a": [b"x"], "b": [b"y"], "caption": ["c"]}, "name it with `image: …`"),
+        (
+            {"a": [b"x"], "b": [b"y"], "caption": ["c"]},
+            "not plain which of a, b has the pictures; name it with `image: …`",
+        ),
         ({"image": [b"x"], "words": ["c"]}, "name it with `caption: …`"),
         ({"image": ["x.png"], "caption": ["c"]}, "names no file below the source; the first is `x.png`"),
     ],

@@ -78,7 +78,7 @@ def _sorted_out(source: OpenSource, named: list[Path]) -> tuple[list[tuple[Path,
         if archive_format(path):
             archives.append((path, name))
         elif not any(path.samefile(file) for file in named):
-            pass_over(passed, _no_archive(path, name))
+            pass_over(passed, no_archive(path, name))
     if not archives:
         raise _without_archives(source, passed)
     return archives, passed
@@ -131,7 +131,7 @@ def _part(source: OpenSource, path: Path, name: str, shared: dict[str, Any]) -> 
     return source_part(source, name, spec | shared)
 
 
-def _no_archive(path: Path, name: str) -> PassedFile:
+def no_archive(path: Path, name: str) -> PassedFile:
     """What a file is passed over as. Raises BadInput on one that is called an archive: it may be cut to nothing."""
     if other := other_archive(path):
         return PassedFile(f"{other} ({UNPACK})", name)

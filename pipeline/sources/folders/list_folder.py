@@ -155,16 +155,25 @@ def _annotation_files(section: FolderSource, root: Path, others: dict[str, Path]
     return files
 
 
-def _encoding(source: OpenSource, files: dict[str, Path], sample: list[bytes]) -> str:
+def _encoding(source: OpenSource, files: dict[str, Path], sample: dict[str, bytes]) -> str:
     """Raises BadInput when the encoding of the source's text is not clear."""
-    heads = [text_head(path) for path in files.values() if table_format(path) in (*TEXT_FORMATS, None)]
-    encoding = encoding_of([*heads, *sample])
+    texts = {name: path for name, path in files.items() if table_format(path) in (*TEXT_FORMATS, None)}
+    heads = {name: text_head(path) for name, path in texts.items()} | sample
+    encoding = encoding_of(heads.values())
     if encoding is None:
         raise BadInput(
-            f"source {source.name}: the encoding of its captions is not clear",
+            f"source {source.name}: the encoding of its captions is not clear{_both_encodings(heads)}",
             cure=f"name it with `encoding:`, one of {', '.join(ENCODINGS)}",
         )
     return encoding
+
+
+def _both_encodings(heads: dict[str, bytes]) -> str:
+    """The first file that is UTF-8 and the first that is not, for the error message."""
+    wide = {name: encoding_of([head]) for name, head in heads.items() if not head.isascii()}
+    yes = next((name for name, told in wide.items() if told == "utf-8"), None)
+    no = next((name for name, told in wide.items() if told != "utf-8"), None)
+    return f" ({yes} is utf-8, {no} is not)" if yes and no else ""
 
 
 def _item(root: Path, origin: str, annotated: Annotated, beside: TextBeside, encoding: str) -> FolderItem:

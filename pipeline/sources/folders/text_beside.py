@@ -28,14 +28,15 @@ class TextBeside:
         wanted = (f"{base}.{ending}" for base in (stem, picture.lower()) for ending in endings)
         return next((self._names[name] for name in wanted if name in self._names), None)
 
-    def sample(self, pictures: list[str]) -> list[bytes]:
-        """The first bytes of texts spread over all pictures: a MiB for `encoding_of`."""
+    def sample(self, pictures: list[str]) -> dict[str, bytes]:
+        """The first bytes of texts spread over all pictures, by their names: a MiB for `encoding_of`."""
         every = max(1, len(pictures) // 2000)
         names = (self.files(picture, (*LINES, *OBJECTS)) for picture in pictures[::every])
-        heads, total = [], 0
+        heads: dict[str, bytes] = {}
+        total = 0
         for name in filter(None, names):
-            heads.append(self._read(name, _HEAD_BYTES))
-            total += len(heads[-1])
+            heads[name] = self._read(name, _HEAD_BYTES)
+            total += len(heads[name])
             if total > SAMPLE_BYTES:
                 break
         return heads

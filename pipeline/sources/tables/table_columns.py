@@ -54,7 +54,13 @@ def _image(file: Path, schema: pa.Schema, asked: str | None) -> str:
     if chosen is None and has_addresses(schema.names):
         raise holds_addresses(file)
     if chosen is None:
-        raise BadInput(f"{file}: no column of pictures among {listed(schema.names)}", cure="name it with `image: …`")
+        several = [field.name for field in schema if picture_kind(field.type) == "bytes"]
+        problem = (
+            f"not plain which of {listed(several)} has the pictures" if several else "no column of pictures among "
+        )
+        raise BadInput(
+            f"{file}: {problem if several else problem + listed(schema.names)}", cure="name it with `image: …`"
+        )
     if (kind := column_type(schema, chosen)) and picture_kind(kind) is None:
         raise BadInput(
             f"{file}: column `{chosen}` holds no pictures ({str(kind)[:60]})",

@@ -178,6 +178,9 @@ def test_an_encoding_that_is_not_clear_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="encoding of its captions is not clear; name it with `encoding:`"):
         Reading("folder", folder)
     assert Reading("folder", folder, encoding="gbk").problems == {"a.jpg": "broken_row"}
+    mixed = write(tmp_path / "mixed", {"a.jpg": JPEG, "a.txt": "一只猫", "b.jpg": JPEG, "b.txt": "小狗".encode("gbk")})
+    with pytest.raises(BadInput, match=r"not clear \(a\.txt is utf-8, b\.txt is not\)"):
+        Reading("folder", mixed)
 
 
 def test_rows_that_cannot_be_read_cost_no_other_row(tmp_path: Path) -> None:
