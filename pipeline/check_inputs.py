@@ -22,7 +22,7 @@ def check_inputs(recipe: Recipe, corpus: CorpusFolder) -> None:
     """Finds what would otherwise be found where it is used, days later perhaps."""
     data = list(_data_paths(recipe))
     for what, path in (*data, *_other_paths(recipe)):
-        _check_is_local(what, path)
+        check_is_local(what, path)
     for what, path in data:
         if not (recipe.base / path).exists():
             raise BadInput(
@@ -56,7 +56,8 @@ def _other_paths(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield from ((key, path) for key, path in others.items() if path)
 
 
-def _check_is_local(what: str, path: str) -> None:
+def check_is_local(what: str, path: str) -> None:
+    """Raises BadInput when the path is an address, with the command that copies what lies there."""
     scheme, _, rest = path.partition("://")
     if not rest or "/" in scheme:
         return

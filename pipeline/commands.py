@@ -59,17 +59,19 @@ def corpus(
         ),
     ] = False,
     look: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--look", metavar="PATH", help="Look at a folder or a file, and print the recipe that reads it."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Clean and deduplicate the sources of a recipe: a verdict for every pair, a manifest, a report."""
     if look is not None:
+        from .check_inputs import check_is_local
         from .look import look as look_at
         from .look import shown
 
-        seen = look_at(look)
+        check_is_local("--look", look)
+        seen = look_at(Path(look))
         print_result(asdict(seen), shown(seen), as_json)
         return
     if not recipe:

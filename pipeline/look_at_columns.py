@@ -15,7 +15,7 @@ from .sources.tables.base64_text import from_base64
 from .sources.tables.picture_column import picture_column
 from .sources.tables.table_file import TableFile, open_table
 from .tables.arrow_rows import arrow_rows
-from .tables.column_roles import ADDRESSES, CAPTIONS, only_usual
+from .tables.column_roles import ADDRESSES, CAPTIONS, only_usual, usual_columns
 from .tables.table_rows import column_names, table_format, table_rows
 
 _PEEKED_ROWS = 50
@@ -41,8 +41,14 @@ def holds_pictures(file: Path) -> bool:
 
 
 def holds_addresses(file: Path, columns: list[str]) -> bool:
-    """Whether a column has a usual name of addresses, and values that are some."""
-    return guessed_columns(file).address is not None and bool(columns)
+    """Whether a column's values are addresses, and its name or another column's text says that they are pictures'.
+
+    A JSON-LD document, such as a data set's `croissant.json`, holds addresses of other things.
+    """
+    if not columns or "@context" in columns:
+        return False
+    guessed = guessed_columns(file)
+    return guessed.address is not None and (guessed.caption is not None or bool(usual_columns(columns, ADDRESSES)))
 
 
 def guessed_columns(file: Path) -> GuessedColumns:

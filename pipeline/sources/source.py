@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ...manifests.errors import BadInput
 from ..executor.part import Part, PictureRoot
 from .passed_over import PassedFile, PassedOver, pass_over
 from .readers import reader_path
@@ -90,12 +91,15 @@ def source_part(source: OpenSource, first: str, spec: Mapping[str, Any]) -> Part
 def files_below(source: OpenSource, passed: PassedOver) -> Iterator[tuple[Path, str]]:
     """Every file below the root, or the one file that the source is, in order of their names; each with its name.
 
-    Links are followed, to folders too. Hidden files, broken links and what is no file are passed over.
+    Links are followed, to folders too. Hidden files, broken links and what is no file are passed over. Raises BadInput
+    on a root that is a device or a pipe.
     """
     root = source.path
     if root.is_file():
         yield root, name_below(root, root)
         return
+    if root.exists() and not root.is_dir():
+        raise BadInput(f"{root} is neither a folder nor a file", cure="name the folder that holds the files, or one")
     found = sorted(((name_below(root, path), path) for path in _walk(root, ())), key=lambda item: item[0].split("/"))
     for name, path in found:
         if any(part.startswith(".") for part in name.split("/")):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from tuwen.__main__ import app
 from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.look import Seen, look, shown
@@ -144,6 +147,24 @@ def test_captions_outside_of_archives_and_captions_of_other_pictures(tmp_path: P
     (folder / "list.csv").write_text("file_name,caption\nx.jpg,一只猫\n", encoding="utf-8")
     (problem,) = looked_at(folder).not_understood
     assert "list.csv has captions of no picture here; the first names x.jpg" in problem
+
+
+def test_a_document_about_the_data_is_no_list_of_addresses(tmp_path: Path) -> None:
+    tar_of(tmp_path / "x" / "0.tar", {"a.jpg": JPEG, "a.txt": "猫".encode()})
+    croissant = {"@context": {}, "conformsTo": "http://mlcommons.org/croissant/1.0", "description": "一些猫的照片"}
+    (tmp_path / "x" / "croissant.json").write_text(json.dumps(croissant), encoding="utf-8")
+    seen = looked_at(tmp_path / "x")
+    assert [each["kind"] for each in seen.sections] == ["webdataset"]
+    assert seen.passed_over == {"*.json": {"count": 1, "examples": ["croissant.json"]}}
+
+
+def test_a_bucket_and_a_pipe_are_refused_in_one_line(tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["corpus", "--look", "s3://mine/pictures"], catch_exceptions=True)
+    assert isinstance(told.exception, BadInput)
+    assert "s3://mine/pictures is no folder or file of this machine; copy it here" in str(told.exception)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="pipe is neither a folder nor a file"):
+        look(tmp_path / "pipe")
 
 
 def test_looking_starts_neither_ray_nor_torch(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ...tables.container_format import other_archive
 from ..annotations.annotations import AnnotationColumns
 from ..annotations.outside_captions import OutsideCaptions
 from ..passed_over import PassedFile, PassedOver, by_ending, pass_over
-from ..source import OpenSource, SourceListing, file_source, files_below, source_part
+from ..source import PICTURES, OpenSource, SourceListing, file_source, files_below, source_part
 from .archive_index import UNPACK
 from .archive_texts import check_fields, told_encoding
 from .datacomp_uids import Uids
@@ -149,4 +149,6 @@ def _without_archives(source: OpenSource, passed: PassedOver) -> BadInput:
     )
     name, _, cure = kind.removesuffix(")").partition(" (")
     found = f"no tar or zip below {source.path}" if not kind else f"{example} is {name}, which is not read"
-    return BadInput(f"source {source.name}: {found}", cure=cure or "name a folder with tars or zips, or one")
+    pictures = next((each["examples"][0] for kind, each in sorted(passed.items()) if kind[2:] in PICTURES), None)
+    other = f"there are pictures ({pictures}); write `kind: folder`" if pictures else ""
+    return BadInput(f"source {source.name}: {found}", cure=cure or other or "name a folder with tars or zips, or one")

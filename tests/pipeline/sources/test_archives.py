@@ -265,6 +265,7 @@ def test_documents_that_are_zips_and_gzips_of_other_things_are_no_archives(tmp_p
         ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(600), "a.7z is 7z, which is not read; unpack it"),
         ("00000.tfrecord", bytes([7, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]), "--output_format webdataset"),
         ("a.docx", b"x", "no tar or zip below"),
+        ("a.jpg", b"x", r"no tar or zip below .*; there are pictures \(a\.jpg\); write `kind: folder`"),
     ],
 )
 def test_a_source_of_other_archives_is_refused_with_what_to_do(
