@@ -113,7 +113,7 @@ def _counts(part: pa.Table, columns: list[str]) -> list[Row]:
 def _is_first_of_its_picture(part: pa.Table) -> pa.Array:
     """The captions of a picture stand one after another."""
     if len(part) < 2:
-        return pa.array([True] * len(part))
+        return pa.array([True] * len(part), pa.bool_())
     columns = [part[name].combine_chunks() for name in ("source", "origin")]
     differs = [pc.not_equal(column.slice(1), column.slice(0, len(part) - 1)) for column in columns]
     return pa.concat_arrays([pa.array([True]), pc.or_(*differs)])

@@ -10,7 +10,7 @@ from tuwen.manifests.manifest import Manifest, new_manifest, save_manifest
 from tuwen.manifests.run_folders import RunFolder
 from tuwen.pipeline.load_recipe import load_recipe
 
-from ...conftest import draw, png, write_recipe
+from ...conftest import draw, png, tar_of, write_recipe
 from ...stages import build_corpus, write_report
 from .browser import chromium, open_page
 
@@ -109,3 +109,15 @@ def test_the_page_says_when_shards_or_a_training_run_are_of_another_corpus(run: 
     folder.shards.manifest.unlink()
     assert "and there are none here" in warnings()[0]
     folder.train.manifest.unlink()
+
+
+def test_an_archive_in_which_nothing_can_be_read_is_counted_beside_the_others(tmp_path: Path) -> None:
+    """Its part has no row."""
+    tar_of(tmp_path / "tars" / "0.tar", {"a.png": png(draw("红", "圆", 60)), "a.txt": "红色的圆形图案".encode()})
+    tar_of(tmp_path / "tars" / "1.tar", {"notes.docx": b"x"})
+    recipe = write_recipe(tmp_path, sources="[{name: tars, kind: webdataset, path: tars}]")
+    corpus = build_corpus(load_recipe(str(recipe)), tmp_path / "run" / "corpus")
+    assert (corpus.totals["pairs"], corpus.totals["kept"]) == (1, 1)
+    facts = (corpus.lineage.sources or {})["tars"]
+    assert [(kind, each.count) for kind, each in facts.passed_over.items()] == [("*.docx", 1)]
+    assert "notes.docx" in write_report(tmp_path / "run").read_text("utf-8")
