@@ -192,7 +192,8 @@ def _list_columns(lists: dict[str, Path]) -> Section:
     for preset, usual in PRESETS.items():
         if columns.address in usual_columns(names, usual.urls)[:1] and len(usual_columns(names, usual.captions)) > 1:
             return {"preset": preset, **fetch}
-    return {"url": columns.address, "caption": columns.caption, **fetch}
+    guessed = {"url": columns.address, "caption": columns.caption}
+    return {key: column for key, column in guessed.items() if column} | fetch
 
 
 def _annotations(path: Path, files: _Files, seen: Seen) -> list[str]:
@@ -233,7 +234,9 @@ def _names_pictures(file: Path, name: str, root: Path, files: _Files, seen: Seen
         for annotation in islice(annotations, _MOST_ANNOTATIONS):
             if not annotation.problem:
                 names.match(annotation.picture, PurePosixPath(name).parent.as_posix().removeprefix("."))
-    except TuwenError:
+    except TuwenError as error:
+        if table_format(file) in ("csv", "tsv") and name in files.others:  # it has rows, and may be meant as captions
+            seen.not_understood.append(str(error))
         return False
     if (first := names.first_missing) and not names.num_matched and not reads.endswith("an object by name"):
         nearest = f"the file with the nearest name is {names.nearest(first)}"

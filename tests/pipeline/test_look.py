@@ -124,6 +124,9 @@ def test_lists_without_a_line_of_names_and_with_several_captions_get_a_recipe_th
     (tmp_path / "wit.csv").write_text(wit, encoding="utf-8")
     seen = looked_at(tmp_path / "wit.csv")
     assert (seen.sections[0]["preset"], seen.pairs[0].captions) == ("wit", ["一只猫", "猫的照片"])
+    (tmp_path / "no.csv").write_text("url,id\nhttps://a.b/c.jpg,7\n", encoding="utf-8")
+    seen = looked_at(tmp_path / "no.csv")
+    assert "caption" not in seen.sections[0] and "name the column of the caption" in seen.not_understood[0]
 
 
 def test_what_no_section_reads_is_counted_once(tmp_path: Path) -> None:
@@ -147,6 +150,9 @@ def test_captions_outside_of_archives_and_captions_of_other_pictures(tmp_path: P
     (folder / "list.csv").write_text("file_name,caption\nx.jpg,一只猫\n", encoding="utf-8")
     (problem,) = looked_at(folder).not_understood
     assert "list.csv has captions of no picture here; the first names x.jpg" in problem
+    (folder / "list.csv").write_text("file_name;caption\na.jpg;一只猫\n", encoding="utf-8")
+    (problem,) = looked_at(folder).not_understood
+    assert "list.csv: no row of it can be read as a picture and its caption" in problem
 
 
 def test_a_document_about_the_data_is_no_list_of_addresses(tmp_path: Path) -> None:
