@@ -3,7 +3,7 @@
 cell_texts(["一只猫", None, 7])       # ["一只猫", "7"]
 cell_text(float("nan"))              # None
 
-Null, NaN and blank text are nothing. Numbers, dates and whole floats are written as people write them. Bytes are
+Null, NaN, the word nan and blank text are nothing. Numbers, dates and whole floats are written as people write them. Bytes are
 decoded by the source's encoding. A list in a list is one list of texts. A struct, a truth value, and bytes that are not
 of the encoding, are no text: BrokenCell is raised, and the row is a `broken_row`.
 """
@@ -46,7 +46,8 @@ def cell_text(cell: Any, encoding: str = "utf-8") -> str | None:
         text = "" if cell is None else None
     if text is None or _UNDECODED.search(text):
         raise BrokenCell(f"no text: {type(cell).__name__}")
-    return without_surrogates(text) if text.strip() else None
+    is_nothing = text.strip() in ("", "nan")  # pandas writes a missing text so, where a column was made text
+    return None if is_nothing else without_surrogates(text)
 
 
 def without_surrogates(text: str) -> str:

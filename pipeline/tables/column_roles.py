@@ -17,8 +17,8 @@ PICTURES = (
     "image", "jpg", "jpeg", "png", "webp", "img", "picture", "imagebytes", "bytes", "images", "pictures",
     "imagepath", "imgpath", "imagefile", "filename", "filepath", "file", "path", "base64", "imagebase64", "imgbase64",
 )  # fmt: skip
-ADDRESSES = ("url", "imageurl", "imgurl", "imagelink", "imagesrc", "picurl")
-CAPTIONS = ("caption", "captions", "text", "texts", "title", "alt", "alttext")
+ADDRESSES = ("url", "imageurl", "imgurl", "imagelink", "imagesrc", "picurl", "网址", "链接", "图片链接", "图片地址")
+CAPTIONS = ("caption", "captions", "text", "texts", "title", "alt", "alttext", "描述", "标题", "文本", "说明")
 LICENSES = ("license", "licence")
 
 _MOST_LISTED = 40

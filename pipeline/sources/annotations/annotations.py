@@ -25,7 +25,8 @@ from ...tables.table_rows import json_values, open_batches, table_format, table_
 from .caption_fields import CAPTIONS, caption_fields, turns
 
 # Names as `column_roles.plain` spells them, in the order in which they are taken.
-_PICTURES = ("file", "filename", "filepath", "image", "imagepath", "img", "imgpath", "imageid", "images", "path")
+_PICTURES = ("file", "filename", "filepath", "image", "imagepath", "img", "imgpath", "imageid", "images", "path",
+             "文件名", "文件", "图片", "图片名", "图像")  # fmt: skip
 _ADDRESSES = ("url", "cocourl", "imageurl")
 _PEEKED_ROWS = 1000  # whose keys are the columns of JSON
 _NUMBERED = re.compile(r"^(?P<picture>[^\s#]+)#(?:[a-z]+#)?\d+\s+(?P<caption>.+)$")
@@ -178,12 +179,22 @@ def _json(path: Path, columns: AnnotationColumns) -> tuple[Iterable[Annotation],
     if len(head) == 1 and isinstance(head[0], dict) and not is_lines:
         if {"images", "annotations"} <= head[0].keys():
             return _coco(path, head[0])
-        if not _has_roles(head[0], columns):
+        if rows := _rows_inside(head[0]):
+            head = rows
+        elif not _has_roles(head[0], columns):
             return _by_name(head[0], columns), "an object by name"
     names = list(dict.fromkeys(name for value in head if isinstance(value, dict) for name in value))
     roles = _roles(path, names, columns)
     records = (value if isinstance(value, dict) else None for value in chain(head, values))
     return _rows(records, roles, columns), roles.shown()
+
+
+def _rows_inside(document: dict[str, Any]) -> list[Any] | None:
+    """The rows of a document that wraps them: `{"version": 1, "data": [{…}, {…}]}`."""
+    lists = [
+        value for value in document.values() if isinstance(value, list) and any(isinstance(v, dict) for v in value)
+    ]
+    return lists[0] if len(lists) == 1 and not usual_columns(list(document), _PICTURES) else None
 
 
 def _has_roles(value: dict[str, Any], columns: AnnotationColumns) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 from ...tables.column_roles import usual_columns
 
 # As `column_roles.plain` spells them, in the order in which they are taken.
-CAPTIONS = ("captions", "caption", "text", "title", "alttext", "recaption", "conversations", "messages")
+CAPTIONS = ("captions", "caption", "text", "title", "alttext", "recaption", "conversations", "messages",
+            "描述", "标题", "文本", "说明")  # fmt: skip
 _MODEL = ("gpt", "assistant", "model")  # who speaks the captions of a conversation
 
 
