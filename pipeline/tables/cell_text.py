@@ -3,9 +3,9 @@
 cell_texts(["一只猫", None, 7])       # ["一只猫", "7"]
 cell_text(float("nan"))              # None
 
-Null, NaN, the word nan and blank text are nothing. Numbers, dates and whole floats are written as people write them. Bytes are
-decoded by the source's encoding. A list in a list is one list of texts. A struct, a truth value, and bytes that are not
-of the encoding, are no text: BrokenCell is raised, and the row is a `broken_row`.
+Null, NaN, the word nan and blank text are nothing. Numbers, dates and whole floats are written as people write them.
+Bytes are decoded by the source's encoding. A list in a list is one list of texts. A struct, a truth value, and bytes
+that are not of the encoding, are no text: BrokenCell is raised, and the row is a `broken_row`.
 """
 
 import datetime
