@@ -32,8 +32,8 @@ JUDGED = pa.schema(
 )
 
 _COLUMNS = [
-    "key", "caption_raw", "bytes", "image_sha256", "width", "height", "format", "frames", "std", "entropy", "sharpness",
-    "border", "jpeg_quality", "problem",
+    "key", "url", "caption_raw", "bytes", "image_sha256", "width", "height", "format", "frames", "std", "entropy",
+    "sharpness", "border", "jpeg_quality", "problem",
 ]  # fmt: skip
 
 
@@ -41,6 +41,7 @@ class MeasuredPair(MeasuredPicture, total=False):
     """A row of the measures, as far as rules read it, with the scores that rules read."""
 
     key: str
+    url: str | None
     caption_raw: str | None  # None: the source gives none
     image_sha256: str | None  # None: no byte of the picture is there
     problem: str | None  # why the picture was not measured
@@ -79,7 +80,8 @@ def judge_pair(row: MeasuredPair, cleaner: CaptionCleaner, images: "Images", fet
     cleaned = cleaner(row["caption_raw"])
     stage, reason = "", ""
     if problem := row["problem"]:
-        stage, reason = _verdict_without_picture(problem, row["image_sha256"] is not None, cleaned, fetch_reasons)
+        was_asked_for = row["image_sha256"] is None and (row["url"] is not None or problem == "bad_address")
+        stage, reason = _verdict_without_picture(problem, was_asked_for, cleaned, fetch_reasons)
     elif problem := picture_problem(row, images):
         stage, reason = "picture", problem
     elif cleaned.reason:
@@ -88,12 +90,15 @@ def judge_pair(row: MeasuredPair, cleaner: CaptionCleaner, images: "Images", fet
 
 
 def _verdict_without_picture(
-    problem: str, has_bytes: bool, cleaned: Cleaned, fetch_reasons: frozenset[str]
+    problem: str, was_asked_for: bool, cleaned: Cleaned, fetch_reasons: frozenset[str]
 ) -> tuple[str, str]:
-    """Stage and reason of a pair whose picture was not measured, or not even fetched as its row had fallen already."""
+    """Stage and reason of a pair whose picture was not measured, or not even fetched as its row had fallen already.
+
+    `was_asked_for`: it has an address and no bytes. What lies on disk and is no picture falls at `read`.
+    """
     if problem == "not_fetched" and cleaned.reason:
         return "caption", cleaned.reason
     if problem in SIZE_PROBLEMS:
         return "picture", problem
     is_fetching = problem in fetch_reasons or problem.startswith("http_")
-    return ("fetch" if not has_bytes and is_fetching else "read"), problem
+    return ("fetch" if was_asked_for and is_fetching else "read"), problem

@@ -1,5 +1,6 @@
 """Folders, tars and Parquet of all sorts: every picture and caption gets a verdict, and damage is an error."""
 
+import base64
 import hashlib
 import io
 import json
@@ -236,6 +237,13 @@ def test_empty_row_groups_of_parquet_double_no_pair(tmp_path: Path) -> None:
             writer.write_table(table.slice(start, length))
     rows = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet}]")
     assert [(row["origin"], row["caption"]) for row in rows] == [("0.parquet#0", "四十"), ("0.parquet#1", "六十")]
+
+
+def test_what_lies_in_a_table_and_is_no_picture_is_dropped_when_it_is_read(tmp_path: Path) -> None:
+    good = base64.b64encode(png(draw("红", "圆", 40))).decode()
+    pq.write_table(pa.table({"image": [good, "这不是图片"], "caption": ["红圆", "没有"]}), tmp_path / "0.parquet")
+    rows = rows_of(tmp_path, "[{name: p, kind: parquet, path: 0.parquet}]")
+    assert [(row["stage"], row["reason"]) for row in rows] == [("", ""), ("read", "not_a_picture")]
 
 
 def test_licences_of_parquet_may_be_numbers(tmp_path: Path) -> None:
