@@ -6,13 +6,12 @@
     measured_of({"reason": "too_small", "width": 128, …})          # "128 × 64 px"
 
 The report, the list of fetch problems that the judge gets, and the tables in README.md are made from these rows.
-`python -m tuwen.pipeline.reasons` writes the tables again. To add a reason: a rule that gives it, and its row here.
+To add a reason: a rule that gives it, its row here, and `python -m tuwen.pipeline.reason_tables`.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..manifests.counted import counted
@@ -452,8 +451,6 @@ _ROWS = (
 REASONS: dict[str, Reason] = {reason.name: reason for reason in _ROWS}
 
 _KEY = re.compile(r"`((?:images|captions|similarity|duplicates)\.\w+)")
-_README = Path(__file__).parent / "README.md"
-_BEGIN, _END = "<!-- reasons: written by `python -m tuwen.pipeline.reasons` -->\n", "<!-- end of reasons -->\n"
 
 
 def title_of(name: str) -> str:
@@ -487,24 +484,3 @@ def measured_of(row: Row) -> str:
 def fetch_reasons() -> list[str]:
     """The names of the reasons that fetching gives."""
     return sorted(name for name, reason in REASONS.items() if "fetch" in reason.stages)
-
-
-def readme_tables() -> str:
-    """The stages and the reasons in the order of the funnel, as Markdown."""
-    lines = ["| stage | what it checks |", "|---|---|"]
-    lines += [f"| {stage.character} `{stage.name}` | {stage.checks} |" for stage in FUNNEL]
-    lines += ["", "| stage | reason | when |", "|---|---|---|"]
-    for stage in STAGES:
-        rows = [reason for reason in REASONS.values() if stage in reason.stages]
-        lines += [f"| {stage} | `{reason.name}` | {reason.when} |" for reason in rows]
-    return "\n".join(lines) + "\n"
-
-
-def with_tables(readme: str) -> str:
-    """`readme` with the block between the two markers written anew."""
-    before, rest = readme.split(_BEGIN)
-    return before + _BEGIN + readme_tables() + _END + rest.split(_END)[1]
-
-
-if __name__ == "__main__":
-    _README.write_text(with_tables(_README.read_text("utf-8")), "utf-8")

@@ -27,7 +27,7 @@ def check(section: UrlsSource, base: Path) -> None:
 
 
 def gather(section: UrlsSource, recipe: "Recipe", gathered: Path, run: StageRun) -> None:
-    """Of an evaluation source every picture is fetched: it is known by its pixels, whatever its caption."""
+    """Every picture of an evaluation source is fetched: it is known by its pixels, whatever its caption."""
     is_judged = any(section.name == source.name for source in recipe.sources)
     gather_urls(section, recipe.base / section.path, gathered, run, _pair_rules(recipe) if is_judged else None)
 

@@ -14,7 +14,7 @@ UNREADABLE = object()
 
 
 def arrow_rows(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
-    """Of two columns with one name the first is read."""
+    """The rows of a batch. Where two columns share a name, the first is read."""
     names = list(dict.fromkeys(batch.schema.names))
     columns = [_values(batch.column(batch.schema.names.index(name))) for name in names]
     for values in zip(*columns, strict=True):

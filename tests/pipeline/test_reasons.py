@@ -9,16 +9,15 @@ import pytest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.sources import CorpusSource
 from tuwen.pipeline import reasons
+from tuwen.pipeline.reason_tables import readme_tables, with_tables
 from tuwen.pipeline.reasons import (
     REASONS,
     STAGES,
     Reason,
     fetch_reasons,
     measured_of,
-    readme_tables,
     rule_of,
     title_of,
-    with_tables,
 )
 
 from ..stages import write_report
@@ -30,7 +29,7 @@ RECIPE = Recipe(name="t", sources=[CorpusSource(name="s", kind="corpus", path="p
 
 def test_the_tables_in_the_readme_are_those_that_are_written() -> None:
     text = README.read_text("utf-8")
-    assert with_tables(text) == text, "run `python -m tuwen.pipeline.reasons`"
+    assert with_tables(text) == text, "run `python -m tuwen.pipeline.reason_tables`"
 
 
 @pytest.mark.parametrize("reason", REASONS.values(), ids=lambda reason: reason.name)

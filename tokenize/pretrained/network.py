@@ -8,7 +8,7 @@
 `convert` is called once, by `tuwen tokenize`; `build` by whoever encodes or decodes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -37,4 +37,3 @@ class Converted:
     normalisation: Normalisation
     library: str  # and its release: "diffusers 0.42"; "torch 2.13" where the network stands here
     name: str = ""  # of the model, where its files say one
-    notes: list[str] = field(default_factory=list)  # for people, such as what was left out

@@ -93,7 +93,7 @@ class ZipArchive:
 
     @cached_property
     def _encoding(self) -> str | None:
-        """Of the names that are not flagged: GB18030 where they are too few to tell, but are of it."""
+        """The encoding of names that are not flagged: GB18030 where they are too few to tell, but are of it."""
         names = [raw for info in self._zip.infolist() if (raw := _unflagged(info)) is not None and not raw.isascii()]
         if (told := encoding_of(names)) in _NAME_ENCODINGS:
             return told

@@ -21,7 +21,7 @@ from ...tables.text_encoding import ENCODINGS, encoding_of
 from ..annotations.annotated import Annotated
 from ..annotations.annotations import AnnotationColumns
 from ..annotations.picture_names import PictureNames
-from ..annotations.sidecar import BROKEN_ROW, sidecar
+from ..annotations.sidecar import BROKEN_ROW, Sidecar, sidecar
 from ..passed_over import PassedFile, PassedOver, by_ending, pass_over
 from ..picture_format import picture_ending
 from ..source import (
@@ -179,19 +179,22 @@ def _both_encodings(heads: dict[str, bytes]) -> str:
 def _item(root: Path, origin: str, annotated: Annotated, beside: TextBeside, encoding: str) -> FolderItem:
     path = path_below(root, origin)
     stat = path.stat() if path.is_file() else None
-    lines, document = beside.text(origin)
-    text = sidecar(lines, document, encoding, beside.fields)
-    captions, (url, license_) = annotated.captions.get(origin), annotated.facts.get(origin, (text.url, text.license))
+    captions = annotated.captions.get(origin)
+    if captions is None:
+        text = sidecar(*beside.text(origin), encoding, beside.fields)
+    else:
+        beside.mark(origin)  # not read: a million small files take minutes
+        text = Sidecar(captions, *annotated.facts.get(origin, (None, None)))
     item = FolderItem(
         origin=origin,
-        captions=text.captions if captions is None else captions,
+        captions=text.captions,
         bytes=stat.st_size if stat else None,
         mtime_ns=stat.st_mtime_ns if stat else None,
     )
-    if url:
-        item["url"] = url
-    if license_:
-        item["license"] = license_
-    if text.problem == BROKEN_ROW and captions is None:  # another word is the user's own
+    if text.url:
+        item["url"] = text.url
+    if text.license:
+        item["license"] = text.license
+    if text.problem == BROKEN_ROW:  # another word is the user's own
         item["problem"] = text.problem
     return item

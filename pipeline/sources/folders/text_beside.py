@@ -41,10 +41,15 @@ class TextBeside:
                 break
         return heads
 
-    def text(self, picture: str) -> tuple[bytes | None, bytes | None]:
-        """The lines and the JSON document beside a picture."""
+    def mark(self, picture: str) -> list[str | None]:
+        """The names of the lines and of the JSON document beside a picture, which now belong to it."""
         names = [self.files(picture, endings) for endings in (LINES, OBJECTS)]
         self.used.update(filter(None, names))
+        return names
+
+    def text(self, picture: str) -> tuple[bytes | None, bytes | None]:
+        """The lines and the JSON document beside a picture."""
+        names = self.mark(picture)
         lines, document = (self._read(name, SIDECAR_BYTES + 1) if name else None for name in names)
         return lines, document
 

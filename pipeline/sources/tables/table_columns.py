@@ -37,7 +37,7 @@ def table_columns(file: Path, schema: pa.Schema, image: str | None, captions: Se
 
 
 def column_type(schema: pa.Schema, name: str) -> pa.DataType:
-    """Of two columns with one name the type of the first."""
+    """The type of each column; where two share a name, that of the first."""
     return schema.field(schema.names.index(name)).type
 
 

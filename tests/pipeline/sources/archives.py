@@ -6,9 +6,11 @@ import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from warnings import catch_warnings
 
 from ...conftest import draw, encoded
+from .reading import Reading
 
 Members = Iterable[tuple[str, bytes]]
 RED, BLUE, GREEN = (encoded(draw(colour, "圆", 60), "JPEG") for colour in "红蓝绿")
@@ -40,3 +42,19 @@ def saved_as(path: Path, data: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
+
+
+def reading(path: Path, **keys: Any) -> Reading:
+    return Reading("webdataset", path, **keys)
+
+
+def pictures(read: Reading) -> dict[str, tuple[bytes | None, list[str]]]:
+    return {item.origin: (item.data, item.captions) for item in read.items}
+
+
+def text(words: str) -> bytes:
+    return words.encode()
+
+
+SAMPLES = [("a.jpg", RED), ("a.txt", text("红")), ("b.jpg", BLUE), ("b.txt", text("蓝"))]
+TAR = tar_bytes(SAMPLES)
