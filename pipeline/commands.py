@@ -68,7 +68,7 @@ def corpus(
     if look is not None:
         from .check_inputs import check_is_local
         from .look import look as look_at
-        from .look import shown
+        from .seen import shown
 
         check_is_local("--look", look)
         seen = look_at(Path(look))

@@ -2,25 +2,22 @@
 
     seen = look(path)             # data/photos
     seen.sections        # [{"name": "photos", "kind": "folder", "path": "data/photos", "captions": ["a.json"]}]
-    print(shown(seen))   # a recipe; what else was seen stands in it as comments
 
 Files are told by content. Of many files the first 20,000 are looked at; no picture is decoded and Ray is not started.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from ..manifests.errors import BadInput, TuwenError
 from .executor.part import PictureRoot
 from .fetch.list_columns import PRESETS, columns_in_order, list_columns
 from .fetch.urls_section import UrlsSource
 from .look_at_columns import guessed_columns, holds_addresses, holds_pictures
+from .seen import MOST_FILES, Pair, Section, Seen
 from .source_kinds import KINDS
 from .sources.annotations.annotations import AnnotationColumns, read_annotations
 from .sources.annotations.outside_captions import OutsideCaptions
@@ -36,33 +33,11 @@ from .tables.column_roles import usual_columns
 from .tables.container_format import other_archive
 from .tables.table_rows import column_names, table_format, table_rows
 
-_MOST_FILES = 20_000
 _MOST_ANNOTATIONS = 2000  # that are read to see whether a table names the pictures
 _MOST_JSON_BYTES = 100 << 20  # JSON may have to be read as a whole
 _MOST_ARCHIVE_BYTES = 1 << 30  # of archives whose members are compared with a table
 _SHOWN_PAIRS = 5
 _CONTACT = "https://example.com/who-you-are"
-
-Section = dict[str, Any]
-
-
-@dataclass
-class Pair:
-    origin: str
-    captions: list[str]
-    problem: str | None
-
-
-@dataclass
-class Seen:
-    """What a path holds: the sections that read it, its first pairs, and what is not understood."""
-
-    sections: list[Section] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
-    reads: list[str] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=dict)
-    not_understood: list[str] = field(default_factory=list)
-    is_all: bool = True  # False: there are more files than were looked at
 
 
 @dataclass
@@ -98,34 +73,11 @@ def look(path: Path) -> Seen:
     return seen
 
 
-def shown(seen: Seen) -> str:
-    """The recipe as YAML; all else that was seen stands in comments, so that the output is a recipe."""
-    lines = [f"name: {seen.sections[0]['name']}", "sources:"]
-    for section in seen.sections:
-        text = yaml.safe_dump(section, allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000)
-        lines.append(f"  - {text.strip()}")
-    facts = [*(f"read as: {reads}" for reads in seen.reads)]
-    if seen.passed_over:
-        facts.append(passed_line("not in a pair", seen.passed_over))
-    facts += [f"not understood: {problem}" for problem in seen.not_understood]
-    if not seen.is_all:
-        facts.append(f"only the first {_MOST_FILES:,} files were looked at")
-    if any(section["kind"] == "urls" for section in seen.sections):
-        facts.append("put your own page or mail address for fetch.contact")
-    facts += ["the first pairs:", *(f"  {_pair_line(pair)}" for pair in seen.pairs)]
-    return "\n".join([*lines, *(f"# {' '.join(fact.split()) if fact[:2] != '  ' else fact}" for fact in facts)])
-
-
-def _pair_line(pair: Pair) -> str:
-    captions = " | ".join(json.dumps(caption, ensure_ascii=False) for caption in pair.captions) or "no caption"
-    return f"{pair.origin}  {captions}{f'  ({pair.problem})' if pair.problem else ''}"
-
-
 def _sorted_out(path: Path, seen: Seen) -> _Files:
     files = _Files()
     source = OpenSource("look", PictureRoot("", str(path)), "", "")
     for count, (file, name) in enumerate(files_below(source, files.passed_over)):
-        if count == _MOST_FILES:
+        if count == MOST_FILES:
             seen.is_all = False
             break
         _kind_of(file, name, files)[name] = file

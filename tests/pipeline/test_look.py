@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from tuwen.__main__ import app
 from tuwen.manifests.errors import BadInput
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.pipeline.look import Seen, look, shown
+from tuwen.pipeline.look import look
+from tuwen.pipeline.seen import Seen, shown
 
 from ..conftest import draw, encoded, tar_of
 
