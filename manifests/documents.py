@@ -122,8 +122,9 @@ class ImageTokenizer(OpenDocument):
     codebook: Positive  # number of codes
     grid: Annotated[
         list[int],
-        WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2}),
-    ]  # (h, w)
+        WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 2}),
+    ]  # (h, w), or (n,) of a 1-D tokenizer
+    codebooks: Positive = 1  # codes at each position of the grid
 
 
 class TextTokenizer(OpenDocument):
@@ -171,8 +172,9 @@ class CodesSchema(OpenDocument):
     """The codes of a sample."""
 
     dtype: IdDtype
-    shape: list[int]  # (h, w)
+    shape: list[int]  # (h, w), or (n,), each with a last axis where there are several codebooks
     codebook: int  # codes are below it
+    codebooks: int = 1  # codes at each position
 
 
 class TextSchema(OpenDocument):

@@ -16,8 +16,9 @@ from .image_codes import ImageTokenizerDocument, ImageTokenizerIdentity
 
 class CodesSchema(TypedDict):
     dtype: str  # "<u2" or "<u4"
-    shape: list[int]  # (h, w)
+    shape: list[int]  # (h, w), or (n,), each with a last axis where there are several codebooks
     codebook: int
+    codebooks: NotRequired[int]  # where there are several
 
 
 class TextSchema(TypedDict):
@@ -53,12 +54,18 @@ def sample_schema(image_tokenizer: ImageTokenizerIdentity, vocab: int, text_widt
     text = TextSchema(dtype=code_dtype(vocab), ragged=text_width is None, vocab=vocab)
     if text_width is not None:
         text["width"] = text_width
-    codebook = image_tokenizer.codebook
     return SampleSchema(
-        codes=CodesSchema(dtype=code_dtype(codebook), shape=list(image_tokenizer.grid), codebook=codebook),
+        codes=codes_schema(image_tokenizer),
         text=text,
         meta=MetaSchema(encoding="jsonl", fields=list(RowMeta.__annotations__)),
     )
+
+
+def codes_schema(identity: ImageTokenizerIdentity) -> CodesSchema:
+    schema = CodesSchema(dtype=code_dtype(identity.codebook), shape=list(identity.shape), codebook=identity.codebook)
+    if identity.codebooks > 1:
+        schema["codebooks"] = identity.codebooks
+    return schema
 
 
 def shard_header(schema: SampleSchema, image_tokenizer: ImageTokenizerDocument, text_tokenizer: str) -> ShardHeader:

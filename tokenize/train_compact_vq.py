@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
-from ..manifests.recipe.recipe import CompactVQTraining
+from ..manifests.recipe.tokenizing import CompactVQTraining
 from .compact_codes import GRID
 from .compact_vq import CompactVQ, CompactVQConfig
 from .image_codes import Pictures

@@ -24,76 +24,13 @@ from .refusal import refusal, with_new_names
 from .rules import Captions, Duplicates, Images, Similarity
 from .section import Name, Section, Share
 from .sources import CorpusSource, SourceKinds, SourceSection
+from .tokenizing import Tokenize
 
 SHIPPED = Path(__file__).parent / "shipped"
 
 
 class Split(Section):
     validation: Share = 0.02
-
-
-class CompactVQTraining(Section):
-    """The training of the compact VQ by `tuwen tokenizer`."""
-
-    steps: Annotated[int, Field(ge=1)] = 5000
-    batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
-    muon_lr: Annotated[float, Field(gt=0)] = 0.02  # of the convolution kernels
-    adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # of norms, biases, the first and the last layer
-    warmup_steps: Annotated[int, Field(ge=0)] = 50
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
-
-
-class ImageTokenizer(Section):
-    tokenizer: str = "compact-64"  # of kind compact: a shipped name, or the folder `tokenizer/image` of a run
-    training: CompactVQTraining = CompactVQTraining()
-    kind: Literal["compact", "diffusers", "transformers", "taming", "llamagen", "torchscript", "cogview", "python"] = (
-        "compact"
-    )
-    path: str | None = None  # of the other kinds: the folder or file of the model
-    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None  # of kind python: module:Class
-    size: Annotated[int, Field(ge=8, le=4096)] | None = None  # px of the square that is encoded
-    codebook: Annotated[int, Field(ge=2)] | None = None  # of kind torchscript, whose files do not say it
-    resize: Literal["bicubic", "lanczos", "bilinear", "box", "hamming", "nearest"] = "bicubic"  # the filter of the crop
-    batch: Annotated[int, Field(ge=1)] = 16  # pictures that are encoded at a time, of the other kinds
-    license: str = "unknown"  # of the model
-
-    @model_validator(mode="after")
-    def _names_its_model(self) -> "ImageTokenizer":
-        if self.kind == "compact" and (self.path or self.size or self.python):
-            raise ValueError("`path`, `size` and `python` belong to other kinds; name one with `kind: …`")
-        if self.kind != "compact" and not self.size:
-            raise ValueError(f"`kind: {self.kind}` needs the side of its pictures; write `size: 256`")
-        if self.kind == "python" and not self.python:
-            raise ValueError("`kind: python` needs the class; write `python: module:Class`")
-        if self.kind not in ("compact", "python") and not self.path:
-            raise ValueError(f"`kind: {self.kind}` needs the model; write `path: …`")
-        if self.kind == "torchscript" and not self.codebook:
-            raise ValueError("`kind: torchscript` needs the number of codes; write `codebook: 64000`")
-        return self
-
-
-class TextTokenizer(Section):
-    tokenizer: Literal["sentencepiece", "characters", "huggingface"] = "sentencepiece"
-    path: str | None = (
-        None  # of a model that is given: SentencePiece's .model, tokenizer.json; None: made of the corpus
-    )
-    storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption has max_tokens ids in the shard
-    vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
-    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
-
-    @model_validator(mode="after")
-    def _names_its_file(self) -> "TextTokenizer":
-        if self.tokenizer == "huggingface" and not self.path:
-            raise ValueError("`tokenizer: huggingface` needs its file; write `path: …/tokenizer.json`")
-        return self
-
-
-class Tokenize(Section):
-    image: ImageTokenizer = ImageTokenizer()
-    text: TextTokenizer = TextTokenizer()
-    block_rows: Annotated[int, Field(ge=1)] = 4096
-    shard_blocks: Annotated[int, Field(ge=1)] = 16
 
 
 class Export(Section):

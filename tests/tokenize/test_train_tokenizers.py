@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tuwen.manifests.manifest import load_manifest
-from tuwen.manifests.recipe.recipe import CompactVQTraining, Recipe
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.recipe.tokenizing import CompactVQTraining
 from tuwen.tokenize import train_tokenizers as train_tokenizers_module
 from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.image_codes import Pictures

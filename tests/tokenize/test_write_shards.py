@@ -9,7 +9,8 @@ from PIL import Image
 
 from tuwen.manifests.errors import CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
-from tuwen.manifests.recipe.recipe import ImageTokenizer, Recipe, Tokenize
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.recipe.tokenizing import ImageTokenizer, Tokenize
 from tuwen.manifests.run_folders import TEXT_MODEL, ImageTokenizerFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.pipeline.corpus_files.split import split_of

@@ -6,7 +6,7 @@ convert(recipe.tokenize.image, recipe.base, ImageTokenizerFolder(folder))     # 
 from pathlib import Path
 
 from ...manifests.errors import BadInput
-from ...manifests.recipe.recipe import ImageTokenizer
+from ...manifests.recipe.tokenizing import ImageTokenizer
 from ...manifests.run_folders import ImageTokenizerFolder
 from .network import Converted
 from .pretrained_codes import adapter, write_pretrained

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tuwen.manifests.errors import BadInput
-from tuwen.manifests.recipe.recipe import ImageTokenizer
+from tuwen.manifests.recipe.tokenizing import ImageTokenizer
 from tuwen.manifests.run_folders import ImageTokenizerFolder
 from tuwen.tokenize.image_codes import ImageCodes
 from tuwen.tokenize.open_image_codes import open_image_codes

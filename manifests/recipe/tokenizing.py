@@ -1,0 +1,126 @@
+"""`tokenize:` of a recipe: the tokenizers of pictures and captions, the crops, the shards, and how the job runs.
+
+ImageTokenizer(kind="diffusers", path="models/movq", size=256)
+Crops(kind="random", count=4).views       # 4: so many rows of a shard has each pair
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, model_validator
+
+from .section import Name, Section, Share
+
+ImageTokenizerKind = Literal[
+    "compact", "diffusers", "transformers", "taming", "llamagen", "torchscript", "cogview", "python"
+]
+Resize = Literal["bicubic", "lanczos", "bilinear", "box", "hamming", "nearest"]
+
+
+class CompactVQTraining(Section):
+    """The training of the compact VQ by `tuwen tokenizer`."""
+
+    steps: Annotated[int, Field(ge=1)] = 5000
+    batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
+    muon_lr: Annotated[float, Field(gt=0)] = 0.02  # of the convolution kernels
+    adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # of norms, biases, the first and the last layer
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 0
+
+
+class ImageTokenizer(Section):
+    tokenizer: str = "compact-64"  # of kind compact: a shipped name, or the folder `tokenizer/image` of a run
+    training: CompactVQTraining = CompactVQTraining()
+    kind: ImageTokenizerKind = "compact"
+    path: str | None = None  # of the other kinds: the folder or file of the model
+    python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None  # of kind python: module:Class
+    size: Annotated[int, Field(ge=8, le=4096)] | None = None  # px of the square that is encoded
+    codebook: Annotated[int, Field(ge=2)] | None = None  # of kind torchscript, whose files do not say it
+    resize: Resize = "bicubic"  # the filter of the crop
+    batch: Annotated[int, Field(ge=1)] = 16  # pictures that are encoded at a time, of the other kinds
+    license: Annotated[str, Field(validation_alias=AliasChoices("license", "licence"))] = "unknown"  # of the model
+    unstable: Literal["refuse", "accept"] = "refuse"  # a tokenizer that gives a picture other codes another time
+
+    @model_validator(mode="after")
+    def _names_its_model(self) -> "ImageTokenizer":
+        if self.kind == "compact" and (self.path or self.size or self.python):
+            raise ValueError("`path`, `size` and `python` belong to other kinds; name one with `kind: …`")
+        if self.kind != "compact" and not self.size:
+            raise ValueError(f"`kind: {self.kind}` needs the side of its pictures; write `size: 256`")
+        if self.kind == "python" and not self.python:
+            raise ValueError("`kind: python` needs the class; write `python: module:Class`")
+        if self.kind not in ("compact", "python") and not self.path:
+            raise ValueError(f"`kind: {self.kind}` needs the model; write `path: …`")
+        if self.kind == "torchscript" and not self.codebook:
+            raise ValueError("`kind: torchscript` needs the number of codes; write `codebook: 64000`")
+        return self
+
+
+class TextTokenizer(Section):
+    tokenizer: Literal["sentencepiece", "characters", "huggingface"] = "sentencepiece"
+    path: str | None = (
+        None  # of a model that is given: SentencePiece's .model, tokenizer.json; None: made of the corpus
+    )
+    storage: Literal["ragged", "padded"] = "ragged"  # padded: every caption has max_tokens ids in the shard
+    vocab: Annotated[int, Field(ge=64, le=1_000_000)] = 4000
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
+
+    @model_validator(mode="after")
+    def _names_its_file(self) -> "TextTokenizer":
+        if self.tokenizer == "huggingface" and not self.path:
+            raise ValueError("`tokenizer: huggingface` needs its file; write `path: …/tokenizer.json`")
+        return self
+
+
+class Crops(Section):
+    """The part of a picture that is encoded. Boxes are drawn by the pair's key, so every run makes the same."""
+
+    # pad: the whole picture, with bars; ten: corners and centre, and with `mirror` their mirror images
+    kind: Literal["center", "pad", "random", "ten"] = "center"
+    count: Annotated[int, Field(ge=1, le=64)] = 1  # of kind random: boxes a picture, each a row of its own
+    min_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of kind random: of the centre square's area
+    zoom: Annotated[float, Field(ge=1)] = 1.0  # of kind center: 1.125 leaves out a ninth of the side, as VAR does
+    fill: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#ffffff"  # of kind pad: the colour of the bars
+    mirror: bool = False  # mirrored Han characters are wrong ones: only where pictures hold none
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _counts_what_it_draws(self) -> "Crops":
+        if self.kind != "random" and self.count > 1:
+            raise ValueError(f"`kind: {self.kind}` gives a fixed number of crops; write `kind: random` with `count`")
+        return self
+
+    @property
+    def views(self) -> int:
+        """The crops of a picture."""
+        if self.kind == "ten":
+            return 10 if self.mirror else 5
+        return self.count
+
+
+class Job(Section):
+    """How the encoding runs. Neither key changes a code on one kind of device."""
+
+    gpus: Annotated[float, Field(ge=0)] = 0.0  # share of a GPU that an encoder takes; 0: it runs on CPUs
+    threads: Annotated[int, Field(ge=1)] = 1  # of an encoder on CPUs; two may change a code in a million
+    decoders: Annotated[int, Field(ge=0)] = 0  # processes that decode and crop for an encoder; 0: it does so itself
+
+
+class Quality(Section):
+    """The gate of `tuwen tokenize`: what stops the job."""
+
+    rows: Annotated[int, Field(ge=0)] = 16  # of each block that are decoded again; 0: no gate
+    max_failed: Share = 0.2  # of the pictures that can no longer be read
+    max_fall_db: Annotated[float, Field(gt=0)] = 6.0  # of a block's PSNR below the mean of those before it
+
+
+class Tokenize(Section):
+    image: ImageTokenizer = ImageTokenizer()
+    # The same crops by more tokenizers: an array `codes_NAME` each.
+    also: dict[Name, ImageTokenizer] = Field(default={})
+    text: TextTokenizer = TextTokenizer()
+    crops: Crops = Crops()
+    job: Job = Job()
+    quality: Quality = Quality()
+    block_rows: Annotated[int, Field(ge=1)] = 4096
+    shard_blocks: Annotated[int, Field(ge=1)] = 16
