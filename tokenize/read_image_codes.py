@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .compact_codes import open_compact_vq
+from .compact.compact_codes import open_compact_vq
 from .image_codes import ImageCodes
 
 

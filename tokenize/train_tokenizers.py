@@ -29,13 +29,13 @@ from ..pipeline.executor.progress import progress
 from ..pipeline.executor.stage import Stage, StageRun, run_stage
 from ..pipeline.open_source import picture_roots
 from .caption_ids import character_table, open_caption_ids
-from .compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
-from .compact_vq import CompactVQConfig
+from .compact.compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
+from .compact.compact_vq import CompactVQConfig
+from .compact.train_compact_vq import train_compact_vq
 from .crops import CropConfig, crop
 from .image_codes import Pictures
 from .plan_parts import PLAN_COLUMNS, plan_parts
 from .quality import measure_quality
-from .train_compact_vq import train_compact_vq
 from .train_sentencepiece import train_sentencepiece
 
 Kind = Literal["image", "text"]

@@ -11,10 +11,10 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.tokenizing import CompactVQTraining
 from tuwen.tokenize import train_tokenizers as train_tokenizers_module
-from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
+from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
+from tuwen.tokenize.compact.train_compact_vq import train_compact_vq
 from tuwen.tokenize.image_codes import Pictures
 from tuwen.tokenize.open_image_codes import find_image_tokenizer, open_image_codes
-from tuwen.tokenize.train_compact_vq import train_compact_vq
 
 from ..stages import train_tokenizers
 from .small_pictures import some_pictures

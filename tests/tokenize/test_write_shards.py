@@ -18,8 +18,8 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe, recorded_recipe
 from tuwen.pipeline.reasons import STAGES
 from tuwen.tokenize.caption_ids import open_caption_ids
-from tuwen.tokenize.compact_codes import save_compact_vq
-from tuwen.tokenize.compact_vq import CompactVQ, CompactVQConfig
+from tuwen.tokenize.compact.compact_codes import save_compact_vq
+from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.open_image_codes import open_image_codes
 from tuwen.tokenize.pretrained.cogview_vq import CogViewVQ
 

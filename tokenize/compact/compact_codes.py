@@ -18,11 +18,11 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..manifests.atomic import whole_file
-from ..manifests.canonical import canonical_json, sha256_of
-from ..manifests.errors import BadInput
+from ...manifests.atomic import whole_file
+from ...manifests.canonical import canonical_json, sha256_of
+from ...manifests.errors import BadInput
+from ..image_codes import Codes, ImageTokenizerIdentity, Pictures
 from .compact_vq import PATCH_PX, CompactVQ, CompactVQConfig
-from .image_codes import Codes, ImageTokenizerIdentity, Pictures
 
 SIDE_PX: Literal[64] = 64
 GRID = (SIDE_PX // PATCH_PX, SIDE_PX // PATCH_PX)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
-from ..manifests.recipe.tokenizing import CompactVQTraining
+from ...manifests.recipe.tokenizing import CompactVQTraining
+from ..image_codes import Pictures
+from ..precision import autocast, matmul_dtype
 from .compact_codes import GRID
 from .compact_vq import CompactVQ, CompactVQConfig
-from .image_codes import Pictures
-from .precision import autocast, matmul_dtype
 
 OnStep = Callable[[int, int, float], None]  # step from 1, number of steps, loss
 
