@@ -24,7 +24,7 @@ from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
 from ..pipeline.executor.progress import progress
 from ..pipeline.open_source import roots_of
 from .caption_ids import CaptionIds, open_caption_ids
-from .crops import cropped
+from .crops.cropped import cropped
 from .image_codes import Codes, ImageCodes
 from .open_image_codes import open_image_codes
 from .plan_parts import PLAN_COLUMNS

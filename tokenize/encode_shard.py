@@ -23,7 +23,7 @@ from ..manifests.shards.block_shard import Block, write_shard
 from ..manifests.shards.row_meta import RowMeta
 from ..pipeline.executor.part import InputFile, Part, PictureRoot
 from .caption_ids import CaptionIds, open_caption_ids
-from .crops import cropped
+from .crops.cropped import cropped
 from .image_codes import Codes, ImageCodes
 from .read_image_codes import read_image_codes
 from .shard_header import ShardHeader

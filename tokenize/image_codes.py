@@ -54,7 +54,7 @@ class ImageTokenizerIdentity:
     scales: tuple[int, ...] = ()  # sides of the grids, coarse to fine, that a row of multi-scale codes holds
     device: str = "cpu"  # kind of device; another may change a few codes in a million
     library: str = ""  # that holds the network, and its release
-    resize: str = "bicubic"  # the filter of the crop, as Pillow calls it
+    resize: str = "bicubic"  # how its pictures are resized; see crops/resample
     license: str = ""  # of the model
 
     @property

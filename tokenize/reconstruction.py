@@ -21,7 +21,7 @@ from ..manifests.shards.split_reader import SplitReader
 from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
 from ..pipeline.executor.progress import progress
 from ..pipeline.open_source import picture_roots
-from .crops import cropped
+from .crops.cropped import cropped
 from .image_codes import ImageCodes, Pictures
 from .open_image_codes import open_image_codes
 from .plan_parts import PLAN_COLUMNS

@@ -32,7 +32,7 @@ from .caption_ids import character_table, open_caption_ids
 from .compact.compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
 from .compact.compact_vq import CompactVQConfig
 from .compact.train_compact_vq import train_compact_vq
-from .crops import CropConfig, crop
+from .crops.cropped import CropConfig, crop
 from .image_codes import Pictures
 from .plan_parts import PLAN_COLUMNS, plan_parts
 from .quality import measure_quality

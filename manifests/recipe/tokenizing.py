@@ -13,7 +13,9 @@ from .section import Name, Section, Share
 ImageTokenizerKind = Literal[
     "compact", "diffusers", "transformers", "taming", "llamagen", "torchscript", "cogview", "python"
 ]
-Resize = Literal["bicubic", "lanczos", "bilinear", "box", "hamming", "nearest"]
+# adm: halved while twice as large, then bicubic, as LlamaGen does; area is another name of box
+Resize = Literal["bicubic", "lanczos", "bilinear", "box", "area", "hamming", "nearest", "adm"]
+_CAN_ALIAS = ("bicubic", "bilinear", "nearest")
 
 
 class CompactVQTraining(Section):
@@ -37,6 +39,7 @@ class ImageTokenizer(Section):
     size: Annotated[int, Field(ge=8, le=4096)] | None = None  # px of the square that is encoded
     codebook: Annotated[int, Field(ge=2)] | None = None  # of kind torchscript, whose files do not say it
     resize: Resize = "bicubic"  # the filter of the crop
+    antialias: bool = True  # false: pixels are sampled, not averaged, as by torch's interpolate and OpenCV
     batch: Annotated[int, Field(ge=1)] = 16  # pictures that are encoded at a time, of the other kinds
     license: Annotated[str, Field(validation_alias=AliasChoices("license", "licence"))] = "unknown"  # of the model
     unstable: Literal["refuse", "accept"] = "refuse"  # a tokenizer that gives a picture other codes another time
@@ -54,6 +57,17 @@ class ImageTokenizer(Section):
         if self.kind == "torchscript" and not self.codebook:
             raise ValueError("`kind: torchscript` needs the number of codes; write `codebook: 64000`")
         return self
+
+    @model_validator(mode="after")
+    def _can_do_without_antialiasing(self) -> "ImageTokenizer":
+        if not self.antialias and self.resize not in _CAN_ALIAS:
+            raise ValueError(f"`antialias: false` knows {', '.join(_CAN_ALIAS)}; write one of them in `resize`")
+        return self
+
+    @property
+    def resampling(self) -> str:
+        """The filter by the name that `tokenize/crops/resample.py` knows."""
+        return {"area": "box"}.get(self.resize, self.resize) + ("" if self.antialias else "-aliased")
 
 
 class TextTokenizer(Section):
@@ -75,27 +89,33 @@ class TextTokenizer(Section):
 class Crops(Section):
     """The part of a picture that is encoded. Boxes are drawn by the pair's key, so every run makes the same."""
 
-    # pad: the whole picture, with bars; ten: corners and centre, and with `mirror` their mirror images
+    # pad: the whole picture, with bars; ten: corners and centre of the centre square, by `zoom` smaller than it
     kind: Literal["center", "pad", "random", "ten"] = "center"
     count: Annotated[int, Field(ge=1, le=64)] = 1  # of kind random: boxes a picture, each a row of its own
     min_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of kind random: of the centre square's area
-    zoom: Annotated[float, Field(ge=1)] = 1.0  # of kind center: 1.125 leaves out a ninth of the side, as VAR does
+    # of kinds center and ten: 1.125 leaves out a ninth of the side, as VAR does; LlamaGen's ten-crop is 1.1
+    zoom: Annotated[float, Field(ge=1)] = 1.0
     fill: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#ffffff"  # of kind pad: the colour of the bars
-    mirror: bool = False  # mirrored Han characters are wrong ones: only where pictures hold none
+    # Mirrored Han characters are wrong ones: only where pictures hold none. random: by a draw; others: both are rows.
+    mirror: bool = False
     seed: int = 0
 
     @model_validator(mode="after")
     def _counts_what_it_draws(self) -> "Crops":
         if self.kind != "random" and self.count > 1:
             raise ValueError(f"`kind: {self.kind}` gives a fixed number of crops; write `kind: random` with `count`")
+        if self.kind == "ten" and self.zoom == 1:
+            raise ValueError("`kind: ten` needs crops smaller than the square; write `zoom: 1.1`, as LlamaGen does")
+        if self.kind in ("pad", "random") and self.zoom > 1:
+            raise ValueError(f"`kind: {self.kind}` has no zoom; leave it out, or write `kind: center`")
         return self
 
     @property
     def views(self) -> int:
         """The crops of a picture."""
-        if self.kind == "ten":
-            return 10 if self.mirror else 5
-        return self.count
+        if self.kind == "random":
+            return self.count
+        return (5 if self.kind == "ten" else 1) * (2 if self.mirror else 1)
 
 
 class Job(Section):

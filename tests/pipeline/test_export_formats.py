@@ -29,7 +29,7 @@ from tuwen.pipeline.report.corpus_numbers import CorpusNumbers
 from tuwen.pipeline.report.corpus_parts import corpus_parts
 from tuwen.pipeline.report.thumbnails import SmallPictures
 from tuwen.pipeline.why import explain_pair
-from tuwen.tokenize.crops import cropped
+from tuwen.tokenize.crops.cropped import cropped
 
 from ..conftest import files_of, write_recipe
 from ..stages import build_corpus, export, write_report

@@ -6,6 +6,7 @@ from tuwen.tokenize.export_samples import EXPORT_SAMPLES
 from tuwen.tokenize.train_tokenizers import CROP
 from tuwen.tokenize.write_shards import TOKENIZE
 
+CROPS = {f"tokenize/crops/{name}.py" for name in ("boxes", "cropped", "resample")}
 PICTURES_AGAIN = set(closure(("pipeline/pictures/measured_pictures.py",)))
 SHARD_FORMAT = set(closure(("manifests/shards/block_shard.py",)))
 
@@ -15,17 +16,18 @@ def needed(stage: Stage) -> set[str]:  # type: ignore[type-arg]
 
 
 def test_cropping_depends_on_how_pictures_are_read_and_cropped() -> None:
-    assert needed(CROP) == {*PICTURES_AGAIN, "tokenize/crops.py", "tokenize/image_codes.py"}
+    assert needed(CROP) == {*PICTURES_AGAIN, *CROPS, "tokenize/image_codes.py"}
 
 
 def test_tokenizing_depends_on_cropping_the_tokenizers_and_the_shard_format() -> None:
     assert needed(TOKENIZE) == {
         *PICTURES_AGAIN,
+        *CROPS,
         *SHARD_FORMAT,
         "manifests/shards/row_meta.py",
         *(f"tokenize/{name}.py" for name in (
-            "caption_ids", "compact/compact_codes", "compact/compact_vq", "crops", "encode_shard",
-            "image_codes", "read_image_codes", "shard_header")),
+            "caption_ids", "compact/compact_codes", "compact/compact_vq", "encode_shard", "image_codes",
+            "read_image_codes", "shard_header")),
     }  # fmt: skip
     assert not {"manifests/manifest.py", "manifests/run_folders.py"} & needed(TOKENIZE)
 

@@ -14,7 +14,7 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import ImageTokenizerFolder
 from tuwen.tokenize.compact.compact_codes import CompactCodes, save_compact_vq
 from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
-from tuwen.tokenize.crops import fit_square
+from tuwen.tokenize.crops.cropped import fit_square
 from tuwen.tokenize.open_image_codes import SHIPPED, find_image_tokenizer, open_image_codes
 from tuwen.tokenize.quality import measure_quality, psnr
 from tuwen.tokenize.reconstruction import measure_reconstruction

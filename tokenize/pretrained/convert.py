@@ -16,7 +16,7 @@ def convert(asked: ImageTokenizer, base: Path, folder: ImageTokenizerFolder) -> 
     """Raises BadInput when the model is missing, of another kind, or cannot encode pictures of that size."""
     assert asked.size is not None  # the recipe checks it
     write_pretrained(
-        _converted(asked, base), asked.kind, asked.size, asked.resize, asked.batch, asked.license,
+        _converted(asked, base), asked.kind, asked.size, asked.resampling, asked.batch, asked.license,
         folder.weights, folder.config,
     )  # fmt: skip
 

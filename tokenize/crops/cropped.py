@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ..pipeline.executor.part import Part, PictureRoot
-from ..pipeline.pictures.measured_pictures import measured_pictures
-from .image_codes import Pictures
+from ...pipeline.executor.part import Part, PictureRoot
+from ...pipeline.pictures.measured_pictures import measured_pictures
+from ..image_codes import Pictures
+from .boxes import CENTER, views_of
+from .resample import rendered
 
 
 class CropConfig(TypedDict):
@@ -49,13 +51,6 @@ def cropped(
 
 
 def fit_square(picture: Image.Image, side_px: int, resize: str = "bicubic") -> tuple[Pictures, list[int]]:
-    """Crop the centre square and resize it: uint8 (side, side, 3), and the crop box in the original's pixels.
-
-    `resize` is a filter of Pillow by its name; all but `nearest` average over what they shrink (antialiasing).
-    """
-    edge = min(picture.size)
-    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
-    box = (left, top, left + edge, top + edge)
-    # Not `resize(box=…)`, whose filter would look beyond the box.
-    square = picture.crop(box).resize((side_px, side_px), Image.Resampling[resize.upper()])
-    return np.asarray(square, dtype=np.uint8), list(box)
+    """Return the centre square, uint8 (side, side, 3), and its box in the original's pixels."""
+    (view,) = views_of(picture.size, "", CENTER)
+    return rendered(picture, view, side_px, resize), list(view.box)
