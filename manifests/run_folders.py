@@ -128,6 +128,11 @@ class TokenizerFolder:
     def crops(self, split: str) -> Path:
         return self.path / ".work" / f"crops-{split}"
 
+    @property
+    def training(self) -> Path:
+        """The state of a training that has not ended."""
+        return self.path / ".work" / "training.pt"
+
 
 @dataclass(frozen=True)
 class ImageTokenizerFolder(_WithManifest):

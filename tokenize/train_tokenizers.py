@@ -6,43 +6,30 @@ Writes `text.model` (SentencePiece) and `image/`, a folder that is a tokenizer o
 and `quality.json` with its PSNR on pictures that it has not seen.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
-import torch
-import yaml
 
 from ..manifests.atomic import sole_writer, whole_file
-from ..manifests.canonical import canonical_json, exact
+from ..manifests.documents import Json
 from ..manifests.errors import BadInput, TuwenError
 from ..manifests.manifest import Manifest, drop_manifest, file_entry, load_manifest, new_manifest, save_manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import CorpusFolder, ImageTokenizerFolder, TokenizerFolder
 from ..manifests.verify import verify_manifest
 from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
-from ..pipeline.corpus_files.split import SPLITS, split_rows
+from ..pipeline.corpus_files.split import split_rows
 from ..pipeline.executor.progress import progress
-from ..pipeline.executor.stage import Stage, StageRun, run_stage
+from ..pipeline.executor.stage import StageRun
 from ..pipeline.open_source import picture_roots
 from .caption_ids import character_table, open_caption_ids
-from .compact.compact_codes import SIDE_PX, open_compact_vq, save_compact_vq
-from .compact.compact_vq import CompactVQConfig
-from .compact.train_compact_vq import train_compact_vq
-from .crops.cropped import CropConfig, crop
-from .image_codes import Pictures
-from .plan_parts import PLAN_COLUMNS, plan_parts
-from .quality import measure_quality
+from .compact.train_on_corpus import train_on_corpus
+from .plan_parts import PLAN_COLUMNS
 from .train_sentencepiece import train_sentencepiece
 
 Kind = Literal["image", "text"]
-
-CROP = Stage("crop", crop, libraries=("pillow", "numpy"))
-
-_PART_PICTURES = 512
 
 
 def train_tokenizers(
@@ -64,9 +51,10 @@ def train_tokenizers(
             _train_text(recipe, splits["train"], folder)
         image = ImageTokenizerFolder(folder.image)
         if "image" in kinds and not _is_trained(recipe, corpus, image):
+            drop_manifest(image.path)
             run = replace(run, roots=picture_roots(recipe, CorpusFolder(corpus.folder)))
-            pictures = {split: _crops(rows, folder, split, run) for split, rows in splits.items()}
-            _train_image(recipe, corpus, pictures, image)
+            train_on_corpus(recipe, corpus, splits, folder, run)
+            _save(image.path, _listed(image), recipe, corpus)
         files = [path for path in (folder.text_model, *_listed(image), image.manifest) if path.is_file()]
         return _save(folder.path, files, recipe, corpus)
 
@@ -108,45 +96,13 @@ def _is_trained(recipe: Recipe, corpus: Manifest, image: ImageTokenizerFolder) -
     except TuwenError:  # there is none, or it was altered
         return False
     before, now = manifest.document["lineage"]["recipe"], recipe.document()
-    training = before["tokenize"]["image"]["training"]
-    is_same = before["split"] == now["split"] and training == now["tokenize"]["image"]["training"]
+    is_same = before["split"] == now["split"] and _training(before) == _training(now)
     return is_same and manifest.lineage.parents == [corpus.id] and not list(verify_manifest(manifest))
 
 
-def _crops(rows: pa.Table, folder: TokenizerFolder, split: str, run: StageRun) -> Pictures:
-    parts = plan_parts(rows, run.roots, folder.plan, split, _PART_PICTURES)
-    out = folder.crops(split)
-    results = run_stage(CROP, parts, CropConfig(side_px=SIDE_PX), out, run, label=f"crop {split}")
-    return np.concatenate([np.load(result.file(out).path) for result in results])
-
-
-def _train_image(recipe: Recipe, corpus: Manifest, pictures: dict[str, Pictures], image: ImageTokenizerFolder) -> None:
-    training = recipe.tokenize.image.training
-    drop_manifest(image.path)
-    with progress("train VQ", training.steps, "step") as advance:
-        model, history = train_compact_vq(
-            pictures["train"],
-            CompactVQConfig(),
-            training,
-            on_step=lambda step, steps, loss: advance(1, note=f"rms error {loss:.4f}"),
-        )
-    save_compact_vq(model, image.weights, image.config)
-    image_codes = open_compact_vq(image.weights, image.config)
-    quality = {split: measure_quality(image_codes, pictures[split]) for split in SPLITS}
-    quality["corpus"] = measure_quality(image_codes, np.concatenate([pictures[split] for split in SPLITS]))
-    document = {
-        "pictures": {split: len(pictures[split]) for split in SPLITS},
-        "quality": quality,
-        "loss": [round(float(np.mean(history[start : start + 100])), 5) for start in range(0, len(history), 100)],
-        "threads": torch.get_num_threads(),
-    }
-    with whole_file(image.quality) as temporary:
-        temporary.write_bytes(canonical_json(exact(document)) + b"\n")
-    with whole_file(image.recipe) as temporary:
-        temporary.write_text(
-            yaml.safe_dump(json.loads(recipe.model_dump_json()), allow_unicode=True, sort_keys=False), encoding="utf-8"
-        )
-    _save(image.path, _listed(image), recipe, corpus)
+def _training(recipe: Json) -> Json:
+    """Return what decides the weights."""
+    return {key: value for key, value in recipe["tokenize"]["image"]["training"].items() if key != "checkpoint_every"}
 
 
 def _listed(image: ImageTokenizerFolder) -> list[Path]:

@@ -19,15 +19,31 @@ _CAN_ALIAS = ("bicubic", "bilinear", "nearest")
 
 
 class CompactVQTraining(Section):
-    """The training of the compact VQ by `tuwen tokenizer`."""
+    """The training of the compact VQ by `tuwen tokenizer`: a network for one size, and how it learns."""
 
+    side: Annotated[int, Field(ge=16, le=1024)] = 64  # px of its pictures
+    patch: Literal[8, 16] = 8  # px: one code for each patch
+    codebook: Annotated[int, Field(ge=2, le=65536)] = 1024
+    width: Annotated[int, Field(ge=8)] = 192  # channels where most of the work is done
+    depth: Annotated[int, Field(ge=1)] = 2  # blocks of the decoder at each size
     steps: Annotated[int, Field(ge=1)] = 5000
     batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
     muon_lr: Annotated[float, Field(gt=0)] = 0.02  # of the convolution kernels
     adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # of norms, biases, the first and the last layer
     warmup_steps: Annotated[int, Field(ge=0)] = 50
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of an average of the weights, which is kept; 0: none
+    perceptual: str | None = None  # a TorchScript feature network, (B, 3, side, side) in 0..1 → (B, C, h, w) or several
+    perceptual_weight: Annotated[float, Field(gt=0)] = 0.1
+    adversarial: Annotated[float, Field(ge=0)] = 0.0  # weight of a critic's opinion; 0: none
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500  # steps; a killed training goes on from there
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _has_whole_patches(self) -> "CompactVQTraining":
+        if self.side % self.patch:
+            raise ValueError(f"patches of {self.patch} px do not divide {self.side} px; change `side` or `patch`")
+        return self
 
 
 class ImageTokenizer(Section):

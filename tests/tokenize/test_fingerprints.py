@@ -2,8 +2,8 @@
 
 from tuwen.pipeline.executor.fingerprint import closure, made_by
 from tuwen.pipeline.executor.stage import Stage
+from tuwen.tokenize.compact.train_on_corpus import CROP
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
-from tuwen.tokenize.train_tokenizers import CROP
 from tuwen.tokenize.write_shards import TOKENIZE
 
 CROPS = {f"tokenize/crops/{name}.py" for name in ("boxes", "cropped", "resample")}
@@ -26,8 +26,8 @@ def test_tokenizing_depends_on_cropping_the_tokenizers_and_the_shard_format() ->
         *SHARD_FORMAT,
         "manifests/shards/row_meta.py",
         *(f"tokenize/{name}.py" for name in (
-            "caption_ids", "compact/compact_codes", "compact/compact_vq", "encode_shard", "image_codes",
-            "read_image_codes", "shard_header")),
+            "caption_ids", "compact/blocks", "compact/compact_codes", "compact/compact_vq", "encode_shard",
+            "image_codes", "read_image_codes", "shard_header")),
     }  # fmt: skip
     assert not {"manifests/manifest.py", "manifests/run_folders.py"} & needed(TOKENIZE)
 

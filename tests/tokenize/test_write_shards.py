@@ -117,7 +117,7 @@ def test_shards_can_be_written_again_in_one_process_with_a_tokenizer_that_was_tr
 
     def shards_with_a_codebook_of(size: int) -> Manifest:
         save_compact_vq(
-            CompactVQ(CompactVQConfig(width=16, fine_width=8, codebook_size=size)), files.weights, files.config
+            CompactVQ(CompactVQConfig(width=16, fine_width=8, codebook_size=size)), 64, files.weights, files.config
         )
         return write_shards(own, corpus, text_model, tmp_path / "shards", workers=1)
 

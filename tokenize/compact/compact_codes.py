@@ -1,6 +1,6 @@
 """The compact VQ as an image tokenizer by the contract of `image_codes`, and its two files.
 
-    save_compact_vq(model, weights, config)        # paths of weights.safetensors and config.json
+    save_compact_vq(model, 64, weights, config)    # paths of weights.safetensors and config.json
     image_codes = open_compact_vq(weights, config)
 
 Weights are stored as float16, to which the trainer has rounded them, and used as float32 on every machine, since codes
@@ -10,11 +10,10 @@ go into data sets. The caller sets the number of threads: one thread and two may
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -22,10 +21,7 @@ from ...manifests.atomic import whole_file
 from ...manifests.canonical import canonical_json, sha256_of
 from ...manifests.errors import BadInput
 from ..image_codes import Codes, ImageTokenizerIdentity, Pictures
-from .compact_vq import PATCH_PX, CompactVQ, CompactVQConfig
-
-SIDE_PX: Literal[64] = 64
-GRID = (SIDE_PX // PATCH_PX, SIDE_PX // PATCH_PX)
+from .compact_vq import CompactVQ, CompactVQConfig
 
 
 class CompactCodes:
@@ -45,15 +41,25 @@ class _Config(BaseModel):
     """config.json."""
 
     name: str
-    side_px: Literal[64]
+    side_px: int = Field(ge=8)
     model: CompactVQConfig
 
+    @model_validator(mode="after")
+    def _has_whole_patches(self) -> "_Config":
+        if self.side_px % self.model.patch_px:
+            raise ValueError(f"patches of {self.model.patch_px} px do not divide {self.side_px} px")
+        return self
 
-def save_compact_vq(model: CompactVQ, weights: Path, config: Path) -> None:
+    @property
+    def grid(self) -> tuple[int, int]:
+        return (self.side_px // self.model.patch_px,) * 2
+
+
+def save_compact_vq(model: CompactVQ, side_px: int, weights: Path, config: Path) -> None:
     tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in model.state_dict().items()}
     with whole_file(weights) as temporary:
         temporary.write_bytes(save(tensors))
-    document = _Config(name=f"compact-{SIDE_PX}", side_px=SIDE_PX, model=model.config)
+    document = _Config(name=f"compact-{side_px}", side_px=side_px, model=model.config)
     with whole_file(config) as temporary:
         temporary.write_bytes(canonical_json(document.model_dump()) + b"\n")
 
@@ -76,8 +82,8 @@ def open_compact_vq(weights: Path, config: Path) -> CompactCodes:
         sha256="sha256:" + hashlib.sha256(data).hexdigest(),
         config_sha256=sha256_of(document),
         codebook=parsed.model.codebook_size,
-        grid=GRID,
-        side_px=SIDE_PX,
+        grid=parsed.grid,
+        side_px=parsed.side_px,
         compute_dtype="float32",
     )
     return CompactCodes(model, identity)
@@ -87,6 +93,8 @@ def _problem(error: Exception) -> str:
     """One line. Pydantic's first line gives the number of errors alone."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
+        if first["type"] == "value_error":  # a rule of `_Config` on more than one key
+            return f"config.json: {first['ctx']['error']}"
         problem = "is missing" if first["type"] == "missing" else f"cannot be {first['input']!r}"
         return f"config.json: `{'.'.join(map(str, first['loc']))}` {problem}"
     return str(error).splitlines()[0]

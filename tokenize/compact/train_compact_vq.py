@@ -1,128 +1,98 @@
-"""Trains a CompactVQ on pictures that fit in memory.
+"""Trains a CompactVQ on batches of crops that are read as they are needed.
 
-In:  pictures, uint8 (N, 64, 64, 3) RGB.      Out: a CompactVQ in eval mode, and the loss of every step.
+In:  crops, uint8 (B, side, side, 3) RGB a step.      Out: a CompactVQ in eval mode, and the error of every step.
 
-    model, history = train_compact_vq(pictures, CompactVQConfig(), CompactVQTraining(steps=8000))
+    crops = CropBatches(files, training.batch, training.seed)
+    model, history = train_compact_vq(crops, training, checkpoint=path, identity="sha256:…")
 
-The same seed, number of threads and machine give the same weights. Muon (Jordan et al. 2024) updates the kernels and
-AdamW the rest: after 400 steps that is 0.9 dB better than AdamW alone.
+The same seed, number of threads and kind of machine give the same weights, killed on the way or not.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from vector_quantize_pytorch import VectorQuantize
 
 from ...manifests.recipe.tokenizing import CompactVQTraining
 from ..image_codes import Pictures
 from ..precision import autocast, matmul_dtype
-from .compact_codes import GRID
 from .compact_vq import CompactVQ, CompactVQConfig
+from .crop_batches import CropBatches
+from .losses import PerceptualLoss, pixel_error
+from .optimizers import learning_rate_factor
+from .training_state import TrainingState
 
-OnStep = Callable[[int, int, float], None]  # step from 1, number of steps, loss
+OnStep = Callable[[int, int, float], None]  # step from 1, number of steps, error
 
 COMMITMENT = 0.05  # weight of |latent - code|² beside the root mean squared error of pixels in 0..1
-CODEBOOK_DECAY = 0.99  # a code remembers about 100 batches
-DEAD_SHARE = 0.1  # a code chosen less than 0.1 x the even share is moved to a latent of the batch
+CRITIC_AFTER = 20  # warm-ups: a critic of the first, grey pictures would only disturb
 
 
 def train_compact_vq(
-    pictures: Pictures,
-    config: CompactVQConfig,
+    crops: CropBatches,
     training: CompactVQTraining,
+    *,
+    config: CompactVQConfig | None = None,
+    perceptual: Path | None = None,
+    checkpoint: Path | None = None,
+    identity: str = "",
     on_step: OnStep | None = None,
     device: str = "cpu",
 ) -> tuple[CompactVQ, list[float]]:
-    """Return the model and, for each step, the root mean squared error of its pictures (pixels in 0..1)."""
-    generator = torch.Generator().manual_seed(training.seed)
+    """Return the model and, for each step, the root mean squared error of its pictures (pixels in 0..1).
+
+    A state at `checkpoint` that has this `identity` is gone on from.
+    """
     torch_device = torch.device(device)
-    dtype = matmul_dtype(training.precision, torch_device)
-    history: list[float] = []
-    with torch.random.fork_rng(devices=[]):  # the quantiser draws from the global generator
+    with torch.random.fork_rng(devices=[torch_device] if torch_device.type == "cuda" else []):
         torch.manual_seed(training.seed)
-        model = CompactVQ(config).to(device).train()
-        quantizer = _new_quantizer(config, training).to(device).train()
-        optimizers = _Optimizers(model, training)
-        for step, batch in enumerate(islice(_endless_batches(pictures, training.batch, generator), training.steps)):
-            target = batch.to(device).permute(0, 3, 1, 2).float() / 255  # (B, 3, 64, 64)
-            with autocast(torch_device, dtype):
-                latents = model.latents(target)  # (B * 8 * 8, D)
-                with autocast(torch_device, torch.float32):  # bf16 would confuse neighbouring codes
-                    quantized, _, commitment = quantizer(latents[None])
-                restored = model.pictures(quantized.view(len(target), *GRID, -1))  # (B, 3, 64, 64)
-            squared_error = (restored - target).square().mean((1, 2, 3))  # (B,)
-            # The root weighs easy pictures, and fine detail, more than the square does: +0.2 dB in the mean PSNR.
-            error = (squared_error + 1e-4).sqrt().mean()
-            torch.autograd.backward(error + COMMITMENT * commitment.sum())
-            optimizers.step(_learning_rate_factor(step, training))
-            history.append(error.item())
+        state = TrainingState.new(config or network(training), training, torch_device)
+        features = None if perceptual is None else PerceptualLoss(perceptual).to(torch_device)
+        if checkpoint is not None:
+            state.load(checkpoint, identity, training.steps)
+        for pictures in crops.ahead(state.step, training.steps):
+            _take_step(state, pictures, training, features)
             if on_step is not None:
-                on_step(step + 1, training.steps, history[-1])
-    model.codebook.copy_(quantizer.codebook)
-    return model.half().float().eval(), history  # weights that float16 holds exactly: half the bytes to ship
+                on_step(state.step, training.steps, state.history[-1])
+            if checkpoint is not None and state.step % training.checkpoint_every == 0:
+                state.save(checkpoint, identity, training.steps)
+    return state.trained_model(), state.history
 
 
-def _new_quantizer(config: CompactVQConfig, training: CompactVQTraining) -> VectorQuantize:
-    even_share = training.batch * GRID[0] * GRID[1] / config.codebook_size  # latents of a batch to each code
-    return VectorQuantize(
-        dim=config.codebook_dim,
-        codebook_size=config.codebook_size,
-        decay=CODEBOOK_DECAY,
-        commitment_weight=1.0,
-        kmeans_init=True,
-        threshold_ema_dead_code=DEAD_SHARE * even_share,
-        rotation_trick=False,  # the library's default; costs 1.6 dB after 5,000 steps
+def network(training: CompactVQTraining) -> CompactVQConfig:
+    """Return the shape of the network that a recipe asks for."""
+    return CompactVQConfig(
+        patch_px=training.patch,
+        codebook_size=training.codebook,
+        width=training.width,
+        fine_width=max(1, training.width // 3),
+        decoder_depth=training.depth,
+        attention=True,
     )
 
 
-class _Optimizers:
-    """Muon for the kernels between hidden channels, AdamW for all others, with one schedule."""
-
-    def __init__(self, model: CompactVQ, training: CompactVQTraining) -> None:
-        hidden = [module for part in (model.encoder, model.decoder) for module in _convolutions(part)[1:-1]]
-        self.kernels = [module.weight for module in hidden]
-        # torch's Muon takes matrices alone: give it (out, in * 9) views that share the kernels' memory.
-        self.matrices = [nn.Parameter(kernel.detach().flatten(1)) for kernel in self.kernels]
-        kernels = set(self.kernels)
-        self.others = [parameter for parameter in model.parameters() if parameter not in kernels]
-        self.muon = torch.optim.Muon(self.matrices, lr=training.muon_lr, weight_decay=0.01)
-        self.adam = torch.optim.AdamW(self.others, lr=training.adam_lr, betas=(0.9, 0.99), weight_decay=0.01)
-        self.learning_rates = [(self.muon, training.muon_lr), (self.adam, training.adam_lr)]
-
-    def step(self, factor: float) -> None:
-        """Update all parameters; `factor` scales both learning rates."""
-        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
-            assert kernel.grad is not None
-            matrix.grad = kernel.grad.flatten(1)
-            kernel.grad = None
-        nn.utils.clip_grad_norm_(self.others, 1.0)
-        for optimizer, learning_rate in self.learning_rates:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * factor
-            optimizer.step()
-            optimizer.zero_grad()
-
-
-def _convolutions(part: nn.Module) -> list[nn.Conv2d]:
-    return [module for module in part.modules() if isinstance(module, nn.Conv2d)]
-
-
-def _learning_rate_factor(step: int, training: CompactVQTraining) -> float:
-    """Linear warm-up, then half a cosine from 1 to 0.02."""
-    warmup = min(1.0, (step + 1) / max(1, training.warmup_steps))
-    return warmup * (0.02 + 0.49 * (1 + math.cos(math.pi * step / training.steps)))
-
-
-def _endless_batches(pictures: Pictures, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield uint8 (B, 64, 64, 3): epoch after epoch in a new order, half of the pictures mirrored."""
-    all_pictures = torch.from_numpy(pictures)
-    rows = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(rows) < batch:
-            rows = torch.cat([rows, torch.randperm(len(all_pictures), generator=generator)])
-        chosen, rows = all_pictures[rows[:batch]], rows[batch:]
-        mirrored = torch.rand(batch, generator=generator) < 0.5
-        yield torch.where(mirrored[:, None, None, None], chosen.flip(2), chosen)
+def _take_step(
+    state: TrainingState, pictures: Pictures, training: CompactVQTraining, features: PerceptualLoss | None
+) -> None:
+    dtype = matmul_dtype(training.precision, state.device)
+    target = torch.from_numpy(pictures).to(state.device).permute(0, 3, 1, 2).float() / 255  # (B, 3, side, side)
+    with autocast(state.device, dtype):
+        latents = state.model.latents(target)  # (B, h, w, D)
+        with autocast(state.device, torch.float32):  # bf16 would confuse neighbouring codes
+            quantized, _, commitment = state.quantizer(latents.flatten(0, 2)[None])
+        restored = state.model.pictures(quantized.view(latents.shape))  # (B, 3, side, side)
+    error = pixel_error(restored, target)
+    loss = error + COMMITMENT * commitment.sum()
+    if features is not None:
+        loss = loss + training.perceptual_weight * features(restored, target)
+    judged = state.critic is not None and state.step >= CRITIC_AFTER * training.warmup_steps
+    if state.critic is not None and judged:
+        loss = loss + training.adversarial * state.critic.loss(restored)
+    torch.autograd.backward(loss)
+    state.optimizers.step(learning_rate_factor(state.step, training))
+    if state.critic is not None and judged:
+        state.critic.learn(restored, target)
+    if training.ema:
+        state.update_average(training.ema)
+    state.step += 1
+    state.history.append(error.item())
