@@ -76,9 +76,10 @@ def _summary(manifest: Manifest) -> Lines:
 def _arrays(schema: ArraySchema) -> Lines:
     codes, text = schema.codes, schema.text
     grid = "×".join(str(side) for side in codes.shape)
+    books = f", {codes.codebooks} codebooks" if codes.codebooks > 1 else ""
     storage = "ragged" if text.ragged else "padded"
     return [
-        ("codes", f"{grid} of {codes.codebook:,}, {codes.dtype}"),
+        ("codes", f"{grid} of {codes.codebook:,}{books}, {codes.dtype}"),
         ("captions", f"ids of {text.vocab:,} pieces, {storage}, {text.dtype}"),
     ]
 

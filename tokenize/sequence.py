@@ -3,18 +3,25 @@
     layout = compact_layout(codebook=1024, num_codes=64, text_vocab=2000, text_max=24)
     ids, positions = layout.sequences(codes, text, lengths)          # (n, layout.length) each
 
-There is one vocabulary: codes from 0, then text pieces, then commands. Text is trimmed to fit, codes never are
-(CogView's loader cuts the last two codes when a caption has 62 to 64 tokens). In `compact`, code j has the same
-position whatever the caption's length, so each patch of the picture has one position embedding. Padding comes last,
-where causal attention cannot see it, so no mask is needed.
+There is one vocabulary: codes from 0, then text pieces, then commands. Text is trimmed to fit, codes never are. In
+`compact` a code has the same position whatever the caption's length. Padding comes last, where causal attention cannot
+see it, so no mask is needed.
+
+The k codes of a position follow each other, codebook by codebook, and each codebook has ids of its own. Interleaved
+codes factorise exactly, and need no other model and no other sampler, for a sequence k times as long. A delayed
+pattern, with k heads and one step a position, pays from four codebooks on and would be a layout of its own.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..manifests.documents import ArraySchema
+from ..manifests.errors import BadInput
 
 Ids = NDArray[np.int64]
 
@@ -30,25 +37,33 @@ COMPACT_COMMANDS = ("[PAD]", "[ROI1]", "[BASE]", "[BOI1]", "[EOI1]")
 @dataclass(frozen=True)
 class SequenceLayout:
     name: str
-    codebook: int
-    num_codes: int  # h·w of one picture
+    codebook: int  # codes of one codebook
+    num_codes: int  # of one picture, all codebooks together: positions · codebooks
     text_vocab: int
     text_max: int  # longest caption, in pieces
     commands: tuple[str, ...]
     aligned: bool  # code j stands at one position whatever the caption's length
     vocab_multiple: int  # the vocabulary is padded to a multiple of this
+    codebooks: int = 1  # codes at each position of the picture
 
     @property
     def text_offset(self) -> int:
-        return self.codebook
+        """The first id that is no code."""
+        return self.codebook * self.codebooks
 
     @cached_property
     def command_ids(self) -> dict[str, int]:
-        return {command: self.codebook + self.text_vocab + number for number, command in enumerate(self.commands)}
+        first = self.text_offset + self.text_vocab
+        return {command: first + number for number, command in enumerate(self.commands)}
+
+    @cached_property
+    def code_offsets(self) -> Ids:
+        """The first id of the codebook of each code: (num_codes,)."""
+        return np.arange(self.num_codes) % self.codebooks * self.codebook
 
     @property
     def vocab(self) -> int:
-        ids = self.codebook + self.text_vocab + len(self.commands)
+        ids = self.text_offset + self.text_vocab + len(self.commands)
         return -(-ids // self.vocab_multiple) * self.vocab_multiple
 
     @property
@@ -87,7 +102,7 @@ class SequenceLayout:
             ids[chosen, 0] = self.command_ids["[ROI1]"]
             ids[chosen, 1 : length + 1] = self.text_offset + text[chosen, :length].astype(np.int64)
             ids[chosen, length + 1 : end] = [self.command_ids["[BASE]"], self.command_ids["[BOI1]"]]
-            ids[chosen, end : end + self.num_codes] = codes[chosen]
+            ids[chosen, end : end + self.num_codes] = codes[chosen] + self.code_offsets
             ids[chosen, end + self.num_codes] = self.command_ids["[EOI1]"]
             first = self.first_code_position if self.aligned else end
             positions[chosen, :end] = self._prompt_positions(length)
@@ -101,12 +116,44 @@ class SequenceLayout:
         return before
 
 
-def compact_layout(codebook: int, num_codes: int, text_vocab: int, text_max: int) -> SequenceLayout:
+def layout_for(name: Literal["compact", "cogview"], schema: ArraySchema, text_max: int) -> SequenceLayout:
+    """Return the layout for shards of this schema. Raises BadInput when they do not fit into CogView's ids."""
+    codes, vocab = schema.codes, schema.text.vocab
+    num_codes = math.prod(codes.shape)
+    if name == "compact":
+        return compact_layout(codes.codebook, num_codes, vocab, text_max, codes.codebooks)
+    layout = cogview_layout()
+    if (codes.codebook, num_codes, codes.codebooks) != (layout.codebook, layout.num_codes, 1):
+        raise BadInput(
+            f"pictures are {num_codes:,} codes of {codes.codebooks} × {codes.codebook:,}, "
+            "and those of `layout: cogview` 1,024 of 8,192",
+            cure="tokenize with `kind: cogview` at `size: 256`, or say --set train.layout=compact",
+        )
+    if vocab > layout.text_vocab:
+        raise BadInput(
+            f"captions have {vocab:,} pieces, and those of `layout: cogview` 50,000",
+            cure="tokenize with CogView's model (`tokenize.text.path`), or say --set train.layout=compact",
+        )
+    return layout
+
+
+def compact_layout(codebook: int, num_codes: int, text_vocab: int, text_max: int, codebooks: int = 1) -> SequenceLayout:
     return SequenceLayout(
-        "compact", codebook, num_codes, text_vocab, text_max, COMPACT_COMMANDS, aligned=True, vocab_multiple=64
+        "compact",
+        codebook,
+        num_codes,
+        text_vocab,
+        text_max,
+        COMPACT_COMMANDS,
+        aligned=True,
+        vocab_multiple=64,
+        codebooks=codebooks,
     )
 
 
-def cogview_layout(text_max: int = 61) -> SequenceLayout:
-    """CogView's ids: 0–8191 codes, 8192–58191 text, 58192–58218 commands, padded to 58,240; 1,089 positions."""
-    return SequenceLayout("cogview", 8192, 1024, 50_000, text_max, COGVIEW_COMMANDS, aligned=False, vocab_multiple=128)
+def cogview_layout() -> SequenceLayout:
+    """CogView's ids: 0–8191 codes, 8192–58191 text, 58192–58218 commands, padded to 58,240; 1,089 positions.
+
+    CogView's own loader cuts the last codes of a caption with 62 to 64 pieces; here the caption is trimmed to 61.
+    """
+    return SequenceLayout("cogview", 8192, 1024, 50_000, 61, COGVIEW_COMMANDS, aligned=False, vocab_multiple=128)

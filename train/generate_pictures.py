@@ -40,6 +40,7 @@ def sample_pictures(
     config = SamplingConfig(
         num_codes=layout.num_codes,
         codebook_size=layout.codebook,
+        codebooks=layout.codebooks,
         temperature=temperature,
         top_k=top_k,
         precision=run.document.precision,
@@ -47,7 +48,7 @@ def sample_pictures(
     with progress("sample", len(prompts) * count, "picture") as advance:
         codes, scores = sample_codes(run.load_model(), ids, positions, count, seed, config, on_sampled=advance)
     image_codes = run.image_codes
-    flat = decode_in_batches(image_codes, codes.reshape(-1, *image_codes.identity.grid))
+    flat = decode_in_batches(image_codes, codes.reshape(-1, *image_codes.identity.shape))
     return flat.reshape(len(prompts), count, *flat.shape[1:]), scores
 
 

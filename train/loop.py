@@ -22,7 +22,7 @@ from ..manifests.verify import verify_manifest
 from ..pipeline.executor.progress import progress
 from ..pipeline.executor.ray_cluster import usable_cpus
 from ..tokenize.precision import matmul_dtype
-from ..tokenize.sequence import SequenceLayout, compact_layout
+from ..tokenize.sequence import SequenceLayout, layout_for
 from .checkpoint import load_checkpoint, save_checkpoint
 from .longer_run import other_length
 from .loss_log import append_entry, reopen_losses
@@ -54,10 +54,8 @@ def train(recipe: Recipe, shards: Manifest, folder: TrainFolder, must_resume: bo
 
 
 def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
-    """The layout of ids for these shards: their codebook, grid and vocabulary, and the recipe's longest caption."""
-    codes, text = shards.sample_schema.codes, shards.sample_schema.text
-    height, width = codes.shape
-    return compact_layout(codes.codebook, height * width, text.vocab, recipe.tokenize.text.max_tokens)
+    """The recipe's layout of ids for these shards."""
+    return layout_for(recipe.train.layout, shards.sample_schema, recipe.tokenize.text.max_tokens)
 
 
 def _existing_run(recipe: Recipe, shards: Manifest, folder: TrainFolder) -> Run | None:

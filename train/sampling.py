@@ -7,7 +7,7 @@ In: the ids of each prompt and the positions that the layout gives them; out: co
 Each sample draws from a noise stream of its own, keyed by (seed, prompt, sample number), so a picture does not depend
 on what else is sampled in the same call. Prompts of equal length share a batch: no padding, no mask.
 
-Shapes: P prompts, S samples of each, R rows a batch, L ids of a prompt, N codes of a picture, K size of the codebook.
+Shapes: P prompts, S samples of each, R rows a batch, L ids of a prompt, N codes of a picture, K size of a codebook.
 """
 
 import hashlib
@@ -32,6 +32,7 @@ class SamplingConfig(BaseModel):
 
     num_codes: int = Field(default=64, gt=0)  # of a picture
     codebook_size: int = Field(default=1024, gt=0)
+    codebooks: int = Field(default=1, gt=0)  # code n is one of codebook n mod codebooks
     temperature: float = Field(default=1.0, ge=0)  # 0 always takes the likeliest code; 1 samples as trained
     top_k: int = Field(default=200, gt=0)  # only so many likeliest codes can be drawn
     precision: Precision = "auto"  # of matrix products
@@ -65,10 +66,11 @@ def sample_batch(
     score_R = torch.zeros(len(ids_RL), device=device)
     with autocast(device, matmul_dtype(config.precision, device)):
         for n in range(config.num_codes):
-            logits_RK = model(ids, positions, cache)[:, -1, : config.codebook_size].float()
+            first = n % config.codebooks * config.codebook_size  # id of the codebook that this code is drawn from
+            logits_RK = model(ids, positions, cache)[:, -1, first : first + config.codebook_size].float()
             codes.append(choose_codes(logits_RK, noise_RNK[:, n], config))
             score_R += logits_RK.log_softmax(dim=-1).gather(1, codes[-1][:, None])[:, 0]
-            ids, positions = codes[-1][:, None], positions[:, -1:] + 1
+            ids, positions = first + codes[-1][:, None], positions[:, -1:] + 1
     return torch.stack(codes, dim=1), score_R / config.num_codes
 
 
@@ -83,8 +85,8 @@ def sample_codes(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Codes (P, S, N) and scores (P, S): the mean log-probability of a picture's codes, in nats per code.
 
-    Picture ids come first in the vocabulary, so the ids 0..codebook_size-1 are the codes themselves. `on_sampled` is
-    called after each batch with the number of its pictures.
+    Picture ids come first in the vocabulary, one codebook after the other. `on_sampled` is called after each batch with
+    the number of its pictures.
     """
     was_training = model.training
     model.eval()

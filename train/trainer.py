@@ -93,5 +93,5 @@ def losses_of(logits_BLV: Tensor, targets_BL: Tensor, layout: SequenceLayout) ->
     """
     targets = targets_BL.flatten()
     nats = F.cross_entropy(logits_BLV.float().flatten(0, 1), targets, reduction="none")
-    counts, is_code = targets != layout.pad, targets < layout.codebook
+    counts, is_code = targets != layout.pad, targets < layout.text_offset
     return nats[counts].mean(), nats[counts & ~is_code].mean(), nats[is_code].mean()

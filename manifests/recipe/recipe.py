@@ -52,6 +52,7 @@ class Export(Section):
 
 class Train(Section):
     preset: Literal["tiny", "demo", "small"] = "demo"
+    layout: Literal["compact", "cogview"] = "compact"  # of ids and positions; cogview: 32 × 32 codes of 8,192
     minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
     steps: Annotated[int, Field(ge=1)] | None = None  # states it outright; the run is then the same on any machine
     batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's

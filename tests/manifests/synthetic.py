@@ -1,5 +1,6 @@
 """Shards of random rows: no picture, no tokenizer, any size."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,17 @@ def make_shards(
     num_codes: int = 64,
     text_width: int | None = None,
     codebook: int = CODEBOOK,
+    shape: tuple[int, ...] | None = None,
+    codebooks: int = 1,
 ) -> Manifest:
-    """`rows` of each split. Row r of a split has the key that `key_of` gives it."""
+    """`rows` of each split. Row r of a split has the key that `key_of` gives it.
+
+    `shape` is that of a picture's codes, in place of (1, num_codes).
+    """
+    shape = shape or (1, num_codes)
+    num_codes = math.prod(shape)
+    codes_schema = {"dtype": code_dtype(codebook), "shape": list(shape), "codebook": codebook}
+    codes_schema |= {"codebooks": codebooks} if codebooks > 1 else {}
     entries = []
     for split, num_rows in rows.items():
         for number, start in enumerate(range(0, num_rows, block_rows * shard_blocks)):
@@ -41,7 +51,7 @@ def make_shards(
     document = new_manifest(
         "shards",
         schema={
-            "codes": {"dtype": code_dtype(codebook), "shape": [1, num_codes], "codebook": codebook},
+            "codes": codes_schema,
             "text": {"dtype": "<u2", "ragged": text_width is None, "vocab": VOCAB},
         },
         splits={split: {"samples": count, "shards": names[split]} for split, count in rows.items()},
@@ -54,7 +64,7 @@ def make_shards(
         lineage={
             "parents": [],
             "recipe": {"name": name},
-            "image_tokenizer": {**tokenizer, "codebook": codebook, "grid": [1, num_codes]},
+            "image_tokenizer": {**tokenizer, "codebook": codebook, "grid": list(shape[:2])},
             "text_tokenizer": {"name": "none", "sha256": "sha256:" + "2" * 64, "vocab": VOCAB},
         },
     )

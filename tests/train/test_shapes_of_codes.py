@@ -1,0 +1,139 @@
+"""The trainer on rows of codes, on two codebooks, and on 256 codes a picture: what holds for a grid holds for each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tuwen.manifests.manifest import Manifest, load_manifest
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.run_folders import ShardsFolder, TrainFolder
+from tuwen.pipeline.load_recipe import load_recipe
+from tuwen.train.loop import train
+from tuwen.train.read_plan import ReadPlan
+from tuwen.train.run import Run
+from tuwen.train.sampling import SamplingConfig, sample_codes
+from tuwen.train.stream import Stream, open_stream
+from tuwen.train.trainer import losses_of
+
+from ..conftest import write_recipe
+from ..manifests.synthetic import make_shards
+
+STEPS = 10
+
+
+@dataclass(frozen=True)
+class Shape:
+    codes: tuple[int, ...]
+    codebook: int
+    codebooks: int = 1
+
+
+SHAPES = {
+    "a row of 32 codes": Shape((32,), 512),
+    "two codebooks": Shape((4, 4, 2), 128, codebooks=2),
+    "256 codes": Shape((16, 16), 512),
+}
+
+
+@dataclass(frozen=True)
+class Set:
+    shape: Shape
+    recipe: Recipe
+    shards: Manifest
+    run: Run  # trained on them
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Set:
+    folder, shape = tmp_path_factory.mktemp("shape"), SHAPES[request.param]
+    steps = f"{{preset: tiny, steps: {STEPS}, batch: 8, checkpoint_every: 4, precision: float32, lr: 0.005}}"
+    recipe = load_recipe(str(write_recipe(folder, train=steps)))
+    shards = make_shards(
+        folder / "shards", {"train": 90}, shape=shape.codes, codebook=shape.codebook, codebooks=shape.codebooks
+    )
+    files = ShardsFolder(shards.folder)
+    files.text_model.write_bytes(b"none: captions are ids already")
+    files.image_tokenizer.mkdir()
+    for name in ("weights.safetensors", "config.json"):
+        (files.image_tokenizer / name).write_bytes(b"none: nothing is decoded")
+    return Set(shape, recipe, shards, train(recipe, shards, TrainFolder(folder / "run")))
+
+
+def test_the_loss_falls(trained: Set) -> None:
+    losses = trained.run.losses
+    assert len(losses) == STEPS
+    assert losses[-1]["codes"] < losses[0]["codes"] - 0.3
+    assert losses[-1]["text"] < losses[0]["text"]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(trained: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Stream.next
+
+    def dies(stream: Stream) -> Any:
+        if stream.state()["samples"] >= 7 * 8:
+            raise Killed
+        return read(stream)
+
+    monkeypatch.setattr(Stream, "next", dies)
+    with pytest.raises(Killed):
+        train(trained.recipe, trained.shards, TrainFolder(tmp_path))
+    monkeypatch.undo()
+    train(trained.recipe, trained.shards, TrainFolder(tmp_path), must_resume=True)
+    assert load_manifest(tmp_path).id == load_manifest(trained.run.folder.path).id
+
+
+def test_two_ranks_read_what_one_reads(trained: Set) -> None:
+    streams = [
+        open_stream(trained.shards, ReadPlan(seed=3, batch=8, rank=rank, world_size=ranks, threads=0))
+        for ranks in (1, 2)
+        for rank in range(ranks)
+    ]
+    for _ in range(12):  # past the end of the first epoch
+        whole, *halves = (stream.next()[0] for stream in streams)
+        assert np.array_equal(whole, np.concatenate(halves))
+        assert whole.shape == (8, int(np.prod(trained.shape.codes)))
+
+
+def test_each_code_is_the_likeliest_of_its_own_codebook_after_the_codes_before_it(trained: Set) -> None:
+    """Sampling step by step agrees with one pass over what was sampled, laid out as it is for training."""
+    layout, model = trained.run.layout, trained.run.load_model()
+    ids, positions = layout.prompt([1, 2])
+    config = SamplingConfig(
+        num_codes=layout.num_codes, codebook_size=layout.codebook, codebooks=layout.codebooks, temperature=0,
+        precision="float32",
+    )  # fmt: skip
+    codes, scores = sample_codes(model, [ids], [positions], 1, 0, config)
+    row, places = (torch.from_numpy(each) for each in layout.sequences(codes[0], np.array([[1, 2]]), np.array([2])))
+    with torch.no_grad():
+        logits = model(row, places)[0, len(ids) - 1 :]
+    nats = []
+    for number, code in enumerate(codes[0, 0].tolist()):
+        first = number % layout.codebooks * layout.codebook
+        of_book = logits[number, first : first + layout.codebook]
+        assert of_book[code] > of_book.max() - 1e-4  # equal up to rounding
+        nats.append(of_book.log_softmax(0)[code].item())
+    assert scores[0, 0] == pytest.approx(np.mean(nats), abs=1e-3)
+
+
+def test_the_loss_of_codes_counts_every_code_and_nothing_else(trained: Set) -> None:
+    layout = trained.run.layout
+    codes = np.full((1, layout.num_codes), layout.codebook - 1)
+    ids, _ = layout.sequences(codes, np.array([[0, 1]]), np.array([2]))
+    targets = torch.from_numpy(ids[:, 1:])
+    logits = torch.zeros(1, targets.shape[1], layout.vocab)
+    logits[0, targets[0] < layout.text_offset, 0] = 1.0  # the nats of a code differ from those of a text or a command
+    of_code = float(torch.log(torch.tensor(layout.vocab - 1 + np.e)))
+    of_text = float(np.log(layout.vocab))
+    loss, text_loss, code_loss = losses_of(logits, targets, layout)
+    assert code_loss.item() == pytest.approx(of_code, abs=1e-5)
+    assert text_loss.item() == pytest.approx(of_text, abs=1e-5)
+    count = layout.num_codes
+    assert loss.item() == pytest.approx((count * of_code + 5 * of_text) / (count + 5), abs=1e-5)
