@@ -124,7 +124,9 @@ def _image_tokenizer(recipe: Recipe) -> Settings:
     asked = recipe.tokenize.image
     if asked.kind == "compact":
         return {"kind": "compact", "tokenizer": asked.tokenizer}
-    return {key: value for key, value in _settings(asked).items() if not key.startswith(("training", "tokenizer"))}
+    settings = {**_settings(asked), "resize": asked.resampling}
+    left_out = ("training", "tokenizer", "antialias")  # `resize` says the last
+    return {key: value for key, value in settings.items() if not key.startswith(left_out)}
 
 
 def _tokenizer_line(settings: Settings) -> Line:

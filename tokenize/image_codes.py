@@ -36,6 +36,8 @@ class ImageTokenizerDocument(TypedDict):
     scales: NotRequired[list[int]]  # of multi-scale codes
     library: NotRequired[str]  # these of pretrained tokenizers
     license: NotRequired[str]
+    normalisation: NotRequired[list[str]]
+    options: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class ImageTokenizerIdentity:
     library: str = ""  # that holds the network, and its release
     resize: str = "bicubic"  # how its pictures are resized; see crops/resample
     license: str = ""  # of the model
+    normalisation: tuple[str, ...] = ()  # mean, then deviation, of red, green and blue in 0 … 1; decimals
+    options: tuple[str, ...] = ()  # of `compile` and `channels_last`: each changes a few codes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,7 +84,9 @@ class ImageTokenizerIdentity:
         if self.scales:
             document["scales"] = list(self.scales)
         if self.library:
-            document |= {"library": self.library, "license": self.license}
+            document |= {"library": self.library, "license": self.license, "normalisation": list(self.normalisation)}
+        if self.options:
+            document["options"] = list(self.options)
         return document
 
 

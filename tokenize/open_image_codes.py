@@ -14,10 +14,10 @@ from .read_image_codes import read_image_codes
 SHIPPED = Path(__file__).parent
 
 
-def open_image_codes(folder: Path) -> ImageCodes:
-    """Return the tokenizer in `folder`. Raises BadInput when there is none."""
+def open_image_codes(folder: Path, device: str = "cpu") -> ImageCodes:
+    """Return the tokenizer in `folder`, on cpu or cuda. Raises BadInput when there is none."""
     files = ImageTokenizerFolder(folder)
-    return read_image_codes(files.weights, files.config)
+    return read_image_codes(files.weights, files.config, device)
 
 
 def find_image_tokenizer(name: str, base: Path) -> Path:

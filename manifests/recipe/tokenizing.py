@@ -11,11 +11,24 @@ from pydantic import AliasChoices, Field, model_validator
 from .section import Name, Section, Share
 
 ImageTokenizerKind = Literal[
-    "compact", "diffusers", "transformers", "taming", "llamagen", "torchscript", "cogview", "python"
+    "compact", "diffusers", "transformers", "taming", "llamagen", "ibq", "rqvae", "torchscript", "cogview", "python"
 ]
 # adm: halved while twice as large, then bicubic, as LlamaGen does; area is another name of box
 Resize = Literal["bicubic", "lanczos", "bilinear", "box", "area", "hamming", "nearest", "adm"]
 _CAN_ALIAS = ("bicubic", "bilinear", "nearest")
+
+# By kind, the filter of the crop in its own training or example code, where that is not bicubic; `resampling` names it.
+TRAINED_WITH = {
+    "taming": "bilinear-aliased",
+    "llamagen": "adm",
+    "ibq": "bilinear",
+    "open-magvit2": "bilinear",
+    "rqvae": "bilinear",
+    "var": "lanczos",
+    "maskgit-vqgan": "bilinear",
+    "dvae": "lanczos",
+    "cogview": "bilinear",
+}
 
 
 class CompactVQTraining(Section):
@@ -54,9 +67,13 @@ class ImageTokenizer(Section):
     python: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None  # of kind python: module:Class
     size: Annotated[int, Field(ge=8, le=4096)] | None = None  # px of the square that is encoded
     codebook: Annotated[int, Field(ge=2)] | None = None  # of kind torchscript, whose files do not say it
-    resize: Resize = "bicubic"  # the filter of the crop
+    resize: Resize | None = None  # the filter of the crop; None: the one that the kind was trained with
     antialias: bool = True  # false: pixels are sampled, not averaged, as by torch's interpolate and OpenCV
     batch: Annotated[int, Field(ge=1)] = 16  # pictures that are encoded at a time, of the other kinds
+    # These three change some codes and are part of the tokenizer's identity; of the other kinds.
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the network; codes are sought in float32
+    compile: bool = False  # by torch.compile
+    channels_last: bool = False  # the memory layout of convolutions
     license: Annotated[str, Field(validation_alias=AliasChoices("license", "licence"))] = "unknown"  # of the model
     unstable: Literal["refuse", "accept"] = "refuse"  # a tokenizer that gives a picture other codes another time
 
@@ -64,6 +81,10 @@ class ImageTokenizer(Section):
     def _names_its_model(self) -> "ImageTokenizer":
         if self.kind == "compact" and (self.path or self.size or self.python):
             raise ValueError("`path`, `size` and `python` belong to other kinds; name one with `kind: …`")
+        if self.kind == "compact" and (self.precision != "float32" or self.compile or self.channels_last):
+            raise ValueError(
+                "`precision`, `compile` and `channels_last` belong to other kinds; name one with `kind: …`"
+            )
         if self.kind != "compact" and not self.size:
             raise ValueError(f"`kind: {self.kind}` needs the side of its pictures; write `size: 256`")
         if self.kind == "python" and not self.python:
@@ -83,6 +104,8 @@ class ImageTokenizer(Section):
     @property
     def resampling(self) -> str:
         """The filter by the name that `tokenize/crops/resample.py` knows."""
+        if self.resize is None:
+            return TRAINED_WITH.get(self.kind, "bicubic")
         return {"area": "box"}.get(self.resize, self.resize) + ("" if self.antialias else "-aliased")
 
 

@@ -26,7 +26,7 @@ def test_tokenizing_depends_on_cropping_the_tokenizers_and_the_shard_format() ->
         *SHARD_FORMAT,
         "manifests/shards/row_meta.py",
         *(f"tokenize/{name}.py" for name in (
-            "caption_ids", "compact/blocks", "compact/compact_codes", "compact/compact_vq", "encode_shard",
+            "caption_ids", "compact/blocks", "compact/compact_codes", "compact/compact_vq", "devices", "encode_shard",
             "image_codes", "read_image_codes", "shard_header")),
     }  # fmt: skip
     assert not {"manifests/manifest.py", "manifests/run_folders.py"} & needed(TOKENIZE)

@@ -20,21 +20,25 @@ from safetensors.torch import load, save
 from ...manifests.atomic import whole_file
 from ...manifests.canonical import canonical_json, sha256_of
 from ...manifests.errors import BadInput
+from ..devices import open_device
 from ..image_codes import Codes, ImageTokenizerIdentity, Pictures
 from .compact_vq import CompactVQ, CompactVQConfig
 
 
 class CompactCodes:
     def __init__(self, model: CompactVQ, identity: ImageTokenizerIdentity) -> None:
-        self.model, self.identity = model.eval(), identity
+        self._device = open_device(identity.device)
+        self.model, self.identity = model.eval().to(self._device), identity
+        # A tensor, not a number: CUDA would multiply by its reciprocal, which gives other bits than the CPU.
+        self._full = torch.tensor(255.0, device=self._device)
 
     def encode(self, pictures: Pictures) -> Codes:
-        batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255  # (B, 3, side, side)
-        return self.model.encode(batch).numpy()
+        unit = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float() / self._full
+        return self.model.encode(unit).cpu().numpy()  # from (B, 3, side, side)
 
     def decode(self, codes: Codes) -> Pictures:
-        pictures = self.model.decode(torch.from_numpy(codes.astype(np.int64)))  # (B, 3, side, side) in 0..1
-        return (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        unit = self.model.decode(torch.from_numpy(codes.astype(np.int64)).to(self._device))  # (B, 3, side, side)
+        return (unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 class _Config(BaseModel):
@@ -64,8 +68,8 @@ def save_compact_vq(model: CompactVQ, side_px: int, weights: Path, config: Path)
         temporary.write_bytes(canonical_json(document.model_dump()) + b"\n")
 
 
-def open_compact_vq(weights: Path, config: Path) -> CompactCodes:
-    """Return the tokenizer that `save_compact_vq` wrote. Raises BadInput when the files are not what it writes."""
+def open_compact_vq(weights: Path, config: Path, device: str = "cpu") -> CompactCodes:
+    """Return the tokenizer that `save_compact_vq` wrote, on cpu or cuda. Raises BadInput for other files."""
     try:
         document = json.loads(config.read_bytes())
         parsed = _Config.model_validate(document)
@@ -85,6 +89,7 @@ def open_compact_vq(weights: Path, config: Path) -> CompactCodes:
         grid=parsed.grid,
         side_px=parsed.side_px,
         compute_dtype="float32",
+        device=device,
     )
     return CompactCodes(model, identity)
 

@@ -17,14 +17,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...manifests.errors import BadInput
+from .network import Tensors
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def read_tensors(path: Path, *keys: str) -> dict[str, Tensor]:
-    """`keys` are names under which a file may hold its state dict. Raises BadInput."""
+def read_tensors(path: Path, *keys: str) -> Tensors:
+    """`keys` are names under which a file may hold its state dict, the first that it has counts. Raises BadInput."""
     files = weight_files(path)
-    tensors: dict[str, Tensor] = {}
+    tensors: Tensors = {}
     for file in files:
         tensors |= _of_file(file, keys)
     return tensors
@@ -56,20 +57,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     return document
 
 
-def loaded(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> torch.nn.Module:
-    """The module with exactly these tensors, for inference. Raises BadInput when one is missing or too many."""
-    try:
-        missing, unexpected = module.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        raise BadInput(f"{where}: {' '.join(str(error).split())[:300]}", cure="is it of another kind?") from None
-    if missing or unexpected:
-        lacks = f"lacks {', '.join(missing[:3])}" if missing else f"has {', '.join(unexpected[:3])} too many"
-        count = len(missing) or len(unexpected)
-        raise BadInput(f"{where}: {lacks} ({count} in all)", cure="is it whole, and of this kind?")
-    return module.eval().requires_grad_(False)
+def missing(path: Path, error: KeyError, what: str) -> BadInput:
+    """The refusal of a checkpoint that lacks a tensor."""
+    return BadInput(f"{path}: has no {error.args[0]}, so it is not {what}", cure="correct `kind`")
 
 
-def _of_file(file: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
+def averaged(tensors: Tensors) -> Tensors:
+    """The tensors with their averages in the place of those that have one: `model_ema.` and the name without dots."""
+    named = {name: tensors.get(f"model_ema.{name.replace('.', '')}", value) for name, value in tensors.items()}
+    return {name: value for name, value in named.items() if not name.startswith("model_ema.")}
+
+
+def _of_file(file: Path, keys: tuple[str, ...]) -> Tensors:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
@@ -79,11 +78,11 @@ def _of_file(file: Path, keys: tuple[str, ...]) -> dict[str, Tensor]:
     except pickle.UnpicklingError:
         raise BadInput(
             f"{file}: holds more than tensors ({_foreign(file)}), which could run code when it is read",
-            cure="where you trust it, load it, and save its state dict with safetensors.torch.save_file",
+            cure=f"take the tensors alone: tuwen tokenizer convert {file}",
         ) from None
-    for key in keys:
-        if isinstance(document, dict) and isinstance(document.get(key), dict):
-            document = document[key]
+    if not isinstance(document, dict):
+        raise BadInput(f"{file}: holds a {type(document).__name__}, no state dict", cure="name another file")
+    document = next((document[key] for key in keys if isinstance(document.get(key), dict)), document)
     tensors = {name: value for name, value in document.items() if isinstance(value, Tensor)}
     if not tensors:
         raise BadInput(f"{file}: holds no tensors; it has {', '.join(list(document)[:8])}", cure="name another file")

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...manifests.errors import BadInput
-from .checkpoint import loaded, read_tensors
-from .network import Converted
+from .checkpoint import missing, read_tensors, weight_files
+from .network import Converted, Tensors, loaded, release
+from .search import nearest
 
 NORMALISATION = ((0.79093, 0.76271, 0.75340), (0.30379, 0.32279, 0.32800))
 
@@ -26,23 +26,20 @@ def convert(path: Path) -> Converted:
         dim, codebook = tensors["quantize_t.embed"].shape
         widths = [tensors[f"enc_b.blocks.{at}.weight"].shape[0] for at in (0, 2, 4)]
     except KeyError as error:
-        raise BadInput(
-            f"{path}: has no {error.args[0]}, so it is not CogView's VQ-VAE", cure="correct `kind`"
-        ) from None
+        raise missing(path, error, "CogView's VQ-VAE") from None
     return Converted(
         tensors=tensors,
         model={"widths": widths, "dim": dim, "codebook": codebook},
         codebook=codebook,
         normalisation=NORMALISATION,
-        library=f"torch {'.'.join(torch.__version__.split('.')[:2])}",
+        library=release(torch),
+        files=tuple(weight_files(path)),
         name="cogview-vqvae",
     )
 
 
-def build(model: dict[str, Any], tensors: dict[str, Tensor]) -> "CogViewVQ":
-    network = CogViewVQ(model["widths"], model["dim"], model["codebook"])
-    loaded(network, tensors, "CogView's VQ-VAE")
-    return network
+def build(model: dict[str, Any], tensors: Tensors) -> "CogViewVQ":
+    return loaded(CogViewVQ(model["widths"], model["dim"], model["codebook"]), tensors, "CogView's VQ-VAE")
 
 
 class CogViewVQ(nn.Module):
@@ -65,11 +62,7 @@ class CogViewVQ(nn.Module):
 
     def encode(self, pixels: Tensor) -> Tensor:
         latents = self.enc_b.blocks(pixels).permute(0, 2, 3, 1)  # (B, h, w, D)
-        flat = latents.reshape(-1, latents.shape[-1])
-        embed = self.quantize_t.embed  # (D, K)
-        distances = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ embed + embed.pow(2).sum(0, keepdim=True)
-        codes: Tensor = (-distances).max(1).indices.view(latents.shape[:-1])
-        return codes
+        return nearest(latents.flatten(0, 2), self.quantize_t.embed.T).view(latents.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         quantized = F.embedding(codes, self.quantize_t.embed.T).permute(0, 3, 1, 2)

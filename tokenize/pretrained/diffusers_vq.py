@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...manifests.errors import BadInput
-from .checkpoint import loaded, read_config, read_tensors
-from .network import HALF, UNIT, Converted
+from ..devices import exact
+from .checkpoint import read_config, read_tensors, weight_files
+from .network import HALF, UNIT, Converted, Tensors, loaded, release
 
 _BELOW = ("", "vqvae", "movq", "vae")  # where whole pipelines keep it
 
@@ -31,31 +32,32 @@ def convert(path: Path) -> Converted:
         model=model,
         codebook=int(model["num_vq_embeddings"]),
         normalisation=UNIT if model.get("lookup_from_codebook") else HALF,
-        library=f"diffusers {'.'.join(diffusers.__version__.split('.')[:2])}",
+        library=release(diffusers),
+        files=(folder / "config.json", *weight_files(folder)),
         name=str(config.get("_name_or_path") or folder.name),
     )
 
 
-def build(model: dict[str, Any], tensors: dict[str, Tensor]) -> "DiffusersVQ":
-    network: Any = _VQModel(**model)
-    loaded(network, tensors, "the VQModel")
-    return DiffusersVQ(network)
+def build(model: dict[str, Any], tensors: Tensors) -> "DiffusersVQ":
+    return DiffusersVQ(loaded(_VQModel(**model), tensors, "the VQModel"))
 
 
-class DiffusersVQ:
+class DiffusersVQ(nn.Module):
     def __init__(self, network: Any) -> None:
-        self._network = network
+        super().__init__()
+        self.network = network
 
     def encode(self, pixels: Tensor) -> Tensor:
-        latents: Tensor = self._network.encode(pixels).latents  # (B, C, h, w)
-        indices: Tensor = self._network.quantize(latents)[2][2]  # (B·h·w)
+        latents: Tensor = self.network.encode(pixels).latents.float()  # (B, C, h, w)
+        with exact(latents.device):
+            indices: Tensor = self.network.quantize(latents)[2][2]  # (B·h·w)
         return indices.view(len(latents), *latents.shape[2:])
 
     def decode(self, codes: Tensor) -> Tensor:
-        shape = (*codes.shape, self._network.config.vq_embed_dim or self._network.config.latent_channels)
-        if getattr(self._network.config, "lookup_from_codebook", False):
-            pixels: Tensor = self._network.decode(codes, force_not_quantize=True, shape=shape).sample
+        shape = (*codes.shape, self.network.config.vq_embed_dim or self.network.config.latent_channels)
+        if getattr(self.network.config, "lookup_from_codebook", False):
+            pixels: Tensor = self.network.decode(codes, force_not_quantize=True, shape=shape).sample
             return pixels
-        quantized = self._network.quantize.get_codebook_entry(codes.reshape(-1), shape)
-        decoded: Tensor = self._network.decode(quantized, force_not_quantize=True).sample
+        quantized = self.network.quantize.get_codebook_entry(codes.reshape(-1), shape)
+        decoded: Tensor = self.network.decode(quantized, force_not_quantize=True).sample
         return decoded

@@ -1,13 +1,14 @@
 """`kind: python`: a class of the user's own, as `python: my_vq:MyVQ` names it, with the file of its weights.
 
-    class MyVQ:
-        codebook = 4096
+    class MyVQ(torch.nn.Module):
+        codebook = 4096                                    # and `codebooks`, `scales` where there are several
         mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)       # of the pixels; these are the default: −1 … 1
         def __init__(self, tensors): …                     # those of the file `path:` names
-        def encode(self, pixels): …                        # float (B, 3, H, W) → int64 (B, h, w)
+        def encode(self, pixels): …                        # float (B, 3, H, W) → int64 (B, h, w) or (B, n)
         def decode(self, codes): …                         # and back
 
 The module is imported by its name, so workers must be able to find it; the hash of its source is part of the identity.
+A class that is no `torch.nn.Module` runs on CPUs only.
 """
 
 import hashlib
@@ -17,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...manifests.errors import BadInput, CheckFailed
-from .checkpoint import read_tensors
-from .network import HALF, Converted, Network
+from .checkpoint import read_tensors, weight_files
+from .network import HALF, Converted, Network, Tensors, release
 
 
 def convert(path: Path | None, name: str) -> Converted:
@@ -35,12 +35,15 @@ def convert(path: Path | None, name: str) -> Converted:
         model={"class": name, "source_sha256": _source_hash(found)},
         codebook=int(found.codebook),
         normalisation=(tuple(getattr(found, "mean", HALF[0])), tuple(getattr(found, "std", HALF[1]))),
-        library=f"torch {'.'.join(torch.__version__.split('.')[:2])}",
+        library=release(torch),
+        files=tuple(weight_files(path)) if path else (),
         name=name,
+        codebooks=int(getattr(found, "codebooks", 1)),
+        scales=tuple(getattr(found, "scales", ())),
     )
 
 
-def build(model: dict[str, Any], tensors: dict[str, Tensor]) -> Network:
+def build(model: dict[str, Any], tensors: Tensors) -> Network:
     """Raises CheckFailed when the source of the class is another one now."""
     found = _class(model["class"])
     if _source_hash(found) != model["source_sha256"]:

@@ -8,42 +8,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...manifests.errors import BadInput
-from .network import HALF, Converted
+from .network import HALF, Converted, Tensors, release
 
 _NAMES = {"encoder": ("encoder.jit", "encoder.pt"), "decoder": ("decoder.jit", "decoder.pt")}
 
 
 def convert(path: Path, codebook: int) -> Converted:
     """The files' bytes travel as tensors. Raises BadInput when one is missing, or is no TorchScript."""
-    tensors = {}
+    tensors, files = {}, []
     for role, names in _NAMES.items():
         file = next((path / name for name in names if (path / name).is_file()), None)
         if file is None:
             raise BadInput(f"{path}: has no {names[0]}", cure="name the folder that holds encoder.jit and decoder.jit")
+        files.append(file)
         data = file.read_bytes()
         _opened(data, str(file))
         tensors[role] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    return Converted(tensors, {}, codebook, HALF, f"torch {'.'.join(torch.__version__.split('.')[:2])}", path.name)
+    return Converted(tensors, {}, codebook, HALF, release(torch), tuple(files), path.name)
 
 
-def build(model: dict[str, Any], tensors: dict[str, Tensor]) -> "TorchScriptVQ":
+def build(model: dict[str, Any], tensors: Tensors) -> "TorchScriptVQ":
     return TorchScriptVQ(*(_opened(tensors[role].numpy().tobytes(), role) for role in _NAMES))
 
 
-class TorchScriptVQ:
+class TorchScriptVQ(nn.Module):
     def __init__(self, encoder: Any, decoder: Any) -> None:
-        self._encoder, self._decoder = encoder, decoder
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
 
     def encode(self, pixels: Tensor) -> Tensor:
-        result = self._encoder(pixels)
+        result = self.encoder(pixels)
         codes: Tensor = result[0] if isinstance(result, tuple | list) else result
         return codes.long()
 
     def decode(self, codes: Tensor) -> Tensor:
-        result = self._decoder(codes)
+        result = self.decoder(codes)
         pixels: Tensor = result[0] if isinstance(result, tuple | list) else result
         return pixels
 
