@@ -39,6 +39,7 @@ class CompactVQTraining(Section):
     codebook: Annotated[int, Field(ge=2, le=65536)] = 1024
     width: Annotated[int, Field(ge=8)] = 192  # channels where most of the work is done
     depth: Annotated[int, Field(ge=1)] = 2  # blocks of the decoder at each size
+    attention: bool = True  # after the decoder's blocks on the grid of codes
     steps: Annotated[int, Field(ge=1)] = 5000
     batch: Annotated[int, Field(ge=1)] = 32  # pictures a step
     muon_lr: Annotated[float, Field(gt=0)] = 0.02  # of the convolution kernels

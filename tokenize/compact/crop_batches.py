@@ -23,7 +23,7 @@ AHEAD = 4  # batches
 
 
 class CropBatches:
-    """Epoch after epoch in a new order, half of the pictures mirrored."""
+    """Epoch after epoch in a new order, half of the pictures mirrored, all shifted a little."""
 
     def __init__(self, files: list[Path], batch: int, seed: int) -> None:
         self._files: list[Pictures] = [np.load(file, mmap_mode="r") for file in files]
@@ -36,9 +36,10 @@ class CropBatches:
 
     def batch(self, step: int) -> Pictures:
         pictures = np.stack([self.picture(row) for row in self.rows(step)])
-        # Seeded by the step, so that a training that resumes draws as an unbroken one does.
-        mirrored = np.random.default_rng((self.seed, step)).random(self.size) < 0.5
-        return np.where(mirrored[:, None, None, None], pictures[:, :, ::-1], pictures)
+        draws = np.random.default_rng((self.seed, step))  # so that a training that resumes draws as an unbroken one
+        mirrored = draws.random(self.size) < 0.5
+        pictures = np.where(mirrored[:, None, None, None], pictures[:, :, ::-1], pictures)
+        return _shifted(pictures, draws)
 
     def ahead(self, first: int, end: int) -> Iterator[Pictures]:
         """Yield the batches of the steps `first` … `end - 1`, read by one thread."""
@@ -60,3 +61,15 @@ class CropBatches:
         file = bisect_right(self._ends, row)
         picture: Pictures = self._files[file][row - self._ends[file]]  # counted from the end
         return picture
+
+
+def _shifted(pictures: Pictures, draws: np.random.Generator) -> Pictures:
+    """Each picture moved by at most a sixteenth of its side either way, its edges repeated.
+
+    So one drawing gives the patches of 81 (64 px): a few thousand pictures are not learned by heart so soon.
+    """
+    side = pictures.shape[1]
+    most = side // 16
+    wide = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    corners = draws.integers(0, 2 * most, (len(pictures), 2), endpoint=True)
+    return np.stack([p[top : top + side, left : left + side] for p, (top, left) in zip(wide, corners, strict=True)])

@@ -1,4 +1,4 @@
-"""Muon for the kernels between hidden channels, AdamW for all other parameters, with one schedule.
+"""Muon for the weights between hidden channels, AdamW for all other parameters, with one schedule.
 
     optimizers = Optimizers(model, training)
     optimizers.step(learning_rate_factor(step, training))
@@ -66,6 +66,6 @@ class Optimizers:
 
 
 def _hidden_kernels(part: nn.Module) -> Iterator[Tensor]:
-    """The kernels of all convolutions but the first and the last."""
-    convolutions = [module for module in part.modules() if isinstance(module, nn.Conv2d)]
-    yield from (module.weight for module in convolutions[1:-1])
+    """The weights of all layers but the first and the last."""
+    layers = [module for module in part.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    yield from (module.weight for module in layers[1:-1])

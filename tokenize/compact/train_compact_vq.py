@@ -67,7 +67,7 @@ def network(training: CompactVQTraining) -> CompactVQConfig:
         width=training.width,
         fine_width=max(1, training.width // 3),
         decoder_depth=training.depth,
-        attention=True,
+        attention=training.attention,
     )
 
 
