@@ -5,8 +5,10 @@ app.add_typer(train_app)     # in `__main__`
 Each command loads its inputs, calls one function of this room, and prints the result.
 """
 
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +18,9 @@ from ..manifests.counted import counted
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
 from ..manifests.run_folders import RunFolder, TrainFolder
+
+if TYPE_CHECKING:  # torch: a command that shows its help need not wait for it
+    from .ranks import Ranks
 
 train_app = typer.Typer()
 
@@ -46,7 +51,10 @@ def train(
     loaded = load_recipe(recipe, sets)
     folder = RunFolder.of(loaded.name)
     shards = _load_shards(from_ or str(folder.path))
-    run = train_run(loaded, shards, TrainFolder(out) if out else folder.train, must_resume=resume)
+    with _ranks() as ranks:
+        run = train_run(loaded, shards, TrainFolder(out) if out else folder.train, resume, ranks)
+    if not ranks.is_first:
+        return
     refresh_report(RunFolder(run.folder.path.parent))
     last = run.losses[-1]
     text = f"{counted(last['step'] + 1, 'step')}, loss {last['loss']:.3f} nats per token"
@@ -118,6 +126,19 @@ def demo(
     start_cluster(None, workers)
     report, scores = run_demo(load_recipe("emoji", sets), RunFolder(out), StageRun(workers))
     print_result({"report": str(report), **scores}, f"\nthe report: {report}", as_json)
+
+
+def _ranks() -> "AbstractContextManager[Ranks]":
+    """The ranks that torchrun has started, as its variables say; else this process alone."""
+    import torch
+
+    from .ranks import ALONE, joined
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return nullcontext(ALONE)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    return joined("env://", on_this_machine=int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
 def _load_shards(location: str) -> Manifest:

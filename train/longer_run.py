@@ -8,7 +8,7 @@ run differs from its first steps on, and a run that is done has come to rest at 
 
 from ..manifests.counted import counted
 from ..manifests.errors import BadInput
-from ..manifests.recipe.recipe import Train
+from ..manifests.recipe.training import Train
 from .optimizer import OptimizerConfig, learning_rate
 from .preset import declared_steps
 from .run import Run

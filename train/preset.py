@@ -6,14 +6,17 @@
 A preset is one row of `PRESETS`.
 """
 
+import math
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from ..manifests.errors import BadInput
 from ..manifests.order.shuffle import Shuffle
-from ..manifests.recipe.recipe import Train
+from ..manifests.recipe.training import Train
 from ..tokenize.sequence import SequenceLayout
 from .model import ModelConfig
+from .reduction import Reduction
 
 WARMUP_SHARE = 0.04  # of all steps
 
@@ -24,17 +27,18 @@ class Preset:
     depth: int  # blocks
     heads: int
     batch: int  # rows a step
+    micro_batches: int  # of a step: at most so many ranks
     lr: float  # peak learning rate
     steps: int
 
 
 PRESETS = {
     # for tests
-    "tiny": Preset(width=64, depth=2, heads=2, batch=16, lr=2e-3, steps=60),
+    "tiny": Preset(width=64, depth=2, heads=2, batch=16, micro_batches=4, lr=2e-3, steps=60),
     # eight minutes on two cores
-    "demo": Preset(width=512, depth=4, heads=4, batch=32, lr=2.5e-3, steps=2000),
+    "demo": Preset(width=512, depth=4, heads=4, batch=32, micro_batches=2, lr=2.5e-3, steps=2000),
     # a first run on a GPU
-    "small": Preset(width=768, depth=12, heads=12, batch=256, lr=6e-4, steps=50_000),
+    "small": Preset(width=768, depth=12, heads=12, batch=256, micro_batches=8, lr=6e-4, steps=50_000),
 }
 
 
@@ -45,12 +49,15 @@ class TrainSettings(BaseModel):
 
     model: ModelConfig
     batch: int  # rows a step
+    micro_batches: int  # of a step; their gradients are summed in a binary tree
+    reduction: Reduction
     lr: float  # peak learning rate
     seed: int  # of the first weights and of the order of the rows
     shuffle: Shuffle = Shuffle()
 
 
 def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
+    """Raises BadInput when the micro-batches do not divide the batch."""
     preset = PRESETS[recipe.preset]
     model = ModelConfig(
         vocab_size=layout.vocab,
@@ -59,9 +66,17 @@ def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
         depth=preset.depth,
         heads=preset.heads,
     )
+    batch = recipe.batch or preset.batch
+    if recipe.micro_batches and batch % recipe.micro_batches:
+        raise BadInput(
+            f"a batch of {batch} rows cannot be cut into {recipe.micro_batches} micro-batches",
+            cure=f"give --set train.batch={batch - batch % recipe.micro_batches + recipe.micro_batches}",
+        )
     return TrainSettings(
         model=model,
-        batch=recipe.batch or preset.batch,
+        batch=batch,
+        micro_batches=recipe.micro_batches or math.gcd(batch, preset.micro_batches),
+        reduction=recipe.reduction,
         lr=recipe.lr or preset.lr,
         seed=recipe.seed,
         shuffle=recipe.shuffle,

@@ -1,6 +1,6 @@
 """How many steps fit into the minutes that a recipe states: measured once, then written into run.json.
 
-num_steps = steps_within(8.0, document, shards, verify="block")
+num_steps = steps_within(8.0, document, shards, verify="block", ranks=Ranks())
 """
 
 import statistics
@@ -9,6 +9,7 @@ import time
 from ..manifests.manifest import Manifest
 from ..manifests.shards.split_reader import Verify
 from ..pipeline.executor.progress import progress
+from .ranks import Ranks
 from .run import RunDocument
 from .trainer import Trainer
 
@@ -16,9 +17,9 @@ WARM_UP_STEPS = 4  # not timed: the first ones read shards and allocate memory
 NUM_STEPS = WARM_UP_STEPS + 12
 
 
-def steps_within(minutes: float, document: RunDocument, shards: Manifest, verify: Verify) -> int:
+def steps_within(minutes: float, document: RunDocument, shards: Manifest, verify: Verify, ranks: Ranks) -> int:
     """The number of steps, 2 or more, by the median time of a step of a model that is thrown away."""
-    trainer = Trainer.new(document, shards, verify)
+    trainer = Trainer.new(document, shards, verify, ranks)
     seconds = []
     with trainer.stream, progress("time steps", NUM_STEPS, "step") as advance:
         for step in range(NUM_STEPS):

@@ -17,7 +17,6 @@ from pydantic import Field, PrivateAttr, SerializeAsAny, ValidationError, model_
 from ..canonical import exact
 from ..documents import Json
 from ..errors import BadInput
-from ..order.shuffle import Shuffle
 from ..validation_words import shown_value
 from .read_yaml import read_yaml
 from .refusal import refusal, with_new_names
@@ -25,6 +24,7 @@ from .rules import Captions, Duplicates, Images, Similarity
 from .section import Name, Section, Share
 from .sources import CorpusSource, SourceKinds, SourceSection
 from .tokenizing import Tokenize
+from .training import Train
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -48,20 +48,6 @@ class Export(Section):
         if self.pictures == "original" and self.max_side is not None:
             raise ValueError("original bytes cannot be scaled; use `pictures: jpeg`, webp or png")
         return self
-
-
-class Train(Section):
-    preset: Literal["tiny", "demo", "small"] = "demo"
-    layout: Literal["compact", "cogview"] = "compact"  # of ids and positions; cogview: 32 × 32 codes of 8,192
-    minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
-    steps: Annotated[int, Field(ge=1)] | None = None  # states it outright; the run is then the same on any machine
-    batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
-    lr: Annotated[float, Field(gt=0)] | None = None
-    seed: int = 0
-    shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
-    verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read
-    checkpoint_every: Annotated[int, Field(ge=1)] = 200  # steps
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; run.json records what auto meant
 
 
 class Recipe(Section):

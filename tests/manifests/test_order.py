@@ -21,7 +21,7 @@ from tuwen.manifests.order.order import open_order
 from tuwen.manifests.order.order_lookup import keys_at, reads_of_key
 from tuwen.manifests.order.permutation import Permutation
 from tuwen.manifests.order.shuffle import Shuffle, Shuffled, parse_shuffle
-from tuwen.manifests.recipe.recipe import Train
+from tuwen.manifests.recipe.training import Train
 
 from .synthetic import key_of, make_shards
 

@@ -1,0 +1,126 @@
+"""The processes of one training: which of them this one is, and what they send to one another.
+
+    ranks = Ranks()                                        # one process, which has nobody to talk to
+    with joined("tcp://10.0.0.7:29500?rank=1&world_size=4") as ranks:
+        ranks.exchange(partner=0, send=upper, receive=lower)
+
+Tensors travel between pairs of ranks, over gloo on CPUs and NCCL on GPUs. A rank that ends with an error leaves its
+words in the store of the group, so that the others end with them too, and with the rank's name.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+
+from ..manifests.errors import BadInput, CheckFailed, TuwenError
+
+_ENDED = "tuwen/ended"  # key of the store: what the first rank that ended says
+_PATIENCE = timedelta(minutes=10)  # with a rank that neither answers nor hangs up
+_LAST_WORDS_SECONDS = 1.0  # that the first rank stays after an error, so that the others can read whose it was
+_CURE = "give the same command again: it goes on from the last checkpoint"
+
+
+@dataclass(frozen=True)
+class Ranks:
+    rank: int = 0
+    world_size: int = 1  # a power of two
+    on_this_machine: int = 1  # ranks that share its CPUs
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank writes the run's files and shows its progress."""
+        return self.rank == 0
+
+    def exchange(self, partner: int, send: Tensor, receive: Tensor) -> None:
+        """Send to `partner` and receive from it at the same time. Raises CheckFailed when it has ended."""
+        operations = [dist.P2POp(dist.isend, send, partner), dist.P2POp(dist.irecv, receive, partner)]
+        with _heard(partner):
+            for work in dist.batch_isend_irecv(operations):
+                work.wait()
+
+    def total(self, numbers: Sequence[int]) -> list[int]:
+        """Sum the numbers of all ranks, each on its own; integers have the same sum in any order."""
+        total = torch.tensor(numbers)
+        received = torch.empty_like(total)
+        for distance in self.distances:
+            self.exchange(self.rank ^ distance, total, received)
+            total += received
+        return total.tolist()
+
+    @property
+    def distances(self) -> list[int]:
+        """From this rank to the partners of a reduction, the nearest first: 1, 2, 4, …"""
+        return [1 << level for level in range(self.world_size.bit_length() - 1)]
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Replace `tensor` by its sum over all ranks, in an order that the library chooses."""
+        if self.world_size > 1:
+            with _heard(None):
+                dist.all_reduce(tensor)
+
+    def from_first(self, value: Any) -> Any:
+        """Return what the first rank gives; the others may give anything."""
+        values = [value]
+        if self.world_size > 1:
+            with _heard(0):
+                dist.broadcast_object_list(values, device=torch.device("cpu"))
+        return values[0]
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined(url: str, on_this_machine: int = 1) -> Iterator[Ranks]:
+    """Meet the other ranks at `url`: `tcp://host:port?rank=…&world_size=…`, or `env://` as torchrun sets it.
+
+    Raises BadInput when their number is no power of two, CheckFailed with the words of the rank that ended first.
+    """
+    store, rank, world_size = next(iter(rendezvous(url, timeout=_PATIENCE)))
+    if world_size & (world_size - 1):
+        raise BadInput(f"{world_size} ranks: no power of two", cure="sums are made in pairs: give 1, 2, 4, 8, …")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_PATIENCE)
+    try:
+        yield Ranks(rank, world_size, on_this_machine)
+    except TuwenError as error:
+        first = _first_to_end(store, error)
+        if rank == 0:
+            time.sleep(_LAST_WORDS_SECONDS)
+        raise first from error
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _heard(partner: int | None) -> Iterator[None]:
+    """Any failure of a transfer means that a rank has ended: `partner`, or nobody knows which."""
+    try:
+        yield
+    except RuntimeError as error:
+        name = "a rank" if partner is None else f"rank {partner}"
+        raise _RankEnded(f"{name} died", cure=_CURE) from error
+
+
+def _first_to_end(store: Any, error: TuwenError) -> TuwenError:
+    """The error of the rank that ended first: this rank's own, unless another was before it."""
+    own = f"{type(error).__name__}\n{error.problem}\n{error.cure}"
+    try:
+        kind, problem, cure = store.compare_set(_ENDED, "", own).decode().split("\n")
+    except RuntimeError:  # the store is gone with the first rank, which keeps it
+        return _RankEnded("rank 0 died", cure=_CURE) if isinstance(error, _RankEnded) else error
+    if problem == error.problem:
+        return error
+    return BadInput(problem, cure) if kind == "BadInput" else CheckFailed(problem, cure)
+
+
+class _RankEnded(CheckFailed):
+    """A rank has left without a word."""
