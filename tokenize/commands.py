@@ -1,4 +1,4 @@
-"""`tuwen tokenizer`, `tuwen tokenize`, and `tuwen manifest export`.
+"""`tuwen tokenizer`, `tuwen tokenize`, `tuwen import`, and `tuwen manifest export`.
 
 app.add_typer(tokenize_app)     # in `__main__`
 
@@ -26,6 +26,12 @@ tokenize_app = typer.Typer()
 class Only(StrEnum):
     image = "image"
     text = "text"
+
+
+class CodesKind(StrEnum):
+    cogdata = "cogdata"
+    parquet = "parquet"
+    llamagen = "llamagen"
 
 
 class Layout(StrEnum):
@@ -124,6 +130,60 @@ def _check(corpus: Manifest, shards: Path, rows: int, as_json: bool) -> None:
         raise CheckFailed(f"{shards}: {counted(len(found.faults), 'fault')}, {share}", cure="see above")
     summary = f"{counted(found.rows, 'row')} encoded again: pictures, crops, captions and {found.codes:,} codes agree"
     print_result({"rows": found.rows, "codes": found.codes, "faults": []}, summary, as_json)
+
+
+@tokenize_app.command("import")
+def import_(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="cogdata's .bin, Parquet of captions and codes, a folder of .npy.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the shards are written to.")],
+    kind: Annotated[CodesKind | None, typer.Option("--kind", help="Default: told by what lies there.")] = None,
+    codebook: Annotated[int | None, typer.Option("--codebook", min=2, help="The number of codes.")] = None,
+    grid: Annotated[
+        str | None, typer.Option("--grid", metavar="32x32", help="Of a picture's codes; 256: a row; 8x8+16x16: both.")
+    ] = None,
+    codebooks: Annotated[int | None, typer.Option("--codebooks", min=1, help="Codes at each position.")] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option("--captions", metavar="FILE", help="A caption a line, or LlamaGen's folder of .jsonl."),
+    ] = None,
+    text_model: Annotated[
+        Path | None, typer.Option("--text-model", metavar="FILE", help="SentencePiece's .model, or a tokenizer.json.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", help="The image tokenizer: its folder, {kind: …, path: …, size: …}, or a name."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the source; keys are made of it.")] = None,
+    license_: Annotated[str, typer.Option("--license", help="Of the pictures.")] = "unknown",
+    attribution: Annotated[str, typer.Option("--attribution", help="That the licence requires.")] = "",
+    validation: Annotated[
+        float | None, typer.Option("--validation", min=0, max=1, help="Share of the pairs. Default: 0.02.")
+    ] = None,
+    caption_column: Annotated[str | None, typer.Option("--caption-column", help="Of Parquet and .jsonl.")] = None,
+    codes_column: Annotated[str | None, typer.Option("--codes-column", help="Of Parquet.")] = None,
+    text_length: Annotated[int, typer.Option("--text-length", min=1, help="Text ids of a row of a .bin.")] = 64,
+    text_offset: Annotated[
+        int | None, typer.Option("--text-offset", min=0, help="Of text ids in a .bin. Default: the number of codes.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make shards and a manifest of what others tokenized."""
+    from .import_codes.asked import Asked, parse_grid
+    from .import_codes.import_codes import import_codes
+
+    asked = Asked(
+        path=path, name=name or path.resolve().stem, kind=kind.value if kind else None, codebook=codebook,
+        grid=parse_grid(grid) if grid else None, codebooks=codebooks, captions=captions, text_model=text_model,
+        tokenizer=tokenizer, license=license_, attribution=attribution, validation=validation,
+        caption_column=caption_column, codes_column=codes_column, text_length=text_length, text_offset=text_offset,
+    )  # fmt: skip
+    manifest = import_codes(asked, ShardsFolder(out))
+    (step,) = manifest.lineage.steps
+    samples, shards = counted(step.out, "sample"), counted(len(manifest.shards), "shard")
+    refused = f", {counted(sum(step.dropped.values()), 'row')} refused" if step.dropped else ""
+    print_summary(manifest, f"{samples} in {shards}{refused}", as_json)
 
 
 @manifest_app.command("export")

@@ -45,9 +45,9 @@ def sample_pictures(
         top_k=top_k,
         precision=run.document.precision,
     )
+    image_codes = run.image_codes
     with progress("sample", len(prompts) * count, "picture") as advance:
         codes, scores = sample_codes(run.load_model(), ids, positions, count, seed, config, on_sampled=advance)
-    image_codes = run.image_codes
     flat = decode_in_batches(image_codes, codes.reshape(-1, *image_codes.identity.shape))
     return flat.reshape(len(prompts), count, *flat.shape[1:]), scores
 

@@ -197,7 +197,8 @@ def _save_manifest(run: Run, recipe: Recipe, shards: Manifest) -> None:
     checkpoint = load_checkpoint(folder.checkpoint)
     assert checkpoint is not None
     tokenizer = [folder.image_tokenizer / name for name in TOKENIZER_FILES]
-    paths = [folder.document, folder.losses, folder.checkpoint, folder.text_model, *tokenizer]
+    paths = [folder.document, folder.losses, folder.checkpoint, folder.text_model]
+    paths += [path for path in tokenizer if path.is_file()]  # imported shards may have none
     document = new_manifest(
         "train",
         files=[file_entry(folder.path, path.relative_to(folder.path).as_posix()) for path in paths],

@@ -61,6 +61,12 @@ class Run:
 
     @property
     def image_codes(self) -> ImageCodes:
+        """Raises BadInput when the shards were imported without their image tokenizer."""
+        if not self.folder.image_tokenizer.is_dir():
+            raise BadInput(
+                f"{self.folder.image_tokenizer}: the shards of this run were imported without their image tokenizer",
+                cure="import and train again with --tokenizer FOLDER, or put its two files there",
+            )
         return open_image_codes(self.folder.image_tokenizer)
 
     @property
@@ -82,7 +88,8 @@ def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument) -> R
     source = ShardsFolder(shards.folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source.text_model, folder.text_model)
-    shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
+    if source.image_tokenizer.is_dir():  # imported shards may have none
+        shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
     with whole_file(folder.document) as temporary:
         temporary.write_bytes(canonical_json(exact(document.model_dump())) + b"\n")
     return Run(folder, document)

@@ -1,0 +1,1 @@
+"""Codes that others tokenized → shards: `tuwen import`."""
