@@ -43,6 +43,7 @@ class Part(Generic[Spec]):
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
     roots: Mapping[str, PictureRoot] = field(default_factory=dict)  # by source name; not hashed
     modules: tuple[str, ...] = ()  # of tuwen, that this part needs besides the stage's function
+    scratch: str = ""  # of stages with `scratch`: the folder for what a killed attempt leaves to the next one
 
     def input_path(self, name: str) -> Path:
         return Path(self.inputs[name].path)

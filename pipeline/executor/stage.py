@@ -6,25 +6,28 @@
 The function writes its files into `folder`; they appear by rename, and then the part's done-marker with four hashes:
 of the part, the settings, the code and the libraries. A part whose marker and files still fit is not run again; a part
 that is no longer asked for is removed. No state lives in an actor: a retried task would see its own first attempt.
+A stage with `scratch` gives each part a folder that outlives a killed attempt. Its name is the hash of all that the
+part depends on, so what lies in it fits.
 """
 
 import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import ray
 
 from ...manifests.atomic import whole_file
-from ...manifests.canonical import sha256_of_file
+from ...manifests.canonical import sha256_of, sha256_of_file
 from ...manifests.documents import FileEntry
 from ...manifests.errors import TuwenError
 from .done_marker import Hashes, forget_others, write_marker, write_record
 from .fingerprint import made_by
 from .finished_parts import Hashing, finished_parts, may_be_kept, reason_line
+from .meter import Meter, PartMeter
 from .part import Part, PartResult, PictureRoot, Spec, Summary
 from .progress import progress
 from .ray_cluster import num_cpus, start_cluster
@@ -32,6 +35,8 @@ from .ray_cluster import num_cpus, start_cluster
 Config = TypeVar("Config")
 
 _TRIES = 3  # of a part whose worker died
+_WATCH_SECONDS = 1.0
+_SCRATCH = ".scratch"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class StageRun:
     roots: Mapping[str, PictureRoot] = field(default_factory=dict)  # by source name
     keep_measures: bool = False  # `--keep-measures`: accept what another version measured
     ray: str | None = None  # address of the cluster; None: a local one, which starts when there is work to do
+    cpus: float = 1.0  # that a part takes of the cluster
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Stage(Generic[Spec, Config, Summary]):
     libraries: tuple[str, ...]  # distributions of which another release may give other bytes
     unhashed: tuple[str, ...] = ()  # keys of the config that never change a result: how fast, and where
     is_readable: Callable[[Path], bool] | None = None  # tells which files `--keep-measures` may accept; None: none
+    scratch: bool = False
 
 
 def run_stage(
@@ -62,10 +70,12 @@ def run_stage(
     out: Path,
     run: StageRun,
     label: str | None = None,
+    meter: Meter | None = None,
 ) -> list[PartResult[Summary]]:
     """Results in the order of `parts`. Ray retries a part whose worker died; what a part raises comes out here.
 
-    `config` is JSON (a TypedDict, or None). `label` stands in the progress line instead of the stage's name.
+    `config` is JSON (a TypedDict, or None). `label` stands in the progress line instead of the stage's name. `meter`
+    counts in smaller units than parts.
     """
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".part-*"):
@@ -83,11 +93,14 @@ def run_stage(
     results: dict[str, PartResult[Summary]] = dict(finished.results)
     if todo:
         start_cluster(run.ray, run.workers)
-    with progress(label or stage.name, len(todo), "part") as advance:
-        for result in _run_parts(stage, todo, config, out.resolve(), hashing, run.workers):
+    meter = meter or PartMeter(len(todo))
+    with progress(label or stage.name, meter.total, meter.unit) as advance:
+        for result in _run_parts(stage, todo, config, out.resolve(), hashing, run, lambda: meter.show(advance)):
             results[result.name] = result
-            advance()
+            meter.finished(result)
+            meter.show(advance)
     forget_others(out, {part.name for part in parts})
+    shutil.rmtree(out / _SCRATCH, ignore_errors=True)
     return [results[part.name] for part in parts]
 
 
@@ -101,13 +114,14 @@ def _run_parts(
     config: Config,
     out: Path,
     hashing: Hashing,
-    workers: int | None,
+    run: StageRun,
+    watch: Callable[[], None],
 ) -> Iterator[PartResult[Summary]]:
-    """At most `workers` parts at a time (twice the CPUs if not said), so that a million parts do not queue at once."""
+    """At most `run.workers` parts at a time (twice the CPUs if not said), so that a million do not queue at once."""
     if not parts:
         return
-    task: Any = ray.remote(num_cpus=1, max_retries=_TRIES)(_run_part)
-    limit = workers or 2 * num_cpus()
+    task: Any = ray.remote(num_cpus=run.cpus, num_gpus=run.gpus, max_retries=_TRIES)(_run_part)
+    limit = run.workers or 2 * num_cpus()
     records = {key: write_record(out, hashing.made_by[key]) for key in {part.modules for part in parts}}
     waiting = list(reversed(parts))
     running: list[ray.ObjectRef[PartResult[Summary]]] = []
@@ -115,10 +129,14 @@ def _run_parts(
         while waiting or running:
             while waiting and len(running) < limit:
                 part = waiting.pop()
-                marker = (hashing.of(part), records[part.modules])
-                running.append(task.remote(stage.function, part, config, out, *marker))
-            finished, running = ray.wait(running, num_returns=1)
-            yield ray.get(finished[0])
+                hashes = hashing.of(part)
+                if stage.scratch:
+                    part = replace(part, scratch=str(out / _SCRATCH / f"{part.name}-{sha256_of(dict(hashes))[7:23]}"))
+                running.append(task.remote(stage.function, part, config, out, hashes, records[part.modules]))
+            finished, running = ray.wait(running, num_returns=1, timeout=_WATCH_SECONDS)
+            watch()
+            for reference in finished:
+                yield ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise (error.cause if isinstance(error.cause, TuwenError | OSError) else error) from None
     finally:
@@ -147,6 +165,8 @@ def _run_part(
             for file in files:
                 with whole_file(out / file.name) as temporary:
                     (folder / file.name).replace(temporary)
+        if part.scratch:
+            shutil.rmtree(part.scratch, ignore_errors=True)
         return PartResult(part.name, files, summary)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
