@@ -5,7 +5,8 @@
 
 A block of B rows has four members, sorted: `b000000.codes.npy` (B, h·w), `b000000.meta.jsonl` (`RowMeta`), and the
 caption ids, either ragged as `b000000.text.npy` with `b000000.text_ptr.npy` (B + 1,), or padded with 0 as
-`b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). The last member, `__shard__`, is the header
+`b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). Codes of further tokenizers are `b000000.codes_NAME.npy`,
+behind the first. The last member, `__shard__`, is the header
 (`ShardDescription`). The tar is USTAR without times and owners: the same rows always give the same bytes.
 """
 
@@ -13,7 +14,7 @@ import hashlib
 import tarfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Block:
     codes: NDArray[Any]  # (rows, h·w), 0 … codebook − 1
     text: list[list[int]]  # caption ids of each row
     meta: Sequence[Mapping[str, Any]]  # `RowMeta` of each row
+    also: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # codes of further tokenizers, by array
 
 
 class ShardDescription(OpenDocument):
@@ -68,13 +70,15 @@ def write_shard(
     vocab: int,
     header: Json,
     text_width: int | None = None,
+    also: Mapping[str, int] | None = None,
 ) -> ShardEntry:
     """Write the shard and return its entry for the manifest.
 
     Every block but the last has exactly `block_rows` rows. Captions are ragged, or padded to `text_width` ids. `header`
-    (format, version, schema, tokenizers) becomes part of `__shard__`.
+    (format, version, schema, tokenizers) becomes part of `__shard__`. `also` has the codebooks of further arrays.
     """
-    writer = _ShardWriter(block_rows, code_dtype(codebook), code_dtype(vocab), text_width)
+    codes = {"codes": code_dtype(codebook), **{name: code_dtype(size) for name, size in (also or {}).items()}}
+    writer = _ShardWriter(block_rows, codes, code_dtype(vocab), text_width)
     with whole_file(path) as temporary:
         with temporary.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for block in blocks:
@@ -84,13 +88,14 @@ def write_shard(
 
 
 class _ShardWriter:
-    def __init__(self, block_rows: int, codes_dtype: str, text_dtype: str, text_width: int | None) -> None:
+    def __init__(self, block_rows: int, codes: dict[str, str], text_dtype: str, text_width: int | None) -> None:
         self.block_rows, self.text_width = block_rows, text_width
         sizes = {"text_ptr": "<u4"} if text_width is None else {"text_len": "<u2"}
-        self.dtypes = {"codes": codes_dtype, "text": text_dtype, **sizes}
+        self.dtypes = {**codes, "text": text_dtype, **sizes}
+        self.widths = {**dict.fromkeys(codes, 0), "text": text_width or 1, "text_ptr": 1, "text_len": 1}  # ids a row
         self.offsets: dict[str, list[int]] = {name: [] for name in (*self.dtypes, "meta")}
         self.block_offsets: list[int] = []
-        self.samples = self.tokens = self.codes_per_row = 0
+        self.samples = self.tokens = 0
         self.keys = hashlib.sha256()
 
     def add(self, tar: tarfile.TarFile, block: Block) -> None:
@@ -104,14 +109,15 @@ class _ShardWriter:
         arrays = self._ragged(block.text, lengths) if self.text_width is None else self._padded(block.text, lengths)
         lines = b"".join(canonical_json(row) + b"\n" for row in block.meta)
         number = len(self.block_offsets) - 1
-        self._member(tar, "codes", f"b{number:06d}.codes.npy", block.codes)
+        for name, codes in {"codes": block.codes, **dict(sorted(block.also.items()))}.items():
+            self._member(tar, name, f"b{number:06d}.{name}.npy", codes)
+            self.widths[name] = codes.shape[1]
         self.offsets["meta"].append(tar.offset + tarfile.BLOCKSIZE)
         add_member(tar, f"b{number:06d}.meta.jsonl", lines)
         for name, array in arrays.items():
             self._member(tar, name, f"b{number:06d}.{name}.npy", array)
         self.samples += rows
         self.tokens += int(lengths.sum())
-        self.codes_per_row = block.codes.shape[1]
         for row in block.meta:
             self.keys.update(row["key"].encode())
 
@@ -138,8 +144,7 @@ class _ShardWriter:
         return {"samples": self.samples, "layout": "block", "block_rows": self.block_rows, "arrays": arrays}
 
     def _arrays(self) -> dict[str, ArrayOffsets]:
-        widths = {"codes": self.codes_per_row, "text": self.text_width or 1, "text_ptr": 1, "text_len": 1}
-        formats = {name: (dtype, widths[name] * np.dtype(dtype).itemsize) for name, dtype in self.dtypes.items()}
+        formats = {name: (dtype, self.widths[name] * np.dtype(dtype).itemsize) for name, dtype in self.dtypes.items()}
         return {
             name: ArrayOffsets(dtype=dtype, stride=stride, offset=self.offsets[name][0], blocks=self.offsets[name])
             for name, (dtype, stride) in {**formats, "meta": ("jsonl", 0)}.items()
@@ -147,7 +152,7 @@ class _ShardWriter:
 
     def _member(self, tar: tarfile.TarFile, array: str, name: str, values: NDArray[Any]) -> None:
         start = tar.offset + tarfile.BLOCKSIZE
-        data, header_bytes = _npy(values, self.dtypes[array], start, aligned=array == "codes")
+        data, header_bytes = _npy(values, self.dtypes[array], start, aligned=array.startswith("codes"))
         self.offsets[array].append(start + header_bytes)
         add_member(tar, name, data)
 

@@ -21,7 +21,8 @@ Memory = NDArray[np.uint8]
 class RowIndex:
     """Rows and blocks are counted through all shards; `offsets` are the numbers of rows in their blocks."""
 
-    def __init__(self, shards: list[ShardEntry], shard_starts: Numbers) -> None:
+    def __init__(self, shards: list[ShardEntry], shard_starts: Numbers, codes: str = "codes") -> None:
+        """`codes` is the array that `codes` reads: "codes", or "codes_NAME" of a further tokenizer."""
         counts = [shard.num_blocks for shard in shards]
         self.first_block = np.cumsum([0, *counts], dtype=np.int64)
         self.shard_of_block = np.repeat(np.arange(len(shards)), counts)
@@ -41,10 +42,11 @@ class RowIndex:
             name: np.array([start for shard in shards for start in shard.arrays[name].blocks], dtype=np.int64)
             for name in arrays
         }
-        self.codes_dtype = np.dtype(arrays["codes"].dtype if shards else "<u2")
+        self._codes = codes
+        self.codes_dtype = np.dtype(arrays[codes].dtype if shards else "<u2")
         self.text_dtype = np.dtype(arrays["text"].dtype if shards else "<u2")
-        self._codes_bytes = arrays["codes"].stride if shards else 0
-        first_rows = shard_starts[self.shard_of_block] + self._starts["codes"] if shards else np.zeros(0)
+        self._codes_bytes = arrays[codes].stride if shards else 0
+        first_rows = shard_starts[self.shard_of_block] + self._starts[codes] if shards else np.zeros(0)
         self._aligned = self._codes_bytes > 0 and not (first_rows % self._codes_bytes).any()
         self._text_bytes = arrays["text"].stride if shards else 0
         self._text_size = "text_len" if "text_len" in arrays else "text_ptr"
@@ -88,7 +90,7 @@ class RowIndex:
 
         With `buffers`, which needs mapped memory, the result lies in a buffer of the pool.
         """
-        first_bytes = starts + self._starts["codes"][blocks] + offsets * self._codes_bytes
+        first_bytes = starts + self._starts[self._codes][blocks] + offsets * self._codes_bytes
         if buffers is None or not self._aligned:
             return records(memory, first_bytes, self._codes_bytes).view(self.codes_dtype)
         into = buffers.empty(len(first_bytes) * self._codes_bytes)

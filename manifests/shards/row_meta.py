@@ -7,11 +7,15 @@ from typing import Required, TypedDict
 
 
 class RowMeta(TypedDict, total=False):
-    """Writers may add keys; every row has a key."""
+    """Writers may add keys; every row has a key.
+
+    The first crop of a pair has the pair's key, the others are `KEY-1`, `KEY-2`, …
+    """
 
     key: Required[str]
     caption: str
     source: str  # name in the recipe
     license: str
-    crop: list[int]  # left, top, right, bottom in pixels of the original
+    crop: list[int]  # left, top, right, bottom in pixels of the original; beyond its edges where it was padded
+    mirrored: bool  # left and right were swapped; not said where they were not
     pixels: str  # hash of the upright RGB pixels

@@ -55,8 +55,12 @@ Result = TypeVar("Result")
 class SplitReader:
     """Threads may share a reader."""
 
-    def __init__(self, manifest: Manifest, split: str, verify: Verify = "block") -> None:
-        """Raises BadInput when a shard's layout is not `block`. A file is opened when its rows are first read."""
+    def __init__(self, manifest: Manifest, split: str, verify: Verify = "block", codes: str = "codes") -> None:
+        """`codes` is the array that rows have: "codes", or "codes_NAME" of a further tokenizer.
+
+        Raises BadInput when a shard's layout is not `block`, or has no such array. A file is opened when its rows are
+        first read.
+        """
         self.manifest, self.split, self.verify = manifest, split, verify
         self.shards = manifest.shards_of(split)
         for shard in self.shards:
@@ -65,6 +69,9 @@ class SplitReader:
                     f"{shard.name}: layout `{shard.layout}` is for other loaders",
                     cure="train from the shards that it was exported from",
                 )
+            if codes not in shard.arrays:
+                held = ", ".join(sorted(name for name in shard.arrays if name.startswith("codes")))
+                raise BadInput(f"{shard.name}: has no array `{codes}`", cure=f"name one that it has: {held}")
         if len({_strides(shard) for shard in self.shards}) > 1:
             raise BadInput(
                 f"{manifest.folder}: shards of `{split}` store their rows in different widths",
@@ -72,7 +79,7 @@ class SplitReader:
             )
         self.source = f"{manifest.id}/{split}"
         self._files = MappedFiles([shard.bytes for shard in self.shards])
-        self._index = RowIndex(self.shards, self._files.starts)
+        self._index = RowIndex(self.shards, self._files.starts, codes)
         self._buffers = BufferPool()
         self._ready = np.zeros(self._index.num_blocks, dtype=bool)  # mapped and verified
         self._stamps: dict[int, tuple[int, ...]] = {}  # mapped shard → its file and the time of its last change
