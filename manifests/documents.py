@@ -68,7 +68,7 @@ class ShardEntry(Document):
     keys_sha256: Sha256
     stats: dict[str, Count]
     urls: list[str] = []  # locations of this shard alone, tried before those of the manifest
-    quality: Json | None = None  # what the codes of each array keep of a sample of pictures; decimals are strings
+    quality: Json = {}  # what the codes of each array keep of a sample of pictures; decimals are strings
 
     @property
     def num_blocks(self) -> int:

@@ -23,17 +23,17 @@ MOST_IN_JSON = 50_000
 
 _SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("name", "sha256", "layout", "keys_sha256", "arrays", "stats")),
+        *((name, pa.string()) for name in ("name", "sha256", "layout", "keys_sha256", "arrays", "stats", "quality")),
         *((name, pa.int64()) for name in ("bytes", "samples", "block_rows", "tail_crc32")),
         *((name, pa.list_(pa.int64())) for name in ("block_offsets", "crc32")),
         ("urls", pa.list_(pa.string())),
     ]
 )
-_AS_JSON = ("arrays", "stats")
+_AS_JSON = ("arrays", "stats", "quality")
 
 
 def write_shard_table(folder: Path, shards: list[Json]) -> FileEntry:
-    rows = [{**shard, **{name: canonical_json(shard[name]).decode() for name in _AS_JSON}} for shard in shards]
+    rows = [{**shard, **{name: canonical_json(shard.get(name, {})).decode() for name in _AS_JSON}} for shard in shards]
     path = folder / FILE_NAME
     with whole_file(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), temporary, compression="zstd")
@@ -48,4 +48,4 @@ def read_shard_table(folder: Path, sha256: str) -> list[Json]:
             f"{path}: missing, or not the table that the manifest was sealed with", cure="restore it from a copy"
         )
     rows: list[Json] = pq.read_table(path).to_pylist()
-    return [{**row, **{name: json.loads(row[name]) for name in _AS_JSON}} for row in rows]
+    return [{**row, **{name: json.loads(row[name]) for name in _AS_JSON if name in row}} for row in rows]

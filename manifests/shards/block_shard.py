@@ -5,9 +5,9 @@
 
 A block of B rows has four members, sorted: `b000000.codes.npy` (B, h·w), `b000000.meta.jsonl` (`RowMeta`), and the
 caption ids, either ragged as `b000000.text.npy` with `b000000.text_ptr.npy` (B + 1,), or padded with 0 as
-`b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). Codes of further tokenizers are `b000000.codes_NAME.npy`,
-behind the first. The last member, `__shard__`, is the header
-(`ShardDescription`). The tar is USTAR without times and owners: the same rows always give the same bytes.
+`b000000.text.npy` (B, width) with `b000000.text_len.npy` (B,). Codes of further tokenizers, `b000000.codes_NAME.npy`,
+stand behind the first. The last member, `__shard__`, is the header (`ShardDescription`). The tar is USTAR without times
+and owners: the same rows always give the same bytes.
 """
 
 import hashlib

@@ -7,14 +7,14 @@ for rows, picture in measured_pictures(table, part.roots):
 import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import groupby, islice
-from typing import TypedDict, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 import pyarrow as pa
 from PIL import Image
 
 from ...manifests.errors import CheckFailed
 from ..executor.part import PictureRoot
-from ..sources.reader import read_picture
+from ..sources.reader import PictureLost, read_picture
 from .decode import decode
 
 Item = TypeVar("Item")
@@ -33,16 +33,42 @@ class PictureLocation(TypedDict):
 LOCATION_COLUMNS = list(PictureLocation.__annotations__)
 
 
+class LostPicture(NamedTuple):
+    """Why a picture cannot be had again."""
+
+    reason: str  # gone, changed, unreadable (the disk or the file around it fails), undecodable
+    problem: str  # a line for people
+
+
 def measured_pictures(table: pa.Table, roots: Mapping[str, PictureRoot]) -> Iterator[tuple[list[int], Image.Image]]:
-    """The pictures of `table`, in which rows of one picture are adjacent. Raises CheckFailed if one has changed."""
+    """The pictures of `table`, in which rows of one picture are adjacent. Raises CheckFailed if one was lost."""
+    for rows, picture in pictures_or_losses(table, roots):
+        if isinstance(picture, LostPicture):
+            raise CheckFailed(picture.problem, cure="restore it, or run `tuwen corpus` again")
+        yield rows, picture
+
+
+def pictures_or_losses(
+    table: pa.Table, roots: Mapping[str, PictureRoot]
+) -> Iterator[tuple[list[int], Image.Image | LostPicture]]:
+    """As `measured_pictures`; a picture that was lost comes as the reason."""
     rows = enumerate(table.select(LOCATION_COLUMNS).to_pylist())
     for _, group in groupby(rows, key=lambda numbered: (numbered[1]["source"], numbered[1]["origin"])):
         same = list(group)
-        row = same[0][1]
-        picture = decode(read_unchanged(roots, row), max_pixels=1 << 62).picture  # the corpus has judged its size
-        if picture is None:
-            raise CheckFailed(f"{_name(row)}: can no longer be decoded", cure="run `tuwen corpus` again")
-        yield [number for number, _ in same], picture
+        yield [number for number, _ in same], _picture(roots, same[0][1])
+
+
+def _picture(roots: Mapping[str, PictureRoot], row: PictureLocation) -> Image.Image | LostPicture:
+    try:
+        data = read_picture(roots[row["source"]], row["origin"], row["offset"], row["bytes"])
+    except PictureLost as error:
+        return LostPicture(error.reason, error.problem)
+    except Exception as error:  # an archive that was cut, a disk that fails: each reader has errors of its own
+        return LostPicture("unreadable", f"{_name(row)}: {' '.join(str(error).split()) or type(error).__name__}")
+    if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
+        return LostPicture("changed", f"{_name(row)}: changed since it was measured")
+    picture = decode(data, max_pixels=1 << 62).picture  # the corpus has judged its size
+    return picture or LostPicture("undecodable", f"{_name(row)}: can no longer be decoded")
 
 
 def in_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:

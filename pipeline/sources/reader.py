@@ -32,20 +32,32 @@ class Reader(Protocol):
     def read_picture(self, root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes: ...
 
 
+class PictureLost(BadInput):
+    """A picture that the decision table has, and that is no longer there as it was measured."""
+
+    def __init__(self, problem: str, cure: str, reason: str) -> None:
+        super().__init__(problem, cure)
+        self.args = (problem, cure, reason)  # all of them, so that the error survives Ray's pickling
+        self.reason = reason  # "gone", "changed"
+
+
 def read_part(part: Part[Any]) -> "Iterator[SourceItem | PassedFile]":
     return _reader(part.spec["reader"]).read_part(part)
 
 
 def read_picture(root: PictureRoot, origin: str, offset: int, num_bytes: int) -> bytes:
-    """The bytes of the picture that the decision table has at `origin`, `offset`. Raises BadInput when it is gone."""
+    """The bytes of the picture that the decision table has at `origin`, `offset`.
+
+    Raises PictureLost when it is gone, or has another length.
+    """
     try:
         data = _reader(root.reader).read_picture(root, origin, offset, num_bytes)
     except FileNotFoundError as error:
-        raise BadInput(
-            f"{error.filename}: gone since it was measured", cure="restore it, or run `tuwen corpus` again"
-        ) from None
+        cure = "restore it, or run `tuwen corpus` again"
+        raise PictureLost(f"{error.filename}: gone since it was measured", cure, "gone") from None
     if len(data) != num_bytes:
-        raise BadInput(f"{Path(root.path) / origin}: not as long as when it was measured", "run `tuwen corpus` again")
+        problem = f"{Path(root.path) / origin}: not as long as when it was measured"
+        raise PictureLost(problem, "run `tuwen corpus` again", "changed")
     return data
 
 
