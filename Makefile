@@ -7,7 +7,7 @@ CORPUS_PEERS := $(VENV)/corpus-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers bench-webdataset fuzz interop soak soak-corpus clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers bench-webdataset fuzz interop soak soak-corpus soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ fuzz: $(VENV)/.dev  ## every reader is given broken files, ten minutes each (SEC
 
 soak-corpus: $(VENV)/.dev  ## corpus and export killed with 9 at random moments: the same bytes (KILLS=20)
 	$(BIN)/python tests/bench/soak_kills.py --kills $(or $(KILLS),20)
+
+soak-lost: $(VENV)/.dev  ## 1,000 of 10,000 pictures are spoiled after the corpus was made: counted, and no other lost
+	$(BIN)/python -m pytest -q tests/bench/soak_lost_pictures.py
 
 soak: $(VENV)/.dev  ## ten minutes of reading while shards are spoiled and restored at random (SECONDS=600)
 	$(BIN)/python tests/bench/soak_faults.py --seconds $(or $(SECONDS),600)

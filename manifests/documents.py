@@ -162,6 +162,7 @@ class Lineage(OpenDocument):
     steps: list[Step] = []
     image_tokenizer: ImageTokenizer | None = None
     text_tokenizer: TextTokenizer | None = None
+    also: dict[str, ImageTokenizer] | None = None  # by array of codes: further image tokenizers
     sources: dict[str, SourceFacts] | None = None  # corpus: by name, those with something to say
     signatures: int | None = None  # corpus: version of its hashes and signatures
     vectors: Json | None = None  # corpus: the embedding model and the search for neighbours
@@ -191,6 +192,7 @@ class ArraySchema(OpenDocument):
 
     codes: CodesSchema
     text: TextSchema
+    also: dict[str, CodesSchema] = {}  # by array: codes of further tokenizers
 
 
 class SplitRule(OpenDocument):

@@ -37,6 +37,7 @@ class LineageFields(TypedDict, total=False):
     steps: Sequence[Step | Plain]
     image_tokenizer: ImageTokenizer | Plain | None
     text_tokenizer: TextTokenizer | Plain | None
+    also: Mapping[str, ImageTokenizer | Plain] | None
     signatures: int | None
     vectors: Plain | None
     kept_measures: Mapping[str, int] | None

@@ -12,6 +12,7 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 TEXT_MODEL = "text.model"
 IMAGE_TOKENIZER = "image_tokenizer"
+LOST = "lost.parquet"
 TOKENIZER_FILES = ("weights.safetensors", "config.json")  # what the folder of an image tokenizer must hold
 
 
@@ -163,20 +164,32 @@ class ShardsFolder(_WithManifest, _WithTokenizers):
 
     path: Path
 
-    @property
-    def reconstruction(self) -> Path:
-        """PSNR and use of the codebook, as JSON."""
-        return self.path / "reconstruction.json"
+    def reconstruction_of(self, array: str = "codes") -> Path:
+        """PSNR, SSIM and use of the codebook of an array of codes, as JSON."""
+        return self.path / f"reconstruction{array.removeprefix('codes')}.json"
 
-    @property
-    def reconstruction_sheet(self) -> Path:
+    def reconstruction_sheet_of(self, array: str = "codes") -> Path:
         """Originals above what came back of them, as a picture."""
-        return self.path / "reconstruction.png"
+        return self.path / f"reconstruction{array.removeprefix('codes')}.png"
 
     @property
     def plan(self) -> Path:
         """The rows of each shard, for the stage to read."""
         return self.path / ".work" / "plan"
+
+    def image_tokenizer_of(self, array: str) -> Path:
+        """The tokenizer whose codes an array has: "codes", or "codes_NAME" of a further one."""
+        return self.path / f"{IMAGE_TOKENIZER}{array.removeprefix('codes')}"
+
+    @property
+    def stability(self) -> Path:
+        """Whether the tokenizers give equal codes for equal pictures."""
+        return self.path / ".work" / "stability"
+
+    @property
+    def lost(self) -> Path:
+        """Pairs without a sample, since their pictures were lost after the corpus was made."""
+        return self.path / LOST
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tuwen.pipeline.export import export as export_module
 from tuwen.pipeline.report import report as report_module
 from tuwen.tokenize import export_samples as export_samples_module
 from tuwen.tokenize import train_tokenizers as train_tokenizers_module
-from tuwen.tokenize import write_shards as write_shards_module
+from tuwen.tokenize.encode import write_shards as write_shards_module
 from tuwen.tokenize.train_tokenizers import Kind
 
 

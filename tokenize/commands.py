@@ -85,6 +85,9 @@ def tokenize(
     check_rows: Annotated[
         int, typer.Option("--check-rows", min=1, help="Rows of each split that --check reads.")
     ] = 256,
+    retry_lost: Annotated[
+        bool, typer.Option("--retry-lost", help="Read the pictures again that could not be read in an earlier run.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Encode the kept pairs of a corpus into shards of VQ codes and caption ids, with their manifest."""
@@ -92,9 +95,9 @@ def tokenize(
     from ..pipeline.executor.stage import StageRun
     from ..pipeline.load_recipe import load_recipe
     from ..pipeline.report.report import refresh_report
+    from .encode.write_shards import write_shards
     from .reconstruction import measure_reconstruction
     from .train_tokenizers import given_model
-    from .write_shards import write_shards
 
     loaded = load_recipe(recipe, sets)
     run = RunFolder.of(loaded.name)
@@ -111,11 +114,12 @@ def tokenize(
         raise BadInput(f"{text_model}: there is none yet", cure=f"run `tuwen tokenizer {recipe} --only text` first")
     start_cluster(ray, workers)
     folder = ShardsFolder(out) if out else run.shards
-    manifest = write_shards(loaded, corpus, text_model, folder, StageRun(workers))
+    manifest = write_shards(loaded, corpus, text_model, folder, StageRun(workers), retry_lost)
     _say_if_smaller(loaded, manifest.sample_schema.text.vocab, "its model has no more")
     measure_reconstruction(loaded, corpus, manifest)
     refresh_report(RunFolder(folder.path.parent))
     samples, shards = counted(manifest.totals["samples"], "sample"), counted(len(manifest.shards), "shard")
+    _say_if_lost(manifest, folder)
     print_summary(manifest, f"{samples} in {shards}, {manifest.totals['bytes']:,} bytes", as_json)
 
 
@@ -207,6 +211,13 @@ def export_samples_of(
     made = export_samples(loaded, out, StageRun(workers))
     samples, tars = counted(made.totals["samples"], "sample"), counted(len(made.shards), "tar")
     print_summary(made, f"{samples} in {tars}", as_json)
+
+
+def _say_if_lost(manifest: Manifest, folder: ShardsFolder) -> None:
+    if lost := manifest.totals.get("pairs_lost"):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(manifest.lineage.steps[-1].dropped.items()))
+        where = f"{folder.lost} lists them, --retry-lost reads them again"
+        print(f"the pictures of {lost:,} pairs could not be read ({reasons}): {where}", file=sys.stderr, flush=True)
 
 
 def _say_if_smaller(recipe: Recipe, vocab: int, why: str) -> None:

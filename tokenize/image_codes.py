@@ -92,6 +92,7 @@ class ImageTokenizerIdentity:
 
 class ImageCodes(Protocol):
     identity: ImageTokenizerIdentity
+    batch: int  # pictures that it encodes at a time; fewer are filled up
 
     def encode(self, pictures: Pictures) -> Codes:
         """uint8 (B, side, side, 3) → int64 (B, *shape)."""

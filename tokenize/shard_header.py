@@ -7,6 +7,7 @@
 The schema stands in the manifest too. Nothing here depends on the rows.
 """
 
+from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 from ..manifests.shards.block_shard import code_dtype
@@ -39,6 +40,7 @@ class SampleSchema(TypedDict):
     codes: CodesSchema
     text: TextSchema
     meta: MetaSchema
+    also: NotRequired[dict[str, CodesSchema]]  # by array: codes of further tokenizers
 
 
 class ShardHeader(TypedDict):
@@ -47,18 +49,27 @@ class ShardHeader(TypedDict):
     schema: SampleSchema
     image_tokenizer: ImageTokenizerDocument
     text_tokenizer: str  # sha256
+    also: NotRequired[dict[str, ImageTokenizerDocument]]  # by array: further image tokenizers
 
 
-def sample_schema(image_tokenizer: ImageTokenizerIdentity, vocab: int, text_width: int | None) -> SampleSchema:
-    """Captions are padded to `text_width` ids, or ragged if it is None."""
+def sample_schema(
+    image_tokenizer: ImageTokenizerIdentity,
+    vocab: int,
+    text_width: int | None,
+    also: Mapping[str, ImageTokenizerIdentity] | None = None,
+) -> SampleSchema:
+    """Captions are padded to `text_width` ids, or ragged if it is None. `also` has further tokenizers, by array."""
     text = TextSchema(dtype=code_dtype(vocab), ragged=text_width is None, vocab=vocab)
     if text_width is not None:
         text["width"] = text_width
-    return SampleSchema(
+    schema = SampleSchema(
         codes=codes_schema(image_tokenizer),
         text=text,
         meta=MetaSchema(encoding="jsonl", fields=list(RowMeta.__annotations__)),
     )
+    if also:
+        schema["also"] = {array: codes_schema(identity) for array, identity in also.items()}
+    return schema
 
 
 def codes_schema(identity: ImageTokenizerIdentity) -> CodesSchema:
@@ -68,12 +79,20 @@ def codes_schema(identity: ImageTokenizerIdentity) -> CodesSchema:
     return schema
 
 
-def shard_header(schema: SampleSchema, image_tokenizer: ImageTokenizerDocument, text_tokenizer: str) -> ShardHeader:
+def shard_header(
+    schema: SampleSchema,
+    image_tokenizer: ImageTokenizerDocument,
+    text_tokenizer: str,
+    also: Mapping[str, ImageTokenizerDocument] | None = None,
+) -> ShardHeader:
     """`text_tokenizer` is its sha256."""
-    return ShardHeader(
+    header = ShardHeader(
         format="tuwen/shard",
         version=1,
         schema=schema,
         image_tokenizer=image_tokenizer,
         text_tokenizer=text_tokenizer,
     )
+    if also:
+        header["also"] = dict(also)
+    return header

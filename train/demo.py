@@ -25,9 +25,9 @@ from ..pipeline.executor.footprint import Footprint
 from ..pipeline.executor.ray_cluster import stop_cluster
 from ..pipeline.executor.stage import StageRun
 from ..pipeline.report.report import write_report
+from ..tokenize.encode.write_shards import write_shards
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers
-from ..tokenize.write_shards import write_shards
 from .generate_pictures import sample_pictures, save_grid
 from .loop import train
 from .nearest import NearestScore, nearest_score

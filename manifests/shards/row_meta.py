@@ -6,6 +6,11 @@ meta = RowMeta(key="8033e9b5…", caption="一只蜜蜂", source="photos", licen
 from typing import Required, TypedDict
 
 
+def pair_key_of(key: str) -> str:
+    """The key of the pair that a row is a crop of: that of `8033e9b5-2` is `8033e9b5`."""
+    return key.partition("-")[0]
+
+
 class RowMeta(TypedDict, total=False):
     """Writers may add keys; every row has a key.
 

@@ -9,7 +9,7 @@ with its release. It is one file for all parts that the same version made.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -86,6 +86,13 @@ def forget_others(out: Path, names: set[str]) -> None:
             if file["name"] not in ours:
                 (out / file["name"]).unlink(missing_ok=True)
         markers[name].unlink()
+
+
+def forget_where(out: Path, is_wanted: Callable[[Any], bool]) -> None:
+    """Remove the markers of parts whose summary `is_wanted` says yes to, so that they run again."""
+    for path in (out / ".done").glob("*.json"):
+        if is_wanted(json.loads(path.read_bytes())["summary"]):
+            path.unlink()
 
 
 def _files(marker: Path) -> list[dict[str, Any]]:

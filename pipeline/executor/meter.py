@@ -1,8 +1,8 @@
 """What the progress line of a stage counts: parts, unless a stage knows something smaller.
 
-    meter = PartMeter(32)
-    meter.finished(result)                  # of each part
-    meter.show(advance)                     # about once a second, while parts are at work
+meter = PartMeter(32)
+meter.finished(result)                  # of each part
+meter.show(advance)                     # about once a second, while parts are at work
 """
 
 from typing import Any, Protocol

@@ -100,8 +100,13 @@ def run_stage(
             meter.finished(result)
             meter.show(advance)
     forget_others(out, {part.name for part in parts})
-    shutil.rmtree(out / _SCRATCH, ignore_errors=True)
+    shutil.rmtree(scratch_of(out), ignore_errors=True)
     return [results[part.name] for part in parts]
+
+
+def scratch_of(out: Path) -> Path:
+    """Where a stage that writes to `out` keeps the scratch folders of its parts."""
+    return out / _SCRATCH
 
 
 def _hashed(config: Config, unhashed: tuple[str, ...]) -> object:
@@ -131,7 +136,7 @@ def _run_parts(
                 part = waiting.pop()
                 hashes = hashing.of(part)
                 if stage.scratch:
-                    part = replace(part, scratch=str(out / _SCRATCH / f"{part.name}-{sha256_of(dict(hashes))[7:23]}"))
+                    part = replace(part, scratch=str(scratch_of(out) / f"{part.name}-{sha256_of(dict(hashes))[7:23]}"))
                 running.append(task.remote(stage.function, part, config, out, hashes, records[part.modules]))
             finished, running = ray.wait(running, num_returns=1, timeout=_WATCH_SECONDS)
             watch()

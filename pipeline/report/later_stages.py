@@ -112,8 +112,8 @@ def shards_section(folder: ShardsFolder) -> ShardsSection | None:
         splits=shards.splits,
         leakage=shards.leakage,
         tokenizer=shards.lineage.image_tokenizer,
-        measured=_read_json(folder.reconstruction),
-        sheet=file_uri(folder.reconstruction_sheet),
+        measured=_read_json(folder.reconstruction_of()),
+        sheet=file_uri(folder.reconstruction_sheet_of()),
     )
 
 

@@ -3,8 +3,8 @@
 from tuwen.pipeline.executor.fingerprint import closure, made_by
 from tuwen.pipeline.executor.stage import Stage
 from tuwen.tokenize.compact.train_on_corpus import CROP
+from tuwen.tokenize.encode.write_shards import TOKENIZE
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
-from tuwen.tokenize.write_shards import TOKENIZE
 
 CROPS = {f"tokenize/crops/{name}.py" for name in ("boxes", "cropped", "resample")}
 PICTURES_AGAIN = set(closure(("pipeline/pictures/measured_pictures.py",)))
@@ -22,12 +22,15 @@ def test_cropping_depends_on_how_pictures_are_read_and_cropped() -> None:
 def test_tokenizing_depends_on_cropping_the_tokenizers_and_the_shard_format() -> None:
     assert needed(TOKENIZE) == {
         *PICTURES_AGAIN,
-        *CROPS,
+        *(CROPS - {"tokenize/crops/cropped.py"}),
         *SHARD_FORMAT,
         "manifests/shards/row_meta.py",
         *(f"tokenize/{name}.py" for name in (
-            "caption_ids", "compact/blocks", "compact/compact_codes", "compact/compact_vq", "devices", "encode_shard",
-            "image_codes", "read_image_codes", "shard_header")),
+            "caption_ids", "compact/blocks", "compact/compact_codes", "compact/compact_vq", "devices",
+            "encode/blocks",
+            "encode/crops_ahead", "encode/encode_rows", "encode/encode_shard", "encode/encoded_rows",
+            "encode/part_progress", "encode/quality_gate", "image_codes", "quality", "read_image_codes",
+            "shard_header")),
     }  # fmt: skip
     assert not {"manifests/manifest.py", "manifests/run_folders.py"} & needed(TOKENIZE)
 

@@ -16,7 +16,7 @@ from tuwen.tokenize.compact.compact_codes import CompactCodes, save_compact_vq
 from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.crops.cropped import fit_square
 from tuwen.tokenize.open_image_codes import SHIPPED, find_image_tokenizer, open_image_codes
-from tuwen.tokenize.quality import measure_quality, psnr
+from tuwen.tokenize.quality import psnr
 from tuwen.tokenize.reconstruction import measure_reconstruction
 
 from .small_pictures import some_pictures
@@ -86,25 +86,6 @@ def test_a_config_that_is_not_of_this_tokenizer_is_refused_with_the_key(
     files.config.write_text(json.dumps(json.loads(shipped.config.read_bytes()) | change), encoding="utf-8")
     with pytest.raises(BadInput, match=re.escape(f"not a compact tokenizer ({problem}")):
         open_image_codes(tmp_path)
-
-
-def test_a_perfect_picture_has_59_db_and_a_mean_over_pictures_is_not_that_of_their_errors() -> None:
-    black = np.zeros((2, 64, 64, 3), np.uint8)
-    assert psnr(black, black) == {"psnr_mean_db": 58.923, "psnr_of_mean_db": 58.923}
-    spoilt = black.copy()
-    spoilt[0] = 16  # mean squared error 256: 24.05 dB; with the other picture's 1/12: 27.06 dB
-    assert psnr(black, spoilt) == {"psnr_mean_db": 41.486, "psnr_of_mean_db": 27.057}
-
-
-def test_the_quality_of_a_tokenizer_does_not_depend_on_how_many_pictures_are_in_memory() -> None:
-    image_codes = open_image_codes(SHIPPED / "compact-64")
-    pictures = np.concatenate([some_pictures()] * 4)[:70]  # more than one batch
-    quality = measure_quality(image_codes, pictures)
-    codes = image_codes.encode(pictures)
-    assert quality == {
-        **psnr(pictures, image_codes.decode(codes)),
-        "codebook_used": round(len(np.unique(codes)) / 1024, 4),
-    }
 
 
 def test_a_wide_picture_is_cropped_in_the_middle_and_the_box_is_told() -> None:

@@ -22,10 +22,12 @@ from ...manifests.canonical import canonical_json, sha256_of
 from ...manifests.errors import BadInput
 from ..devices import open_device
 from ..image_codes import Codes, ImageTokenizerIdentity, Pictures
-from .compact_vq import CompactVQ, CompactVQConfig
+from .compact_vq import CHUNK, CompactVQ, CompactVQConfig
 
 
 class CompactCodes:
+    batch = CHUNK
+
     def __init__(self, model: CompactVQ, identity: ImageTokenizerIdentity) -> None:
         self._device = open_device(identity.device)
         self.model, self.identity = model.eval().to(self._device), identity

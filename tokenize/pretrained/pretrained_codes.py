@@ -32,7 +32,7 @@ from .pretrained_config import PretrainedConfig, with_floats
 
 class PretrainedCodes:
     def __init__(self, network: Network, config: PretrainedConfig, identity: ImageTokenizerIdentity) -> None:
-        self._config, self.identity = config, identity
+        self._config, self.identity, self.batch = config, identity, config.batch
         self._device = open_device(identity.device)
         self._network = _placed(network, config, self._device)
         self._encode = torch.compile(self._network.encode) if config.compile else self._network.encode

@@ -16,9 +16,9 @@ from tuwen.pipeline.scores.scores import SCORES
 from tuwen.pipeline.source_kinds import KINDS
 from tuwen.pipeline.sources.emoji import DRAW
 from tuwen.pipeline.sources.readers import READERS
+from tuwen.tokenize.compact.train_on_corpus import CROP
+from tuwen.tokenize.encode.write_shards import TOKENIZE
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
-from tuwen.tokenize.train_tokenizers import CROP
-from tuwen.tokenize.write_shards import TOKENIZE
 
 SOURCE = '''
 """A module."""
@@ -141,7 +141,7 @@ def test_no_stage_depends_on_how_it_is_run_or_on_what_is_said_of_it() -> None:
         *(f"pipeline/executor/{name}.py" for name in ("stage", "progress", "ray_cluster", "footprint")),
         "pipeline/corpus.py", "pipeline/decide.py", "pipeline/explain.py", "pipeline/reasons.py",
         "manifests/recipe/presets.py", "manifests/recipe/recipe.py", "manifests/decision_table.py",
-        "tokenize/write_shards.py",
+        "tokenize/encode/write_shards.py",
     }  # fmt: skip
     scores = [score.stage for score in SCORES.values()]
     exports = [each.stage for each in FORMATS.values()]

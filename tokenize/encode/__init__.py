@@ -1,0 +1,1 @@
+"""Pairs → blocks of codes and caption ids → shards: what a worker does."""
