@@ -241,7 +241,22 @@ class TrainFolder(_WithManifest, _WithTokenizers):
 
     @property
     def checkpoint(self) -> Path:
+        """The newest one."""
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The newest few, by their step."""
+        return self.path / "checkpoints"
+
+    @property
+    def validation(self) -> Path:
+        """One line a validation."""
+        return self.path / "validation.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
 
     @property
     def samples(self) -> Path:

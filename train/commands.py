@@ -6,20 +6,23 @@ Each command loads its inputs, calls one function of this room, and prints the r
 """
 
 import os
+import signal
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..manifests.command_options import AsJson, Out, RecipeName, Set, Workers
+from ..manifests.command_options import AsJson, Out, RayAddress, Set, Workers
 from ..manifests.commands import print_result, print_summary
 from ..manifests.counted import counted
-from ..manifests.errors import CheckFailed
+from ..manifests.errors import BadInput, CheckFailed
 from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
 from ..manifests.run_folders import RunFolder, TrainFolder
 
 if TYPE_CHECKING:  # torch: a command that shows its help need not wait for it
+    from .declared_run import DeclaredRun
     from .ranks import Ranks
 
 train_app = typer.Typer()
@@ -29,36 +32,52 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a ru
 
 @train_app.command()
 def train(
-    recipe: RecipeName,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="RECIPE", help="A recipe: a YAML file, or `emoji`; none with --from run.json."),
+    ] = None,
     out: Out = None,
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="DIR|URL", help="Take the shards from there: a run's folder, or the shards' own manifest."
+            "--from",
+            metavar="DIR|URL|run.json",
+            help="Take the shards from there: a run's folder, or the shards' own manifest. A run.json is repeated.",
         ),
     ] = None,
     sets: Set = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Stop with an error if there is no checkpoint to continue from.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Train on N ranks of a Ray cluster, a power of two."),
+    ] = None,
+    ray: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the transformer on shards. Given again, the command continues where it was interrupted."""
-    from ..pipeline.load_recipe import load_recipe
     from ..pipeline.report.report import refresh_report
-    from .loop import train as train_run
+    from .process import Process
+    from .run import open_run
 
-    loaded = load_recipe(recipe, sets)
-    folder = RunFolder.of(loaded.name)
-    shards = _load_shards(from_ or str(folder.path))
-    with _ranks() as ranks:
-        run = train_run(loaded, shards, TrainFolder(out) if out else folder.train, resume, ranks)
-    if not ranks.is_first:
-        return
-    refresh_report(RunFolder(run.folder.path.parent))
-    last = run.losses[-1]
+    declared, folder = _declared(recipe, from_, sets, out)
+    stop = _stop_at_sigterm()
+    if workers is not None and workers > 1:
+        from .ray_ranks import train_on_cluster
+
+        train_on_cluster(declared, folder, workers, resume, Process(stop=stop), ray)
+    else:
+        from .loop import train_declared
+
+        with _ranks() as ranks:
+            train_declared(declared, folder, Process(ranks, stop), resume)
+        if not ranks.is_first:
+            return
+    refresh_report(RunFolder(folder.path.parent))
+    last = open_run(folder.path).losses[-1]
     text = f"{counted(last['step'] + 1, 'step')}, loss {last['loss']:.3f} nats per token"
-    print_summary(load_manifest(run.folder.path), text, as_json)
+    print_summary(load_manifest(folder.path), text, as_json)
 
 
 @train_app.command()
@@ -126,6 +145,34 @@ def demo(
     start_cluster(None, workers)
     report, scores = run_demo(load_recipe("emoji", sets), RunFolder(out), StageRun(workers))
     print_result({"report": str(report), **scores}, f"\nthe report: {report}", as_json)
+
+
+def _declared(
+    recipe: str | None, from_: str | None, sets: list[str] | None, out: Path | None
+) -> tuple["DeclaredRun", TrainFolder]:
+    """What is to be trained, and where."""
+    from ..pipeline.load_recipe import load_recipe
+    from .declared_run import DeclaredRun
+
+    if from_ is not None and Path(from_).name == TrainFolder(Path()).document.name:
+        if recipe is not None or sets:
+            raise BadInput(f"{from_}: has every setting of its run", cure="leave the recipe and --set away")
+        if out is None:
+            raise BadInput(f"{from_}: is repeated in a folder of its own", cure="say which: --out DIR")
+        return DeclaredRun.of_run(Path(from_)), TrainFolder(out)
+    if recipe is None:
+        raise BadInput("no recipe", cure="name one, or repeat a run with --from RUN/train/run.json --out DIR")
+    loaded = load_recipe(recipe, sets)
+    folder = RunFolder.of(loaded.name)
+    shards = _load_shards(from_ or str(folder.path))
+    return DeclaredRun.of_recipe(loaded, shards), TrainFolder(out) if out else folder.train
+
+
+def _stop_at_sigterm() -> Event:
+    """Set when the process is told to end: the training then saves a checkpoint and leaves."""
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    return stop
 
 
 def _ranks() -> "AbstractContextManager[Ranks]":

@@ -32,9 +32,10 @@ def _checkpoint_difference(a: Run, b: Run) -> str | None:
         return (
             f"step {left.step}: the data read before it differ ({left.stream['digest']} and {right.stream['digest']})"
         )
-    if list(left.model) != list(right.model):
-        return f"step {left.step}: the models have other parameters"
-    for name, tensor in left.model.items():
-        if not torch.equal(tensor, right.model[name]):
-            return f"step {left.step}: the weights `{name}` differ"
+    for kind, of_a, of_b in (("weights", left.model, right.model), ("averaged weights", left.averaged, right.averaged)):
+        if list(of_a) != list(of_b):
+            return f"step {left.step}: one run has other {kind}"
+        for name, tensor in of_a.items():
+            if not torch.equal(tensor, of_b[name]):
+                return f"step {left.step}: the {kind} `{name}` differ"
     return None

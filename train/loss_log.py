@@ -1,4 +1,4 @@
-"""losses.jsonl: one line a step, with exact floats.
+"""losses.jsonl, one line a step, and validation.jsonl: exact floats, cut back to the checkpoint on resume.
 
 entries = read_losses(folder.losses)
 with reopen_losses(folder.losses, num_steps=200) as log:        # what follows step 199 is cut off
@@ -6,8 +6,10 @@ with reopen_losses(folder.losses, num_steps=200) as log:        # what follows s
 """
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO, TypedDict
+from typing import Any, TextIO, TypedDict
 
 from ..manifests.atomic import whole_file
 from ..manifests.errors import CheckFailed
@@ -19,18 +21,28 @@ class StepEntry(TypedDict):
     text: float  # mean nats per token of text and commands
     codes: float  # mean nats per code
     lr: float
-    norm: float  # of the gradient, before it is clipped
+    norm: float  # of the gradient, before it is clipped; 0 in a step that was skipped
+    tokens: int  # that the loss is a mean of
     samples: int  # read until the end of this step
 
 
 def read_losses(path: Path) -> list[StepEntry]:
     """One entry a step, and none when there is no file; a last line that a kill cut short does not count."""
+    return read_lines(path)
+
+
+def read_lines(path: Path) -> list[Any]:
     lines = path.read_text().splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def append_entry(log: TextIO, entry: StepEntry) -> None:
-    log.write(json.dumps(entry) + "\n")
+def append_entry(log: TextIO, entry: Mapping[str, Any]) -> None:
+    log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def flush_to_disk(log: TextIO) -> None:
+    log.flush()
+    os.fsync(log.fileno())
 
 
 def reopen_losses(path: Path, num_steps: int) -> TextIO:
@@ -43,6 +55,16 @@ def reopen_losses(path: Path, num_steps: int) -> TextIO:
         raise CheckFailed(
             f"{path}: shorter than the checkpoint's {num_steps} steps", cure="restore it, or delete the run"
         )
-    with whole_file(path) as temporary:
-        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    return _reopen(path, kept)
+
+
+def reopen_validation(path: Path, num_steps: int) -> TextIO:
+    """Cut the log back to what was measured after at most `num_steps` steps."""
+    return _reopen(path, [entry for entry in read_lines(path) if entry["step"] <= num_steps])
+
+
+def _reopen(path: Path, kept: list[Any]) -> TextIO:
+    with whole_file(path) as temporary, temporary.open("w") as log:
+        for entry in kept:
+            append_entry(log, entry)
     return path.open("a")

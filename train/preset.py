@@ -16,6 +16,7 @@ from ..manifests.order.shuffle import Shuffle
 from ..manifests.recipe.training import Train
 from ..tokenize.sequence import SequenceLayout
 from .model import ModelConfig
+from .optimizer import OptimizerConfig
 from .reduction import Reduction
 
 WARMUP_SHARE = 0.04  # of all steps
@@ -30,15 +31,16 @@ class Preset:
     micro_batches: int  # of a step: at most so many ranks
     lr: float  # peak learning rate
     steps: int
+    warmup: int  # steps of `wsd`, whatever their number in all
 
 
 PRESETS = {
     # for tests
-    "tiny": Preset(width=64, depth=2, heads=2, batch=16, micro_batches=4, lr=2e-3, steps=60),
+    "tiny": Preset(width=64, depth=2, heads=2, batch=16, micro_batches=4, lr=2e-3, steps=60, warmup=4),
     # eight minutes on two cores
-    "demo": Preset(width=512, depth=4, heads=4, batch=32, micro_batches=2, lr=2.5e-3, steps=2000),
+    "demo": Preset(width=512, depth=4, heads=4, batch=32, micro_batches=2, lr=2.5e-3, steps=2000, warmup=80),
     # a first run on a GPU
-    "small": Preset(width=768, depth=12, heads=12, batch=256, micro_batches=8, lr=6e-4, steps=50_000),
+    "small": Preset(width=768, depth=12, heads=12, batch=256, micro_batches=8, lr=6e-4, steps=50_000, warmup=2000),
 }
 
 
@@ -54,6 +56,8 @@ class TrainSettings(BaseModel):
     lr: float  # peak learning rate
     seed: int  # of the first weights and of the order of the rows
     shuffle: Shuffle = Shuffle()
+    validate_every: int  # steps; 0: never
+    validation_rows: int  # of the held-out split at most
 
 
 def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
@@ -80,6 +84,25 @@ def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
         lr=recipe.lr or preset.lr,
         seed=recipe.seed,
         shuffle=recipe.shuffle,
+        validate_every=recipe.validate_every,
+        validation_rows=recipe.validation_rows,
+    )
+
+
+def resolve_optimizer(recipe: Train, num_steps: int) -> OptimizerConfig:
+    """`wsd` warms up for a number of steps that does not depend on how many there are: else no run could be longer."""
+    preset = PRESETS[recipe.preset]
+    warmup = round(num_steps * WARMUP_SHARE) if recipe.schedule == "cosine" else preset.warmup
+    return OptimizerConfig(
+        kind=recipe.optimizer,
+        num_steps=num_steps,
+        schedule=recipe.schedule,
+        num_warmup_steps=min(num_steps - 1, warmup if recipe.warmup is None else recipe.warmup),
+        decay_share=recipe.decay_share,
+        peak_learning_rate=recipe.lr or preset.lr,
+        max_gradient_norm=recipe.clip,
+        skip_steps=tuple(recipe.skip_steps),
+        averaging=recipe.averaging,
     )
 
 

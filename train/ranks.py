@@ -25,7 +25,7 @@ from ..manifests.errors import BadInput, CheckFailed, TuwenError
 _ENDED = "tuwen/ended"  # key of the store: what the first rank that ended says
 _PATIENCE = timedelta(minutes=10)  # with a rank that neither answers nor hangs up
 _LAST_WORDS_SECONDS = 1.0  # that the first rank stays after an error, so that the others can read whose it was
-_CURE = "give the same command again: it goes on from the last checkpoint"
+DIED_CURE = "give the same command again: it goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _heard(partner: int | None) -> Iterator[None]:
         yield
     except RuntimeError as error:
         name = "a rank" if partner is None else f"rank {partner}"
-        raise _RankEnded(f"{name} died", cure=_CURE) from error
+        raise _RankEnded(f"{name} died", cure=DIED_CURE) from error
 
 
 def _first_to_end(store: Any, error: TuwenError) -> TuwenError:
@@ -116,7 +116,7 @@ def _first_to_end(store: Any, error: TuwenError) -> TuwenError:
     try:
         kind, problem, cure = store.compare_set(_ENDED, "", own).decode().split("\n")
     except RuntimeError:  # the store is gone with the first rank, which keeps it
-        return _RankEnded("rank 0 died", cure=_CURE) if isinstance(error, _RankEnded) else error
+        return _RankEnded("rank 0 died", cure=DIED_CURE) if isinstance(error, _RankEnded) else error
     if problem == error.problem:
         return error
     return BadInput(problem, cure) if kind == "BadInput" else CheckFailed(problem, cure)

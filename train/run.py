@@ -38,6 +38,8 @@ class RunDocument(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shards: str  # id of the shard manifest
+    image_tokenizer: str  # sha256
+    text_tokenizer: str  # sha256
     layout: SequenceLayout
     settings: TrainSettings
     optimizer: OptimizerConfig
@@ -79,7 +81,7 @@ class Run:
         if checkpoint is None:
             raise BadInput(f"{self.folder.path}: no checkpoint yet", cure="let `tuwen train` run for a while")
         model = Transformer(self.document.settings.model)
-        model.load_state_dict(checkpoint.model)
+        model.load_state_dict(checkpoint.weights)
         return model.eval()
 
 
@@ -90,9 +92,13 @@ def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument) -> R
     shutil.copyfile(source.text_model, folder.text_model)
     if source.image_tokenizer.is_dir():  # imported shards may have none
         shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
+    write_document(folder, document)
+    return Run(folder, document)
+
+
+def write_document(folder: TrainFolder, document: RunDocument) -> None:
     with whole_file(folder.document) as temporary:
         temporary.write_bytes(canonical_json(exact(document.model_dump())) + b"\n")
-    return Run(folder, document)
 
 
 def open_run(path: Path) -> Run:

@@ -7,10 +7,12 @@
 A step draws nothing at random, so equal weights and an equal step give equal bits, on every rank of any number of them.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +24,10 @@ from .checkpoint import Checkpoint
 from .loss_log import StepEntry
 from .micro_batch import MicroBatch
 from .model import Transformer
-from .optimizer import learning_rate, new_optimizer, take_step
+from .optimizer import clip, learning_rate, new_optimizers, skips, take_step
 from .ranks import Ranks
 from .read_plan import ReadPlan
-from .reduction import GradientTree
+from .reduction import GradientTree, Summed
 from .run import RunDocument
 from .stream import Stream, open_stream
 
@@ -38,7 +40,8 @@ def train_device() -> torch.device:
 class Trainer:
     document: RunDocument
     model: Transformer
-    optimizer: torch.optim.Optimizer
+    averaged: Transformer | None  # the moving average of the weights
+    optimizers: list[torch.optim.Optimizer]
     stream: Stream
     ranks: Ranks
     tree: GradientTree
@@ -47,59 +50,86 @@ class Trainer:
     def new(cls, document: RunDocument, shards: Manifest, verify: Verify, ranks: Ranks) -> Self:
         """A trainer before its first step; `verify` says how shards are checked and changes no result."""
         settings, device = document.settings, train_device()
-        own = settings.micro_batches // ranks.world_size
         plan = ReadPlan(
-            seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=verify,
-            rank=ranks.rank, world_size=ranks.world_size, micro_batches=own,
+            seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=verify, rank=ranks.rank,
+            world_size=ranks.world_size, micro_batches=settings.micro_batches // ranks.world_size,
         )  # fmt: skip
+        stream = open_stream(shards, plan)
         model = Transformer(settings.model, settings.seed).to(device).train()
+        averaged = copy.deepcopy(model).eval().requires_grad_(False) if document.optimizer.averaging else None
         shapes = [parameter.shape for parameter in model.parameters()]
         tree = GradientTree(shapes, num_metrics=2, micro_batches=settings.micro_batches, device=device)
-        return cls(document, model, new_optimizer(model, document.optimizer), open_stream(shards, plan), ranks, tree)
+        return cls(document, model, averaged, new_optimizers(model, document.optimizer), stream, ranks, tree)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def judged(self) -> Transformer:
+        """The model that paints: the average where there is one."""
+        return self.averaged or self.model
 
     def checkpoint(self, steps_done: int) -> Checkpoint:
-        return Checkpoint(steps_done, self.model.state_dict(), self.optimizer.state_dict(), self.stream.state())
+        averaged = self.averaged.state_dict() if self.averaged else {}
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        return Checkpoint(steps_done, self.model.state_dict(), averaged, optimizers, self.stream.state())
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Raises CheckFailed when the checkpoint is of another stream."""
         self.model.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        if self.averaged is not None:
+            self.averaged.load_state_dict(checkpoint.averaged)
+        for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
+            optimizer.load_state_dict(state)
         self.stream.resume(checkpoint.stream)
 
     def train_step(self, step: int) -> StepEntry:
         """Do one update and return its line of the log. Raises CheckFailed when the loss is not finite."""
-        document, device = self.document, next(self.model.parameters()).device
+        config, is_skipped = self.document.optimizer, skips(self.document.optimizer, step)
         batches = [
-            MicroBatch.of(self.stream.next(), document.layout, device) for _ in range(self.stream.plan.micro_batches)
+            MicroBatch.of(self.stream.next(), self.document.layout, self.device)
+            for _ in range(self.stream.plan.micro_batches)
         ]
-        text, codes = self.ranks.total([sum(kind) for kind in zip(*(batch.counts for batch in batches), strict=True)])
+        text, codes = self.ranks.total(np.sum([batch.counts_B2.sum(axis=0) for batch in batches], axis=0).tolist())
         for batch in batches:
-            self._add_gradient(batch, num_targets=text + codes)
-        summed = self.tree.total(self.ranks, document.settings.reduction)
+            self._add(batch, text + codes, with_gradient=not is_skipped)
+        summed = self.tree.total(self.ranks, self.document.settings.reduction)
         nats_text, nats_codes = summed.metrics.tolist()
         loss = (nats_text + nats_codes) / (text + codes)
         if not math.isfinite(loss):
             raise CheckFailed(
                 f"step {step}: the loss is {loss}", cure="lower `train.lr` and begin again in another --out"
             )
-        for parameter, gradient in zip(self.model.parameters(), summed.gradients, strict=True):
-            parameter.grad = gradient
-        norm = take_step(self.optimizer, document.optimizer, step)
         return {
             "step": step,
             "loss": loss,
             "text": nats_text / text,
             "codes": nats_codes / codes,
-            "lr": learning_rate(document.optimizer, step),
-            "norm": norm.item(),
+            "lr": learning_rate(config, step),
+            "norm": 0.0 if is_skipped else self._update(summed, step),
+            "tokens": text + codes,
             "samples": self.stream.state()["samples"],
         }
 
-    def _add_gradient(self, batch: MicroBatch, num_targets: int) -> None:
-        """Add the gradient of a micro-batch's share of the loss, the mean over all targets of the global batch."""
-        dtype = matmul_dtype(self.document.precision, batch.ids_BL.device)
-        nats = batch.nats(self.model, dtype)
-        torch.autograd.backward(nats.sum() / num_targets)
-        gradients: list[Tensor] = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.tree.add(gradients, nats.detach())
+    def _add(self, batch: MicroBatch, num_targets: int, with_gradient: bool) -> None:
+        """Add a micro-batch's share of the loss, the mean over all targets of the global batch, and its gradient."""
+        with torch.set_grad_enabled(with_gradient):
+            nats_2 = batch.nats_B2(self.model, matmul_dtype(self.document.precision, self.device)).sum(dim=0)
+        if with_gradient:
+            torch.autograd.backward(nats_2.sum() / num_targets)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.model.parameters()]
+        self.tree.add(gradients, nats_2.detach())
         self.model.zero_grad(set_to_none=True)
+
+    def _update(self, summed: Summed, step: int) -> float:
+        """Learn from the summed gradients; return their norm before clipping."""
+        for parameter, gradient in zip(self.model.parameters(), summed.gradients, strict=True):
+            parameter.grad = gradient
+        norm = clip(self.model, self.document.optimizer)
+        take_step(self.optimizers, self.document.optimizer, step)
+        if self.averaged is not None:
+            averages: list[Tensor] = list(self.averaged.parameters())
+            weights: list[Tensor] = list(self.model.parameters())
+            torch._foreach_lerp_(averages, weights, 1 - self.document.optimizer.averaging)
+        return norm.item()

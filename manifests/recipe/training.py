@@ -22,11 +22,22 @@ class Train(Section):
     micro_batches: Annotated[int, Field(ge=1)] | None = None  # of a step, a power of two: as many ranks can share it
     reduction: Literal["exact", "fast"] = "exact"  # exact: the same bits for any number of ranks
     threads: Annotated[int, Field(ge=1)] | None = None  # of each rank; None: the CPUs shared by the ranks of a machine
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: of matrices between the first and the last layer
     lr: Annotated[float, Field(gt=0)] | None = None
+    schedule: Literal["cosine", "wsd"] = "cosine"  # wsd: stable until the last fifth; the run can be made longer
+    warmup: Annotated[int, Field(ge=0)] | None = None  # steps; None: cosine 4% of all, wsd the preset's
+    decay_share: Annotated[float, Field(gt=0, le=1)] = 0.2  # of all steps, at the end of wsd
+    clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
+    skip_steps: list[tuple[int, int]] = Field(default=[])  # [[1040, 1060]]: those are read, but not learned from
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of a moving average of the weights, which then paints
     seed: int = 0
     shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
     verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read
     checkpoint_every: Annotated[int, Field(ge=1)] = 200  # steps
+    keep: Annotated[int, Field(ge=1)] = 2  # checkpoints, the newest
+    validate_every: Annotated[int, Field(ge=0)] = 200  # steps; 0: never
+    validation_rows: Annotated[int, Field(ge=1)] = 1024  # of the held-out split at most, the first ones
+    tensorboard: bool = False  # beside losses.jsonl; needs `pip install tuwen[tensorboard]`
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; run.json records what auto meant
 
     @model_validator(mode="after")

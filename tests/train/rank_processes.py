@@ -11,12 +11,15 @@ import socket
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Event
 
 from tuwen.manifests.errors import TuwenError
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
-from tuwen.train.loop import train
+from tuwen.train.declared_run import DeclaredRun
+from tuwen.train.loop import train_declared
+from tuwen.train.process import Process
 from tuwen.train.ranks import joined
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -63,9 +66,12 @@ def kill(process: BaseProcess, number: signal.Signals = signal.SIGKILL) -> None:
 
 def _rank(url: str, recipe: Recipe, shards: Path, folder: Path, said: Path) -> None:
     sys.stderr = said.open("w", buffering=1)
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
         with joined(url) as ranks:
-            train(recipe, load_manifest(shards, "shards"), TrainFolder(folder), ranks=ranks)
+            declared = DeclaredRun.of_recipe(recipe, load_manifest(shards, "shards"))
+            train_declared(declared, TrainFolder(folder), Process(ranks, stop))
     except TuwenError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

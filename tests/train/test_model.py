@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.micro_batch import nats_by_kind
+from tuwen.train.micro_batch import summed_nats
 from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.optimizer import OptimizerConfig, learning_rate, new_optimizer, take_step
+from tuwen.train.optimizer import OptimizerConfig, clip, learning_rate, new_optimizers, take_step
 from tuwen.train.sampling import SamplingConfig, choose_codes, sample_codes
 
 VOCABULARY, CODES = 64, 40
@@ -79,7 +79,8 @@ def test_the_learning_rate_rises_in_a_line_and_falls_on_a_cosine_to_zero() -> No
 
 def test_only_matrices_decay() -> None:
     model = tiny_model()
-    decayed, free = new_optimizer(model, OptimizerConfig(num_steps=10, num_warmup_steps=1)).param_groups
+    (optimizer,) = new_optimizers(model, OptimizerConfig(num_steps=10, num_warmup_steps=1))
+    decayed, free = optimizer.param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decayed["weight_decay"] > 0 == free["weight_decay"]
     assert all("norm" not in names[id(p)] and "bias" not in names[id(p)] for p in decayed["params"])
@@ -133,10 +134,11 @@ def test_a_tiny_model_learns_eight_pictures_by_heart_and_samples_them() -> None:
     ids = torch.cat((torch.tensor(prompts), codes, torch.full((8, 1), 63)), dim=1)
     positions = torch.tensor([[*positions_of(prompt), *range(12, 22)] for prompt in prompts])
     config = OptimizerConfig(num_steps=200, num_warmup_steps=10, peak_learning_rate=1e-2)
-    optimizer = new_optimizer(model, config)
+    optimizers = new_optimizers(model, config)
     for step in range(config.num_steps):
         F.cross_entropy(model(ids[:, :-1], positions[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
-        take_step(optimizer, config, step)
+        clip(model, config)
+        take_step(optimizers, config, step)
     greedy = SamplingConfig(num_codes=9, codebook_size=CODES, temperature=0)
     sampled, _ = sample_codes(model, prompts, [positions_of(prompt) for prompt in prompts], 1, 0, greedy)
     np.testing.assert_array_equal(sampled[:, 0], codes.numpy())
@@ -148,6 +150,6 @@ def test_losses_are_split_by_the_kind_of_the_label_and_padding_does_not_count() 
     targets = torch.from_numpy(ids[:, 1:])
     logits = torch.zeros(1, targets.shape[1], layout.vocab)
     logits[0, torch.arange(targets.shape[1]), targets[0]] = torch.where(targets[0] < 4, 3.0, 0.0)
-    text, codes = nats_by_kind(logits, targets, layout).tolist()
+    text, codes = summed_nats(logits, targets, layout)[0].tolist()
     assert text == pytest.approx(4 * math.log(layout.vocab))  # piece, BASE, BOI1, EOI1
     assert codes == pytest.approx(2 * (math.log(layout.vocab - 1 + math.e**3) - 3))

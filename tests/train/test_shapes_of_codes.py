@@ -13,7 +13,7 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import ShardsFolder, TrainFolder
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.train.loop import train
-from tuwen.train.micro_batch import nats_by_kind
+from tuwen.train.micro_batch import summed_nats
 from tuwen.train.read_plan import ReadPlan
 from tuwen.train.run import Run
 from tuwen.train.sampling import SamplingConfig, sample_codes
@@ -132,6 +132,6 @@ def test_the_loss_of_codes_counts_every_code_and_nothing_else(trained: Set) -> N
     logits[0, targets[0] < layout.text_offset, 0] = 1.0  # the nats of a code differ from those of a text or a command
     of_code = float(torch.log(torch.tensor(layout.vocab - 1 + np.e)))
     of_text = float(np.log(layout.vocab))
-    nats_of_text, nats_of_codes = nats_by_kind(logits, targets, layout).tolist()
+    nats_of_text, nats_of_codes = summed_nats(logits, targets, layout)[0].tolist()
     assert nats_of_codes == pytest.approx(layout.num_codes * of_code, rel=1e-5)
     assert nats_of_text == pytest.approx(5 * of_text, rel=1e-5)

@@ -16,8 +16,9 @@ from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
 from tuwen.train.compare import first_difference
+from tuwen.train.declared_run import layout_of
 from tuwen.train.generate_pictures import sample_pictures, sample_prompt
-from tuwen.train.loop import layout_of, train
+from tuwen.train.loop import train
 from tuwen.train.nearest import nearest_score
 from tuwen.train.optimizer import OptimizerConfig, learning_rate, take_step
 from tuwen.train.run import open_run
@@ -44,7 +45,7 @@ def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
         def dies(*arguments: object, fatal: int = fatal) -> object:
             if arguments[-1] == fatal:
                 raise Killed
-            return take_step(*arguments)  # type: ignore[arg-type]
+            return take_step(*arguments)  # type: ignore[arg-type,func-returns-value]
 
         monkeypatch.setattr("tuwen.train.trainer.take_step", dies)
         with pytest.raises(Killed):
@@ -63,7 +64,7 @@ def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
 def test_another_run_in_the_same_folder_is_refused_and_named(shapes: tuple[Recipe, Path], trained: Path) -> None:
     shards = load_manifest(shapes[1] / "shards")
     other = shapes[0].model_copy(update={"train": shapes[0].train.model_copy(update={"seed": 1, "steps": 13})})
-    with pytest.raises(BadInput, match="settings, steps differ"):
+    with pytest.raises(BadInput, match=r"whose `settings.seed` is 0 and not 1, `optimizer.num_steps` is 12 "):
         train(other, shards, TrainFolder(trained))
     with pytest.raises(BadInput, match="nothing to resume"):
         train(other, shards, TrainFolder(trained / "empty"), must_resume=True)
