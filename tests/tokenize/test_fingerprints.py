@@ -29,6 +29,7 @@ def test_tokenizing_depends_on_cropping_the_tokenizers_and_the_shard_format() ->
             "caption_ids", "compact/blocks", "compact/compact_codes", "compact/compact_vq", "devices",
             "encode/blocks",
             "encode/crops_ahead", "encode/encode_rows", "encode/encode_shard", "encode/encoded_rows",
+            "encode/in_background",
             "encode/part_progress", "encode/quality_gate", "image_codes", "quality", "read_image_codes",
             "shard_header")),
     }  # fmt: skip

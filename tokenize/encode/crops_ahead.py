@@ -1,15 +1,16 @@
 """The crops of pairs, from their pictures: decoded here, or by Ray tasks that keep an encoder fed.
 
-    for item in crops_of(rows, roots, plan, decoders=2):
-        item.pictures["codes"]      # uint8 (64, 64, 3); one picture for each array of codes
-        item.samples                # [(3, 0), (4, 0)]: rows of the table, and the number of the crop
+    for items in crops_of([rows], roots, plan, decoders=2):     # an iterator for each table
+        for item in items:
+            item.pictures["codes"]      # uint8 (64, 64, 3); one picture for each array of codes
+            item.samples                # [(3, 0), (4, 0)]: rows of the table, and the number of the crop
 
 A picture is decoded once for all its captions, crops and sizes. Items come in the order of the rows. A picture that was
-lost comes as a `LostCrop`.
+lost comes as a `LostCrop`. While one table is consumed, decoders begin with the next.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -53,31 +54,50 @@ class LostCrop:
     loss: LostPicture
 
 
+Items = Iterator[CropItem | LostCrop]
+
+
 def crops_of(
-    rows: pa.Table, roots: Mapping[str, PictureRoot], plan: CropPlan, decoders: int
-) -> Iterator[CropItem | LostCrop]:
+    tables: Iterable[pa.Table], roots: Mapping[str, PictureRoot], plan: CropPlan, decoders: int
+) -> Iterator[Items]:
+    """The items of each table. Those of one must be taken before those of the next."""
     if not decoders:
-        yield from _crops(rows, roots, plan)
-        return
+        return (_crops(rows, roots, plan) for rows in tables)
+    return _decoded_beside(tables, dict(roots), plan, _AHEAD * decoders)
+
+
+def _decoded_beside(
+    tables: Iterable[pa.Table], roots: dict[str, PictureRoot], plan: CropPlan, most: int
+) -> Iterator[Items]:
     task: Any = ray.remote(num_cpus=1)(_decode)
-    starts = iter(range(0, len(rows), _TASK_ROWS))
-    ahead: deque[tuple[int, ray.ObjectRef[list[CropItem | LostCrop]]]] = deque()
-    while True:
-        for start in starts:
-            ahead.append((start, task.remote(rows.slice(start, _TASK_ROWS).combine_chunks(), dict(roots), plan)))
-            if len(ahead) >= _AHEAD * decoders:
-                break
-        if not ahead:
-            return
-        start, reference = ahead.popleft()
-        yield from (_shifted(item, start) for item in ray.get(reference))
+    slices = (
+        (number, start, rows.slice(start, _TASK_ROWS).combine_chunks())
+        for number, rows in enumerate(tables)
+        for start in range(0, len(rows), _TASK_ROWS)
+    )
+    ahead: deque[tuple[int, int, ray.ObjectRef[list[CropItem | LostCrop]]]] = deque()
+
+    def fill() -> None:
+        while len(ahead) < most and (following := next(slices, None)) is not None:
+            number, start, rows = following
+            ahead.append((number, start, task.remote(rows, roots, plan)))
+
+    def items_of(number: int) -> Items:
+        while ahead and ahead[0][0] == number:
+            _, start, reference = ahead.popleft()
+            fill()
+            yield from (_shifted(item, start) for item in ray.get(reference))
+
+    fill()
+    while ahead:
+        yield items_of(ahead[0][0])
 
 
 def _decode(rows: pa.Table, roots: dict[str, PictureRoot], plan: CropPlan) -> list[CropItem | LostCrop]:
     return list(_crops(rows, roots, plan))
 
 
-def _crops(rows: pa.Table, roots: Mapping[str, PictureRoot], plan: CropPlan) -> Iterator[CropItem | LostCrop]:
+def _crops(rows: pa.Table, roots: Mapping[str, PictureRoot], plan: CropPlan) -> Items:
     keys = rows["key"].to_pylist()
     for same, picture in pictures_or_losses(rows, roots):
         if isinstance(picture, LostPicture):

@@ -1,6 +1,6 @@
 """A stretch of rows → their samples: pictures are cropped and encoded, captions become ids.
 
-    encoded = encode_rows(rows, roots, encoders, captions, plan)
+    encoded = encode_rows(rows, items, encoders, captions, plan)        # items: those of `crops_of`
 
 Pictures are encoded in chunks that fill the tokenizers' batches whatever the number of crops and captions of a picture,
 and each picture once. The codes of a row depend on its picture, its crop and the tokenizers alone.
@@ -17,13 +17,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...manifests.shards.row_meta import RowMeta
-from ...pipeline.executor.part import PictureRoot
 from ...pipeline.pictures.measured_pictures import in_batches
 from ..caption_ids import CaptionIds
 from ..image_codes import ImageCodes, Pictures
 from ..quality import Quality, quality_of_codes
-from .crops_ahead import CropItem, CropPlan, LostCrop, crops_of
+from .crops_ahead import CropItem, CropPlan, LostCrop
 from .encoded_rows import EncodedRows, Facts, LostPair
+from .in_background import in_background
 
 if TYPE_CHECKING:
     from ..plan_parts import PlanRow
@@ -61,20 +61,19 @@ class _Found:
 
 def encode_rows(
     rows: pa.Table,
-    roots: Mapping[str, PictureRoot],
+    items: Iterable[CropItem | LostCrop],
     encoders: Mapping[str, ImageCodes],
     captions: CaptionIds,
     plan: EncodePlan,
-    decoders: int = 0,
+    ahead: bool = False,
     on_rows: Callable[[int, float], None] = lambda done, seconds: None,
 ) -> EncodedRows:
-    """`encoders` are by array of codes; `decoders` are processes beside them, which read and crop pictures.
+    """`encoders` are by array of codes. With `ahead` a thread collects pictures while others are encoded.
 
     `on_rows` hears how many rows are done, and how many seconds encoders were busy.
     """
     began, encoding = time.monotonic(), _Stopwatch()
-    items = crops_of(rows, roots, plan["crops"], decoders)
-    found = _encode_pictures(items, len(rows), encoders, plan["quality_rows"], encoding, on_rows)
+    found = _encode_pictures(items, len(rows), encoders, plan, ahead, encoding, on_rows)
     codes = {array: np.concatenate(parts) if parts else _none(encoders[array]) for array, parts in found.codes.items()}
     text = [captions.encode(caption) for caption in rows["caption"].to_pylist()]
     quality = {
@@ -108,17 +107,19 @@ def _encode_pictures(
     items: Iterable[CropItem | LostCrop],
     num_rows: int,
     encoders: Mapping[str, ImageCodes],
-    quality_rows: int,
+    plan: EncodePlan,
+    ahead: bool,
     encoding: _Stopwatch,
     on_rows: Callable[[int, float], None],
 ) -> _Found:
     found = _Found(codes={array: [] for array in encoders}, originals={array: [] for array in encoders})
-    every = max(1, num_rows // quality_rows) if quality_rows else num_rows
-    next_shown = 0 if quality_rows else num_rows
-    for chunk in in_batches(_kept(items, found.lost), _chunk_size(encoders.values())):
+    every = max(1, num_rows // plan["quality_rows"]) if plan["quality_rows"] else num_rows
+    next_shown = 0 if plan["quality_rows"] else num_rows
+    chunks = _stacked(in_batches(_kept(items, found.lost), _chunk_size(encoders.values())), list(encoders))
+    for chunk, pictures in in_background(chunks, ahead=2) if ahead else chunks:
         for array, encoder in encoders.items():
             with encoding:
-                found.codes[array].append(encoder.encode(np.stack([item.pictures[array] for item in chunk])))
+                found.codes[array].append(encoder.encode(pictures[array]))
         for item in chunk:
             row = item.samples[0][0]
             if row >= next_shown:
@@ -129,6 +130,13 @@ def _encode_pictures(
             found.views.append(CropItem(item.view, {}, item.samples))
         on_rows(row, encoding.seconds)
     return found
+
+
+def _stacked(
+    chunks: Iterable[list[CropItem]], arrays: list[str]
+) -> Iterator[tuple[list[CropItem], dict[str, Pictures]]]:
+    for chunk in chunks:
+        yield chunk, {array: np.stack([item.pictures[array] for item in chunk]) for array in arrays}
 
 
 def _kept(items: Iterable[CropItem | LostCrop], lost: list[LostCrop]) -> Iterator[CropItem]:

@@ -25,6 +25,7 @@ from ..quality import codebook_use
 from ..read_image_codes import read_image_codes
 from ..shard_header import ShardHeader
 from .blocks import Blocks
+from .crops_ahead import crops_of
 from .encode_rows import EncodePlan, encode_rows
 from .encoded_rows import Facts, LostPair, read_facts, save_encoded
 from .part_progress import PartProgress
@@ -76,24 +77,24 @@ def _encode_stretches(
     scratch.mkdir(parents=True, exist_ok=True)
     captions = _caption_ids(part.inputs["text_model"])
     progress, gate = PartProgress(scratch), QualityGate(float(config["max_fall_db"]))
-    stretch = max(1, config["block_rows"] // config["views"])
-    paths: list[Path] = []
+    length = max(1, config["block_rows"] // config["views"])
+    stretches = {scratch / f"{start:09d}.parquet": rows.slice(start, length) for start in range(0, len(rows), length)}
+    known = {path: read_facts(path) for path in stretches}
+    todo = [stretches[path] for path, found in known.items() if found is None]
+    crops = crops_of(todo, part.roots, config["plan"]["crops"], config["decoders"])
     facts: list[Facts] = []
-    for start in range(0, len(rows), stretch):
-        path = scratch / f"{start:09d}.parquet"
-        known = read_facts(path)
-        if known is None:
+    for path, stretch in stretches.items():
+        found = known[path]
+        if found is None:
             encoded = encode_rows(
-                rows.slice(start, stretch), part.roots, encoders, captions, config["plan"], config["decoders"],
-                progress.say,
-            )  # fmt: skip
+                stretch, next(crops), encoders, captions, config["plan"], bool(config["decoders"]), progress.say
+            )
             save_encoded(path, encoded)
-            known = encoded.facts
-        progress.end_stretch(min(stretch, len(rows) - start), known.encoding_ms)
-        gate.check(f"{part.name}, rows {start} to {min(start + stretch, len(rows)) - 1}", known.quality)
-        paths.append(path)
-        facts.append(known)
-    return paths, facts
+            found = encoded.facts
+        facts.append(found)
+        progress.end_stretch(len(stretch), found.encoding_ms)
+        gate.check(f"{part.name}, {len(stretch)} rows from row {int(path.stem)}", found.quality)
+    return list(stretches), facts
 
 
 def _write(

@@ -35,8 +35,8 @@ def measure_stability(part: Part[None], config: StabilityConfig, folder: Path) -
     encoders = open_encoders(part, config["device"])
     rows = pq.read_table(part.input_path("rows"))
     wanted = max(encoder.batch for encoder in encoders.values())
-    crops = (item for item in crops_of(rows, part.roots, config["crops"], 0) if isinstance(item, CropItem))
-    items = list(islice(crops, wanted))
+    found = next(crops_of([rows], part.roots, config["crops"], decoders=0))
+    items = list(islice((item for item in found if isinstance(item, CropItem)), wanted))
     if not items:
         return {}
     return {
