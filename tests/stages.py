@@ -9,6 +9,7 @@ from tuwen.pipeline import corpus as corpus_module
 from tuwen.pipeline.executor.stage import StageRun
 from tuwen.pipeline.export import export as export_module
 from tuwen.pipeline.report import report as report_module
+from tuwen.tokenize import export_parquet as export_parquet_module
 from tuwen.tokenize import export_samples as export_samples_module
 from tuwen.tokenize import train_tokenizers as train_tokenizers_module
 from tuwen.tokenize.encode import write_shards as write_shards_module
@@ -36,6 +37,10 @@ def write_shards(recipe: Recipe, corpus: Manifest, text_model: Path, out: Path, 
 
 def export_samples(manifest: Manifest, out: Path, workers: int | None = None) -> Manifest:
     return export_samples_module.export_samples(manifest, out, StageRun(workers))
+
+
+def export_parquet(manifest: Manifest, out: Path, workers: int | None = None) -> Manifest:
+    return export_parquet_module.export_parquet(manifest, out, StageRun(workers))
 
 
 def write_report(run: Path, corpus_folder: Path | None = None) -> Path:

@@ -36,6 +36,7 @@ class CodesKind(StrEnum):
 
 class Layout(StrEnum):
     sample = "sample"
+    parquet = "parquet"
 
 
 @tokenize_app.command()
@@ -193,24 +194,27 @@ def import_(
 @manifest_app.command("export")
 def export_samples_of(
     manifest: ManifestPath,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the tars are written to.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder that the files are written to.")],
     layout: Annotated[
-        Layout, typer.Option("--layout", help="sample: KEY.codes.npy, KEY.txt and KEY.json of each pair.")
+        Layout,
+        typer.Option("--layout", help="sample: tars of KEY.codes.npy, KEY.txt, KEY.json. parquet: a table a shard."),
     ] = Layout.sample,
     workers: Workers = None,
     ray: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the same samples for other people's loaders, with a wids index and a Croissant file."""
+    """Write the same samples for other people's loaders: ordinary tars with their catalogues, or Parquet."""
     from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.executor.stage import StageRun
+    from .export_parquet import export_parquet
     from .export_samples import export_samples
 
     loaded = load_manifest(manifest, "shards")
     start_cluster(ray, workers)
-    made = export_samples(loaded, out, StageRun(workers))
-    samples, tars = counted(made.totals["samples"], "sample"), counted(len(made.shards), "tar")
-    print_summary(made, f"{samples} in {tars}", as_json)
+    export, kind = (export_parquet, "file") if layout is Layout.parquet else (export_samples, "tar")
+    made = export(loaded, out, StageRun(workers))
+    samples, files = counted(made.totals["samples"], "sample"), counted(len(loaded.shards), kind)
+    print_summary(made, f"{samples} in {files}", as_json)
 
 
 def _say_if_lost(manifest: Manifest, folder: ShardsFolder) -> None:

@@ -36,7 +36,7 @@ def export_shard(part: Part[Json], config: ExportShardConfig, folder: Path) -> J
     Raises CheckFailed when the shard is corrupt.
     """
     shard = ShardEntry.model_validate(part.spec)
-    reader = SplitReader(_manifest_of_one(shard, config["base"], config["urls"]), "all", verify="always")
+    reader = SplitReader(manifest_of_one(shard, config["base"], config["urls"]), "all", verify="always")
     codes = config["header"]["schema"]["codes"]
     path = folder / Path(shard.name).name
     block_offsets: list[int] = []
@@ -70,7 +70,7 @@ def _members(reader: SplitReader, rows: NDArray[np.int64], grid: list[int]) -> I
         yield f"{meta['key']}.txt", meta["caption"].encode()
 
 
-def _manifest_of_one(shard: ShardEntry, base: str, urls: list[str]) -> Manifest:
+def manifest_of_one(shard: ShardEntry, base: str, urls: list[str]) -> Manifest:
     """Return a manifest of that shard as the split `all`: a task need not load one that lists all shards."""
     splits = {"all": {"samples": shard.samples, "shards": [shard.name]}}
     document = {"id": shard.sha256, "urls": urls, "shards": [shard.model_dump()], "splits": splits}

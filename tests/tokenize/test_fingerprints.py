@@ -4,6 +4,7 @@ from tuwen.pipeline.executor.fingerprint import closure, made_by
 from tuwen.pipeline.executor.stage import Stage
 from tuwen.tokenize.compact.train_on_corpus import CROP
 from tuwen.tokenize.encode.write_shards import TOKENIZE
+from tuwen.tokenize.export_parquet import EXPORT_PARQUET
 from tuwen.tokenize.export_samples import EXPORT_SAMPLES
 
 CROPS = {f"tokenize/crops/{name}.py" for name in ("boxes", "cropped", "resample")}
@@ -36,10 +37,16 @@ def test_tokenizing_depends_on_cropping_the_tokenizers_and_the_shard_format() ->
     assert not {"manifests/manifest.py", "manifests/run_folders.py"} & needed(TOKENIZE)
 
 
+def of_this_room(stage: Stage) -> set[str]:  # type: ignore[type-arg]
+    return {path for path in needed(stage) if not path.startswith("manifests/")}
+
+
 def test_exporting_depends_on_neither_pictures_nor_tokenizers() -> None:
-    assert {path for path in needed(EXPORT_SAMPLES) if not path.startswith("manifests/")} == {
+    tars = {
         "pipeline/executor/part.py",
         "tokenize/export_shard.py",
         "tokenize/image_codes.py",
         "tokenize/shard_header.py",
     }
+    assert of_this_room(EXPORT_SAMPLES) == tars
+    assert of_this_room(EXPORT_PARQUET) == {*tars, "tokenize/codes_table.py", "tokenize/export_table.py"}
