@@ -52,10 +52,9 @@ def train_declared(declared: DeclaredRun, folder: TrainFolder, process: Process,
         is_finished = ranks.from_first(found is not None and _is_finished(folder))
         document = ranks.from_first(found.document if found else None)
         if not is_finished:
-            threads = document.threads if document else declared.train.threads
-            torch.set_num_threads(threads or max(1, usable_cpus() // ranks.on_this_machine))
             document = document or _new_document(declared, process)
             _check_ranks(document, ranks)
+            torch.set_num_threads(document.threads)
             if ranks.is_first and found is None:
                 begin_run(folder, declared.shards, document)
             _train_to_the_end(Run(folder, document), declared, process)
@@ -96,12 +95,13 @@ def _is_finished(folder: TrainFolder) -> bool:
 
 def _new_document(declared: DeclaredRun, process: Process) -> RunDocument:
     """The first rank's: it counts its own CPUs and, where minutes are stated, its own time."""
-    ranks, threads = process.ranks, torch.get_num_threads()
+    ranks, threads = process.ranks, max(1, usable_cpus() // process.ranks.on_this_machine)
     num_steps = declared.num_steps
     if num_steps is None:
         assert declared.train.minutes is not None
         timed = ranks.from_first(declared.document(NUM_STEPS, threads))
         _check_ranks(timed, ranks)
+        torch.set_num_threads(timed.threads)
         num_steps = steps_within(declared.train.minutes, timed, declared.shards, declared.train.verify, process)
     document: RunDocument = ranks.from_first(declared.document(num_steps, threads))
     return document

@@ -1,5 +1,8 @@
 """Several ranks, each a process of its own: the same bits as one, and what happens when one of them dies."""
 
+import random
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -8,24 +11,96 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.train.compare import first_difference
+from tuwen.train.declared_run import DeclaredRun
+from tuwen.train.kept_checkpoints import kept_steps
 from tuwen.train.loop import train
+from tuwen.train.process import Process
+from tuwen.train.ray_ranks import train_on_cluster
 from tuwen.train.run import open_run
 
-from .rank_processes import train_on
+from .rank_processes import exit_codes, kill, said_by, start_ranks, train_on
 
 
 def with_train(recipe: Recipe, **changed: object) -> Recipe:
+    """`micro_batches` as the tests' preset has it: 4."""
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"threads": 1, **changed})})
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def assert_equal(a: Path, b: Path) -> None:
+    """Bit for bit: weights, optimizers, averages, both logs."""
+    assert first_difference(open_run(a), open_run(b)) is None
+    for name in ("checkpoint.safetensors", "losses.jsonl", "validation.jsonl", "run.json", "manifest.json"):
+        assert (a / name).read_bytes() == (b / name).read_bytes() or name == "manifest.json", (b, name)
+    assert load_manifest(a).id == load_manifest(b).id
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"precision": "float32"}, {"precision": "bfloat16", "averaging": 0.9}, {"optimizer": "muon", "validate_every": 2}],
+    ids=["float32", "bfloat16", "muon"],
+)
 def test_weights_optimizer_and_losses_are_equal_for_1_2_and_4_ranks(
-    shapes: tuple[Recipe, Path], tmp_path: Path, precision: str
+    shapes: tuple[Recipe, Path], tmp_path: Path, changed: dict[str, object]
 ) -> None:
-    recipe = with_train(shapes[0], steps=5, precision=precision, micro_batches=4)
+    recipe = with_train(shapes[0], steps=5, **changed)
     train(recipe, load_manifest(shapes[1] / "shards"), TrainFolder(tmp_path / "1"))
     for count in (2, 4):
         train_on(count, recipe, shapes[1] / "shards", tmp_path / str(count))
-        assert first_difference(open_run(tmp_path / "1"), open_run(tmp_path / str(count))) is None
-        for name in ("checkpoint.safetensors", "losses.jsonl", "run.json"):
-            assert (tmp_path / str(count) / name).read_bytes() == (tmp_path / "1" / name).read_bytes(), (count, name)
+        assert_equal(tmp_path / "1", tmp_path / str(count))
+
+
+def test_a_run_whose_ranks_are_killed_goes_on_on_any_other_number_of_them_with_the_same_bits(
+    shapes: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    """One rank is killed at a random moment after a new checkpoint; each of the others ends in a line with its name."""
+    recipe = with_train(shapes[0], steps=60, checkpoint_every=3, validate_every=5, optimizer="muon")
+    train(recipe, load_manifest(shapes[1] / "shards"), TrainFolder(tmp_path / "whole"))
+    chance, folder = random.Random(0), TrainFolder(tmp_path / "killed")
+    for count in (4, 2, 1, 4):
+        done = max(kept_steps(folder), default=0)
+        ranks = start_ranks(count, recipe, shapes[1] / "shards", folder.path)
+        end = time.monotonic() + 60
+        while max(kept_steps(folder), default=0) == done and time.monotonic() < end:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.1))
+        victim = chance.randrange(count)
+        kill(ranks[victim])
+        codes = exit_codes(ranks)
+        assert codes == [-9 if rank == victim else 1 for rank in range(count)]
+        for rank in set(range(count)) - {victim}:
+            cure = "give the same command again: it goes on from the last checkpoint"
+            assert said_by(folder.path, rank).splitlines()[-1] == f"rank {victim} died; {cure}"
+    train_on(2, recipe, shapes[1] / "shards", folder.path)
+    assert_equal(tmp_path / "whole", folder.path)
+
+
+def test_ranks_that_are_told_to_end_save_and_leave(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    recipe = with_train(shapes[0], steps=400, checkpoint_every=400)
+    ranks = start_ranks(2, recipe, shapes[1] / "shards", tmp_path / "run")
+    while not (tmp_path / "run" / "validation.jsonl").is_file():
+        time.sleep(0.01)
+    kill(ranks[1], signal.SIGTERM)
+    assert exit_codes(ranks) == [143, 143]
+    (saved,) = kept_steps(TrainFolder(tmp_path / "run"))
+    assert 0 < saved < 400
+    line = f"stopped after step {saved - 1}, and saved; the same command continues from there"
+    assert [said_by(tmp_path / "run", rank).splitlines()[-1] for rank in (0, 1)] == [line, line]
+    assert len(open_run(tmp_path / "run").losses) == saved
+
+
+def test_what_no_rank_can_do_is_refused_by_all(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    recipe = with_train(shapes[0], micro_batches=2)
+    assert exit_codes(start_ranks(4, recipe, shapes[1] / "shards", tmp_path / "run")) == [2] * 4
+    for rank in range(4):
+        said = said_by(tmp_path / "run", rank)
+        assert "4 ranks cannot share the 2 micro-batches of a step; give at most 2, or begin a run with --set" in said
+    assert exit_codes(start_ranks(3, recipe, shapes[1] / "shards", tmp_path / "run")) == [2] * 3
+    assert "3 ranks: no power of two" in said_by(tmp_path / "run", 2)
+
+
+def test_actors_of_a_ray_cluster_give_the_bits_of_one_process(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
+    recipe, shards = with_train(shapes[0], steps=4), load_manifest(shapes[1] / "shards")
+    train(recipe, shards, TrainFolder(tmp_path / "1"))
+    declared = DeclaredRun.of_recipe(recipe, shards)
+    train_on_cluster(declared, TrainFolder(tmp_path / "2"), 2, must_resume=False, process=Process())
+    assert_equal(tmp_path / "1", tmp_path / "2")

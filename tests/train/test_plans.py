@@ -1,0 +1,130 @@
+"""What a run may change while it goes on, what it keeps, how it is repeated, and what it measures on held-out rows."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tuwen.manifests.errors import BadInput, CheckFailed
+from tuwen.manifests.manifest import load_manifest
+from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.run_folders import TrainFolder
+from tuwen.manifests.shards.split_reader import SplitReader
+from tuwen.train.checkpoint import load_checkpoint
+from tuwen.train.compare import first_difference
+from tuwen.train.declared_run import DeclaredRun
+from tuwen.train.kept_checkpoints import kept_steps
+from tuwen.train.loop import train, train_declared
+from tuwen.train.loss_log import read_lines
+from tuwen.train.micro_batch import MicroBatch
+from tuwen.train.optimizer import OptimizerConfig, learning_rate
+from tuwen.train.process import Process
+from tuwen.train.run import open_run
+from tuwen.train.validation import spread_runs
+
+from .test_ranks import with_train
+
+Built = tuple[Recipe, Path]
+
+
+def trained(built: Built, folder: Path, **changed: object) -> Path:
+    train(with_train(built[0], **changed), load_manifest(built[1] / "shards"), TrainFolder(folder))
+    return folder
+
+
+def test_a_finished_run_of_a_stable_schedule_goes_on_and_equals_one_that_was_begun_with_as_many_steps(
+    shapes: Built, tmp_path: Path
+) -> None:
+    wsd = {"schedule": "wsd", "checkpoint_every": 4}
+    whole = trained(shapes, tmp_path / "whole", steps=20, **wsd)
+    longer = trained(shapes, tmp_path / "longer", steps=10, keep=1, **wsd)
+    assert kept_steps(TrainFolder(longer)) == [8, 10]  # 8: where the decay began, kept for good
+    rates = [entry["lr"] for entry in open_run(longer).losses]
+    assert rates[4:9] == [2e-3] * 5
+    assert rates[9] == pytest.approx(1e-3)
+    trained(shapes, longer, steps=20, **wsd)
+    assert first_difference(open_run(whole), open_run(longer)) is None
+    assert load_manifest(whole).id == load_manifest(longer).id
+    with pytest.raises(BadInput, match=r"of 10 steps, step 9 would have the rate 0.001 and not 0.002"):
+        trained(shapes, longer, steps=10, **wsd)
+
+
+def test_steps_that_are_not_done_yet_can_be_skipped_and_those_that_are_done_cannot(
+    shapes: Built, tmp_path: Path
+) -> None:
+    plan = {"steps": 12, "checkpoint_every": 4}
+    whole = trained(shapes, tmp_path / "whole", skip_steps=[(9, 11)], **plan)
+    later = trained(shapes, tmp_path / "later", **plan)
+    trained(shapes, later, skip_steps=[(9, 11)], **plan)
+    assert first_difference(open_run(whole), open_run(later)) is None
+    norms = [entry["norm"] for entry in open_run(whole).losses]
+    assert [step for step, norm in enumerate(norms) if norm == 0] == [9, 10]
+    with pytest.raises(BadInput, match="step 1 would be skipped, and it is done"):
+        trained(shapes, later, skip_steps=[(1, 2)], **plan)
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, [12]), (3, [8, 10, 12])])
+def test_so_many_checkpoints_are_kept_and_the_newest_is_the_run_s(
+    shapes: Built, tmp_path: Path, keep: int, kept: list[int]
+) -> None:
+    folder = TrainFolder(trained(shapes, tmp_path, steps=12, checkpoint_every=2, keep=keep, warmup=1))
+    assert kept_steps(folder) == [1, *kept]  # after the warm-up the rate begins to fall
+    newest = load_checkpoint(folder.checkpoint)
+    assert newest is not None
+    assert newest.step == 12
+
+
+def test_a_damaged_checkpoint_is_refused_with_the_one_before_it(shapes: Built, tmp_path: Path) -> None:
+    folder = TrainFolder(trained(shapes, tmp_path, steps=6, checkpoint_every=2))
+    whole = folder.checkpoint.read_bytes()
+    folder.manifest.unlink()
+    folder.checkpoint.unlink()
+    folder.checkpoint.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckFailed, match=r"not a whole checkpoint; copy .*step-000000004.safetensors over it"):
+        trained(shapes, tmp_path, steps=6, checkpoint_every=2)
+    folder.checkpoint.write_bytes((folder.checkpoints / "step-000000004.safetensors").read_bytes())
+    trained(shapes, tmp_path, steps=6, checkpoint_every=2)
+    assert folder.checkpoint.read_bytes() == whole
+
+
+def test_a_run_json_is_repeated_bit_for_bit_and_says_when_its_shards_are_others(shapes: Built, tmp_path: Path) -> None:
+    run = shapes[1] / "train"
+    trained(shapes, run, steps=3)
+    train_declared(DeclaredRun.of_run(run / "run.json"), TrainFolder(tmp_path / "again"), Process())
+    assert load_manifest(run).id == load_manifest(tmp_path / "again").id
+    assert load_manifest(run).lineage.recipe == load_manifest(tmp_path / "again").lineage.recipe
+    (tmp_path / "moved" / "train").mkdir(parents=True)
+    document = json.loads((run / "run.json").read_bytes())
+    (tmp_path / "moved" / "train" / "run.json").write_text(json.dumps({**document, "shards": "sha256:0"}))
+    (tmp_path / "moved" / "shards").symlink_to(shapes[1] / "shards")
+    with pytest.raises(BadInput, match="is of the shards sha256:0, and those at"):
+        DeclaredRun.of_run(tmp_path / "moved" / "train" / "run.json")
+
+
+def test_the_validation_loss_is_the_mean_over_all_held_out_tokens(shapes: Built, tmp_path: Path) -> None:
+    run = open_run(trained(shapes, tmp_path, steps=4, validate_every=3, averaging=0.5))
+    third, last = read_lines(run.folder.validation)
+    assert (third["step"], last["step"]) == (3, 4)
+    assert last["loss"] < third["loss"]
+    reader = SplitReader(load_manifest(shapes[1] / "shards"), "validation")
+    rows = MicroBatch.of(reader.rows(np.arange(len(reader))), run.layout, torch.device("cpu"))
+    with torch.no_grad():
+        nats = rows.nats_B2(run.load_model(), torch.float32).sum(dim=0).double().numpy()
+    counts = rows.counts_B2.sum(axis=0)
+    assert last["loss"] == pytest.approx(nats.sum() / counts.sum(), rel=1e-5)
+    assert [last["text"], last["codes"]] == pytest.approx(list(nats / counts), rel=1e-5)
+    assert last["sources"] == {"shapes": pytest.approx(last["codes"])}
+
+
+def test_held_out_rows_are_all_read_or_spread_evenly() -> None:
+    assert [run.tolist() for run in spread_runs(7, most_rows=8, length=3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [run.tolist() for run in spread_runs(100, most_rows=8, length=3)] == [[0, 1, 2], [50, 51, 52]]
+
+
+def test_a_stable_schedule_has_the_same_rates_for_any_number_of_steps_until_it_decays() -> None:
+    short, long = (OptimizerConfig(num_steps=n, num_warmup_steps=4, schedule="wsd") for n in (50, 500))
+    assert [learning_rate(short, step) for step in range(40)] == [learning_rate(long, step) for step in range(40)]
+    assert learning_rate(short, 41) < learning_rate(short, 40) == short.peak_learning_rate
+    assert learning_rate(short, 50) == 0
