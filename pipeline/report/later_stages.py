@@ -1,6 +1,6 @@
-"""The report's sections on the stages after the corpus: shards, training, and the manifests that prove all of them.
+"""The report's sections on training, and on the manifests that prove all stages.
 
-shards_section(run.shards), training_section(run.train), proofs(run, corpus)
+training_section(run.train), proofs(run, corpus)
 
 A section is None where its stage has not run.
 """
@@ -10,25 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ...manifests.documents import FileEntry, ImageTokenizer, Json, Leakage, ShardEntry, Split
+from ...manifests.documents import FileEntry, Json, ShardEntry
 from ...manifests.manifest import Manifest, load_manifest
-from ...manifests.run_folders import MANIFEST, RunFolder, ShardsFolder, TrainFolder
+from ...manifests.run_folders import MANIFEST, RunFolder, TrainFolder
 from .charts import Chart
 from .loss_curve import LossEntry, loss_curve
 from .thumbnails import file_uri
 
 _FILES_SHOWN = 12
-
-
-class Reconstruction(TypedDict):
-    """reconstruction.json; numbers with a fraction are decimal strings."""
-
-    split: str
-    pictures: int
-    psnr_mean_db: str
-    psnr_of_mean_db: str
-    codebook_used: str  # share of the codes, 0 … 1
-    perplexity: str
 
 
 class NearestScore(TypedDict):
@@ -49,16 +38,6 @@ class PhaseTime(TypedDict):
     phase: str
     seconds: str
     peak_mb: int
-
-
-@dataclass(frozen=True)
-class ShardsSection:
-    totals: dict[str, int]
-    splits: dict[str, Split]
-    leakage: Leakage | None
-    tokenizer: ImageTokenizer | None
-    measured: Reconstruction | None
-    sheet: str  # data URI
 
 
 @dataclass(frozen=True)
@@ -101,20 +80,6 @@ class Proof:
     num_files: int
     num_bytes: int
     first_files: list[FileEntry | ShardEntry]
-
-
-def shards_section(folder: ShardsFolder) -> ShardsSection | None:
-    if not folder.manifest.is_file():
-        return None
-    shards = load_manifest(folder.path, "shards")
-    return ShardsSection(
-        totals=shards.totals,
-        splits=shards.splits,
-        leakage=shards.leakage,
-        tokenizer=shards.lineage.image_tokenizer,
-        measured=_read_json(folder.reconstruction_of()),
-        sheet=file_uri(folder.reconstruction_sheet_of()),
-    )
 
 
 def training_section(folder: TrainFolder) -> TrainingSection | None:

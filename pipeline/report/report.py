@@ -22,6 +22,7 @@ from ..duplicates.cluster_shapes import ClusterRows
 from ..load_recipe import recorded_recipe
 from ..reasons import STAGES
 from .charts import Chart
+from .codes import ShardsSection, shards_section
 from .corpus_numbers import CorpusNumbers, caption_charts, picture_charts
 from .corpus_parts import corpus_parts
 from .descent import shards_of, warnings_of_descent
@@ -33,11 +34,9 @@ from .galleries import DroppedGroup, dropped_groups, kept_tiles
 from .later_stages import (
     PhaseTime,
     Proof,
-    ShardsSection,
     TrainingSection,
     phase_times,
     proofs,
-    shards_section,
     training_section,
 )
 from .samples import Samples
