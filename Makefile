@@ -4,10 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := $(VENV)/peers
 CORPUS_PEERS := $(VENV)/corpus-peers
+FOREIGN := $(VENV)/foreign-emoji
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers bench-webdataset fuzz interop soak soak-corpus soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ bench-near-duplicates: $(VENV)/.dev $(TOOLS)/.done  ## what is found again, what
 	$(BIN)/python tests/bench/duplicates/bench_perceptual.py photographs emoji
 	$(BIN)/python tests/bench/duplicates/bench_false_merges.py --artwork $(ARTWORK)
 
+bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on held-out emoji and on three sets by other hands (runs/emoji needed)
+	$(BIN)/python tests/bench/bench_tokenizers.py --foreign $(FOREIGN)/node_modules/@iconify-json
+
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 
 bench-report: $(VENV)/.dev  ## the report of a million pairs: seconds, memory, bytes
@@ -104,6 +108,12 @@ $(PEERS)/.done: $(BIN)/python tests/bench/peers/requirements.txt
 $(TOOLS)/.done: $(BIN)/python
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
+	@touch $@
+
+# Drawings as JSON, by Google, Microsoft and Mozilla; nothing of them is shipped.
+$(FOREIGN)/.done: $(BIN)/python
+	npm install --silent --no-audit --no-fund --prefix $(FOREIGN) \
+	  @iconify-json/noto@1.2.9 @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/fxemoji@1.2.2
 	@touch $@
 
 # One environment each: they cannot agree. --no-deps: their own wishes would bring torchvision and CUDA.

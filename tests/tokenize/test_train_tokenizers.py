@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.tokenizing import CompactVQTraining
@@ -77,3 +78,13 @@ def test_an_image_tokenizer_is_trained_again_only_when_its_pictures_or_its_train
     (tmp_path / "image" / "manifest.json").write_text("{}", encoding="utf-8")
     train_tokenizers(short_training(recipe, validation=0.5), corpus, tmp_path, ("image",))
     assert len(trained) == 3
+
+
+def test_a_feature_network_that_is_not_there_is_told_before_anything_is_cropped(
+    shapes: tuple[Recipe, Path], tmp_path: Path
+) -> None:
+    recipe, run = shapes
+    training = CompactVQTraining(steps=2, batch=4, perceptual="missing.pt")
+    with pytest.raises(BadInput, match=r"feature network: .*missing\.pt does not exist"):
+        train_tokenizers(short_training(recipe, training=training), load_manifest(run / "corpus"), tmp_path, ("image",))
+    assert not list(tmp_path.rglob("*.npy"))

@@ -41,8 +41,8 @@ def train_on_corpus(
 ) -> None:
     """Leave all but the manifest in `folder.image`."""
     training, image = recipe.tokenize.image.training, ImageTokenizerFolder(folder.image)
-    crops = {split: _crops(rows, folder, split, training.side, run) for split, rows in splits.items()}
     perceptual = _feature_network(recipe)
+    crops = {split: _crops(rows, folder, split, training.side, run) for split, rows in splits.items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with progress("train VQ", training.steps, "step") as advance:
         model, history = train_compact_vq(
