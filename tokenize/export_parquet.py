@@ -18,9 +18,9 @@ from ..manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL, ExportFolder
 from ..manifests.shards.shard_locations import refuse_own_folder
 from ..pipeline.executor.part import Part
 from ..pipeline.executor.stage import Stage, StageRun, run_stage
+from .export_samples import header_of_shards
 from .export_shard import ExportShardConfig
 from .export_table import TablePart, export_table
-from .shard_header import shard_header
 
 EXPORT_PARQUET = Stage("export-parquet", export_table, libraries=("numpy", "pyarrow"), unhashed=("base", "urls"))
 
@@ -48,18 +48,14 @@ def export_parquet(manifest: Manifest, out: Path, run: StageRun) -> Manifest:
                 "steps": manifest.lineage.steps,
                 "image_tokenizer": lineage["image_tokenizer"],
                 "text_tokenizer": lineage["text_tokenizer"],
+                "also": lineage.get("also"),
             },
         )
         return save_manifest(out, export)
 
 
 def _export(manifest: Manifest, out: Path, run: StageRun) -> list[FileEntry]:
-    document, lineage = manifest.document, manifest.document["lineage"]
-    config = ExportShardConfig(
-        header=shard_header(document["schema"], lineage["image_tokenizer"], lineage["text_tokenizer"]["sha256"]),
-        base=manifest.base,
-        urls=document["urls"],
-    )
+    config = ExportShardConfig(header=header_of_shards(manifest), base=manifest.base, urls=manifest.urls)
     split_of = {shard: name for name, split in manifest.splits.items() for shard in split.shards}
     parts = [
         Part(Path(shard.name).stem, TablePart(shard=shard.model_dump(), split=split_of[shard.name]))
@@ -78,7 +74,7 @@ def _splits(manifest: Manifest) -> dict[str, Split]:
 
 def _copied_tokenizers(manifest: Manifest, out: Path) -> list[FileEntry]:
     """The tokenizers alone: what an import recorded of its files is of those files."""
-    names = [file.name for file in manifest.files if Path(file.name).parts[0] in (TEXT_MODEL, IMAGE_TOKENIZER)]
+    names = [file.name for file in manifest.files if file.name.startswith((TEXT_MODEL, IMAGE_TOKENIZER))]
     for name in names:
         with whole_file(out / name) as temporary:
             shutil.copyfile(manifest.folder / name, temporary)

@@ -22,7 +22,7 @@ from ..manifests.shards.shard_locations import copy_files, refuse_own_folder
 from ..pipeline.executor.part import Part
 from ..pipeline.executor.stage import Stage, StageRun, run_stage
 from .export_shard import ExportShardConfig, export_shard
-from .shard_header import shard_header
+from .shard_header import ShardHeader, shard_header
 
 _MEMBERS = {
     "codes": Member("codes.npy", "application/octet-stream", "VQ codes (h, w), a .npy file: read it with numpy.load."),
@@ -40,7 +40,7 @@ field_map:
 
 # What an export has in common with the shards, of the manifest and of its lineage.
 _SAME_FIELDS = ("schema", "splits", "split_rule", "leakage", "licenses", "mixture", "tombstones")
-_SAME_LINEAGE = ("recipe", "steps", "image_tokenizer", "text_tokenizer")
+_SAME_LINEAGE = ("recipe", "steps", "image_tokenizer", "text_tokenizer", "also")
 
 EXPORT_SAMPLES = Stage("export", export_shard, libraries=("numpy",), unhashed=("base", "urls"))
 
@@ -69,14 +69,16 @@ def _subset(document: Json, names: tuple[str, ...]) -> Json:
 
 
 def _export_shards(manifest: Manifest, out: Path, run: StageRun) -> list[ShardEntry]:
-    document, lineage = manifest.document, manifest.document["lineage"]
-    config = ExportShardConfig(
-        header=shard_header(document["schema"], lineage["image_tokenizer"], lineage["text_tokenizer"]["sha256"]),
-        base=manifest.base,
-        urls=document["urls"],
-    )
+    config = ExportShardConfig(header=header_of_shards(manifest), base=manifest.base, urls=manifest.urls)
     parts = [Part(Path(shard.name).stem, shard.model_dump()) for shard in manifest.shards]
     return [ShardEntry.model_validate(result.summary) for result in run_stage(EXPORT_SAMPLES, parts, config, out, run)]
+
+
+def header_of_shards(manifest: Manifest) -> ShardHeader:
+    """What the shards of a manifest say of themselves."""
+    schema, lineage = manifest.document["schema"], manifest.document["lineage"]
+    text = lineage["text_tokenizer"]["sha256"]
+    return shard_header(schema, lineage["image_tokenizer"], text, lineage.get("also"))
 
 
 def _write_indices(manifest: Manifest, shards: list[ShardEntry], out: Path) -> None:

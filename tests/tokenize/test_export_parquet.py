@@ -1,5 +1,7 @@
 """Shards as Parquet: other tools read it, and `tuwen import` reads the same rows back."""
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
-from tuwen.manifests.run_folders import ShardsFolder
+from tuwen.manifests.recipe.tokenizing import Crops, ImageTokenizer, Tokenize
+from tuwen.manifests.run_folders import TEXT_MODEL, ShardsFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
 from tuwen.tokenize.import_codes.asked import Asked
@@ -20,7 +23,8 @@ from tuwen.tokenize.import_codes.import_codes import import_codes
 
 from ..conftest import files_of
 from ..manifests.synthetic import make_shards
-from ..stages import export_parquet
+from ..stages import export_parquet, export_samples, write_shards
+from .toy_tokenizers import MODULE
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,57 @@ def test_codes_of_every_shape_come_back(tmp_path: Path, shape: tuple[int, ...], 
         ours, theirs = rows_of(back, split), rows_of(shards, split)
         assert [(row[0], row[2]) for row in ours] == [(row[0], row[2]) for row in theirs]
     assert back.sample_schema.codes == shards.sample_schema.codes
+
+
+@pytest.fixture(scope="module")
+def of_two_tokenizers(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Two crops of each picture, by two tokenizers."""
+    recipe, run = shapes
+    image = ImageTokenizer(kind="python", python=f"{MODULE}:MeanColours", size=64)
+    pairs = ImageTokenizer(kind="python", python=f"{MODULE}:MeanColourPairs", size=128)
+    tokenize = Tokenize(
+        image=image,
+        also={"pairs": pairs},
+        text=recipe.tokenize.text,
+        crops=Crops(kind="random", count=2),
+        block_rows=64,
+    )
+    recipe = recipe.model_copy(update={"tokenize": tokenize})
+    recipe._base = shapes[0].base
+    corpus, out = load_manifest(run / "corpus"), tmp_path_factory.mktemp("two")
+    return write_shards(recipe, corpus, run / "tokenizer" / TEXT_MODEL, out)
+
+
+def test_codes_of_further_tokenizers_and_several_crops_are_exported_and_imported(
+    of_two_tokenizers: Manifest, tmp_path: Path
+) -> None:
+    exported = export_parquet(of_two_tokenizers, tmp_path / "parquet")
+    (name,) = exported.splits["train"].shards
+    table = pq.read_table(exported.folder / name)
+    reader = SplitReader(of_two_tokenizers, "train", codes="codes_pairs")
+    codes = reader.rows(np.arange(len(reader)))[0]
+    assert table["codes_pairs"].to_pylist() == codes.tolist()
+    keys = table["key"].to_pylist()
+    assert keys[1] == f"{keys[0]}-1"
+    assert table["crop"][0] != table["crop"][1]
+    back = imported(exported.folder, tmp_path / "back", codes_column="codes_pairs")
+    assert [row[0] for row in rows_of(back, "train")] == codes.tolist()
+    assert [row[2]["key"] for row in rows_of(back, "train")] == keys
+    assert back.sample_schema.codes == of_two_tokenizers.sample_schema.also["codes_pairs"]
+    assert back.lineage.image_tokenizer == (of_two_tokenizers.lineage.also or {})["codes_pairs"]
+
+
+def test_ordinary_tars_have_the_codes_of_further_tokenizers_too(of_two_tokenizers: Manifest, tmp_path: Path) -> None:
+    exported = export_samples(of_two_tokenizers, tmp_path)
+    reader = SplitReader(of_two_tokenizers, "train", codes="codes_pairs")
+    key = reader.meta(3)["key"]
+    with tarfile.open(tmp_path / exported.splits["train"].shards[0]) as tar:
+        member = tar.extractfile(f"{key}.codes_pairs.npy")
+        assert member is not None
+        codes = np.load(io.BytesIO(member.read()))
+    assert codes.shape == (16, 16, 2)
+    assert codes.reshape(-1).tolist() == reader.rows(np.array([3]))[0][0].tolist()
+    assert exported.lineage.also is not None
 
 
 def test_what_an_import_recorded_of_its_files_is_no_part_of_an_export(exported: Manifest, tmp_path: Path) -> None:

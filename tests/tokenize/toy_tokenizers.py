@@ -32,6 +32,29 @@ class MeanColours:
         return F.interpolate(colours.float(), scale_factor=8, mode="nearest")
 
 
+class MeanColourRow(MeanColours):
+    """1-D: a row of 32 codes, one for each stripe of 8 × 16 px of a picture of 64."""
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return super().encode(pixels)[:, :, ::2].flatten(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return super().decode(codes.view(-1, 8, 4).repeat_interleave(2, 2))
+
+
+class MeanColourPairs(MeanColours):
+    """Two codebooks of 16 at each cell: the upper and the lower half of the bits of its mean colour."""
+
+    codebook, codebooks = 16, 2
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        codes = super().encode(pixels)
+        return torch.stack([codes // 16, codes % 16], dim=-1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return super().decode(codes[..., 0] * 16 + codes[..., 1])
+
+
 class Counting(MeanColours):
     """Writes a letter for each call of `encode` into the file that its tensors name, and dies at the call that a file
     beside it states; once, as it takes that file away first."""

@@ -52,17 +52,17 @@ def parquet_names(folder: Path) -> list[str]:
 
 def _filled(asked: Asked, header: dict[str, Any], folder: Path, column: str) -> Asked:
     """What an export of Tuwen says of itself, where the user says nothing else."""
-    facts = header["schema"].get(column, header["schema"]["codes"])
-    books = facts.get("codebooks", 1)
-    beside = ShardsFolder(folder)
-    tokenizer = str(beside.image_tokenizer) if beside.image_tokenizer.is_dir() else header["image_tokenizer"]["name"]
+    facts = header["schema"].get("also", {}).get(column, header["schema"]["codes"])
+    name = header.get("also", {}).get(column, header["image_tokenizer"])["name"]
+    books, beside = facts.get("codebooks", 1), ShardsFolder(folder)
+    of_column = beside.image_tokenizer_of(column)
     return replace(
         asked,
         codebook=asked.codebook or facts["codebook"],
         grid=asked.grid or Grid(tuple(facts["shape"][:-1] if books > 1 else facts["shape"])),
         codebooks=asked.codebooks or books,
         text_model=asked.text_model or (beside.text_model if beside.text_model.is_file() else None),
-        tokenizer=asked.tokenizer or tokenizer,
+        tokenizer=asked.tokenizer or (str(of_column) if of_column.is_dir() else name),
     )
 
 
