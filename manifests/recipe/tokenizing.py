@@ -11,8 +11,9 @@ from pydantic import AliasChoices, Field, model_validator
 from .section import Name, Section, Share
 
 ImageTokenizerKind = Literal[
-    "compact", "diffusers", "transformers", "taming", "llamagen", "ibq", "rqvae", "torchscript", "cogview", "python"
-]
+    "compact", "diffusers", "transformers", "taming", "llamagen", "ibq", "open-magvit2", "rqvae", "var",
+    "maskgit-vqgan", "titok", "dvae", "cogview", "torchscript", "python",
+]  # fmt: skip
 # adm: halved while twice as large, then bicubic, as LlamaGen does; area is another name of box
 Resize = Literal["bicubic", "lanczos", "bilinear", "box", "area", "hamming", "nearest", "adm"]
 _CAN_ALIAS = ("bicubic", "bilinear", "nearest")

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import exact
 from .checkpoint import missing, read_tensors, weight_files
 from .network import Converted, Tensors, loaded, release
-from .search import nearest
 
 NORMALISATION = ((0.79093, 0.76271, 0.75340), (0.30379, 0.32279, 0.32800))
 
@@ -62,7 +62,10 @@ class CogViewVQ(nn.Module):
 
     def encode(self, pixels: Tensor) -> Tensor:
         latents = self.enc_b.blocks(pixels).permute(0, 2, 3, 1)  # (B, h, w, D)
-        return nearest(latents.flatten(0, 2), self.quantize_t.embed.T).view(latents.shape[:-1])
+        with exact(pixels.device):
+            flat, embed = latents.float().flatten(0, 2), self.quantize_t.embed  # (N, D), (D, K)
+            distances = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ embed + embed.pow(2).sum(0, keepdim=True)
+            return (-distances).argmax(1).view(latents.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         quantized = F.embedding(codes, self.quantize_t.embed.T).permute(0, 3, 1, 2)

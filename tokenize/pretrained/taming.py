@@ -1,6 +1,7 @@
 """`kind: taming`: VQGAN checkpoints of taming-transformers and latent-diffusion, and Chameleon's `vqgan.ckpt`.
 
-The nearest entry of the codebook is taken. Gumbel-softmax checkpoints are refused: they have no such codebook.
+The nearest entry of the codebook is taken. Checkpoints with a Gumbel softmax (f8) draw their codes at random in the
+original; here the likeliest code is taken.
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import exact
 from .checkpoint import missing, read_tensors, weight_files
 from .network import HALF, Converted, Tensors, loaded, release
 from .search import nearest
@@ -24,13 +26,25 @@ def convert(path: Path) -> Converted:
 def converted(path: Path, tensors: Tensors) -> Converted:
     """The VQGAN of tensors that bear taming's names."""
     try:
-        entries = tensors["quantize.embedding.weight"].float()
+        is_gumbel = "quantize.proj.weight" in tensors
+        entries = tensors["quantize.embed.weight" if is_gumbel else "quantize.embedding.weight"].float()
+        held = {
+            "entries": entries,
+            **(
+                {
+                    "logits": tensors["quantize.proj.weight"][:, :, 0, 0].float(),
+                    "bias": tensors["quantize.proj.bias"].float(),
+                }
+                if is_gumbel
+                else {}
+            ),
+        }
         network, shape = vqgan_tensors(tensors)
     except KeyError as error:
         raise missing(path, error, "a VQGAN") from None
     return Converted(
-        tensors={**network, "entries": entries},
-        model={"shape": shape, "codebook": len(entries)},
+        tensors={**network, **held},
+        model={"shape": shape, "codebook": len(entries), **({"gumbel": True} if is_gumbel else {})},
         codebook=len(entries),
         normalisation=HALF,
         library=release(LIBRARY),
@@ -40,7 +54,8 @@ def converted(path: Path, tensors: Tensors) -> Converted:
 
 
 def build(model: dict[str, Any], tensors: Tensors) -> "TamingVQ":
-    return loaded(TamingVQ(model["shape"], model["codebook"]), tensors, "the VQGAN")
+    network = (GumbelVQ if model.get("gumbel") else TamingVQ)(model["shape"], model["codebook"])
+    return loaded(network, tensors, "the VQGAN")
 
 
 class TamingVQ(VQGAN):
@@ -58,3 +73,13 @@ class TamingVQ(VQGAN):
 
     def decode(self, codes: Tensor) -> Tensor:
         return self.pixels(F.embedding(codes, self.entries))
+
+
+class GumbelVQ(TamingVQ):
+    def __init__(self, shape: dict[str, Any], codebook: int) -> None:
+        super().__init__(shape, codebook)
+        self.logits, self.bias = nn.Parameter(torch.empty_like(self.entries)), nn.Parameter(torch.empty(codebook))
+
+    def search(self, latents: Tensor) -> Tensor:
+        with exact(latents.device):
+            return F.linear(latents, self.logits, self.bias).argmax(1)
