@@ -8,7 +8,7 @@ FOREIGN := $(VENV)/foreign-emoji
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-report bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on he
 	$(BIN)/python tests/bench/bench_tokenizers.py --foreign $(FOREIGN)/node_modules/@iconify-json
 
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
+
+bench-parity: $(VENV)/.dev  ## our codes beside the authors' own code: ORIGINALS=folder with owner+name of each repository
+	$(BIN)/python tests/bench/bench_parity.py $(ORIGINALS)
 
 bench-report: $(VENV)/.dev  ## the report of a million pairs: seconds, memory, bytes
 	$(BIN)/python tests/bench/bench_report.py

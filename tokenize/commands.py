@@ -8,9 +8,10 @@ Each command loads its inputs, calls one function of this room, and prints the r
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..manifests.command_options import AsJson, From, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
 from ..manifests.commands import manifest_app, print_result, print_summary
@@ -20,7 +21,20 @@ from ..manifests.manifest import Manifest, load_manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import RunFolder, ShardsFolder, TokenizerFolder
 
+
+class _TrainByDefault(TyperGroup):
+    """`tuwen tokenizer RECIPE` is `tuwen tokenizer train RECIPE`; so no recipe can be called `train` or `convert`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_named = not args or args[0] in self.commands or args[0] == "--help"
+        return super().parse_args(ctx, args if is_named else ["train", *args])
+
+
 tokenize_app = typer.Typer()
+tokenizer_app = typer.Typer(cls=_TrainByDefault, no_args_is_help=True)
+tokenize_app.add_typer(
+    tokenizer_app, name="tokenizer", help="Train a recipe's own tokenizers, or convert a checkpoint."
+)
 
 
 class Only(StrEnum):
@@ -39,8 +53,8 @@ class Layout(StrEnum):
     parquet = "parquet"
 
 
-@tokenize_app.command()
-def tokenizer(
+@tokenizer_app.command("train")
+def train_own(
     recipe: RecipeName,
     out: Out = None,
     from_: From = None,
@@ -50,7 +64,7 @@ def tokenizer(
     only: Annotated[Only | None, typer.Option("--only", help="Train one of the two; default: both.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe's own compact VQ and SentencePiece model on its corpus."""
+    """Train a recipe's own compact VQ and SentencePiece model on its corpus. `tuwen tokenizer RECIPE` does the same."""
     from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.executor.stage import StageRun
     from ..pipeline.load_recipe import load_recipe
@@ -69,6 +83,28 @@ def tokenizer(
     if "image" in kinds:
         print(f"to use it: --set tokenize.image.tokenizer={folder.image}", file=sys.stderr)
     print_summary(manifest, counted(len(manifest.files), "file"), as_json)
+
+
+@tokenizer_app.command("convert")
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .ckpt, .pt, .pth, .bin or .pkl of torch.save.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The safetensors; default: beside it, of its name.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="NAME", help="Take what is under this key of the checkpoint.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take the tensors of a checkpoint that holds more, and run nothing of the rest."""
+    from .pretrained.convert_checkpoint import convert_checkpoint
+
+    target = out or file.with_suffix(".safetensors")
+    made = convert_checkpoint(file, target, key)
+    for line in made.left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    summary = f"{target}: {counted(made.tensors, 'tensor')}" + (f" of `{made.taken}`" if made.taken else "")
+    print_result({"file": str(target), "taken": made.taken, "left_out": made.left_out}, summary, as_json)
 
 
 @tokenize_app.command()

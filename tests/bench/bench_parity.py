@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from parity.libraries import LIBRARIES
 from parity.originals import ORIGINALS, Original
+from parity.pictures import golden_pictures
 
 from tuwen.manifests.recipe.tokenizing import ImageTokenizer
 from tuwen.manifests.run_folders import ImageTokenizerFolder
@@ -51,15 +52,6 @@ def main() -> None:
             print(row(kind, make(asked.originals.resolve(), asked.small), Path(folder), asked), flush=True)
 
 
-def pictures(count: int, side_px: int) -> Any:
-    """Smooth pictures with some noise: all codes of pure noise would be alike."""
-    rng = np.random.RandomState(0)
-    coarse = torch.from_numpy(rng.rand(count, 3, 6, 6)).float()
-    smooth = torch.nn.functional.interpolate(coarse, (side_px, side_px), mode="bicubic").clamp(0, 1).permute(0, 2, 3, 1)
-    noisy = smooth.numpy() * 255 + rng.randn(count, side_px, side_px, 3) * 20
-    return noisy.clip(0, 255).astype(np.uint8)
-
-
 def as_pixels(batch: Any, original: Original) -> torch.Tensor:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (original.mean, original.std))
     unit = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
@@ -73,7 +65,7 @@ def as_pictures(pixels: torch.Tensor, original: Original) -> Any:
 
 def row(kind: str, original: Original, folder: Path, run: argparse.Namespace) -> str:
     path = original.write(folder)
-    batch = pictures(run.pictures, original.side_px)
+    batch = golden_pictures(run.pictures, original.side_px)
     started = time.perf_counter()
     theirs = torch.cat([original.encode(as_pixels(each[None], original)) for each in batch]).numpy()
     seconds = (time.perf_counter() - started) / run.pictures
@@ -84,7 +76,7 @@ def row(kind: str, original: Original, folder: Path, run: argparse.Namespace) ->
     convert(asked, folder, tokenizer)
     ours = open_image_codes(tokenizer.path)
     codes = ours.encode(batch)
-    alone = open_image_codes_of_one(asked, folder).encode(batch)
+    alone = in_batches_of_one(tokenizer).encode(batch)
     assert len(np.unique(theirs)) > 1, "one code for everything shows nothing"
     equal = f"{int((codes == theirs).sum()):,} of {codes.size:,}"
     decoded = "no decoder"
@@ -99,17 +91,16 @@ def row(kind: str, original: Original, folder: Path, run: argparse.Namespace) ->
     )
 
 
-def open_image_codes_of_one(asked: ImageTokenizer, folder: Path) -> Any:
-    """The same tokenizer with batches of one picture."""
-    tokenizer = ImageTokenizerFolder(folder / "alone")
-    convert(asked.model_copy(update={"batch": 1}), folder, tokenizer)
+def in_batches_of_one(tokenizer: ImageTokenizerFolder) -> Any:
+    config = json.loads(tokenizer.config.read_bytes())
+    tokenizer.config.write_text(json.dumps({**config, "batch": 1}), encoding="utf-8")
     return open_image_codes(tokenizer.path)
 
 
 def golden(original: Original) -> dict[str, Any]:
     """What the suite needs in order to repeat the comparison without the original code."""
     original.fill()
-    batch = pictures(2, original.side_px)
+    batch = golden_pictures(2, original.side_px)
     codes = original.encode(as_pixels(batch, original))
     assert original.decode is not None
     decoded = as_pictures(original.decode(codes), original)

@@ -65,7 +65,8 @@ class CogViewVQ(nn.Module):
         with exact(pixels.device):
             flat, embed = latents.float().flatten(0, 2), self.quantize_t.embed  # (N, D), (D, K)
             distances = flat.pow(2).sum(1, keepdim=True) - 2 * flat @ embed + embed.pow(2).sum(0, keepdim=True)
-            return (-distances).argmax(1).view(latents.shape[:-1])
+            codes: Tensor = distances.argmin(1)
+        return codes.view(latents.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         quantized = F.embedding(codes, self.quantize_t.embed.T).permute(0, 3, 1, 2)

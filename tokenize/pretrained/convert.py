@@ -18,6 +18,7 @@ from ...manifests.run_folders import ImageTokenizerFolder
 from .network import Converted, Network
 from .pretrained_codes import adapter
 from .pretrained_config import PretrainedConfig, with_decimals, with_floats
+from .seen import seen
 
 
 def convert(asked: ImageTokenizer, base: Path, folder: ImageTokenizerFolder) -> None:
@@ -34,6 +35,18 @@ def convert(asked: ImageTokenizer, base: Path, folder: ImageTokenizerFolder) -> 
 
 
 def _converted(asked: ImageTokenizer, path: Path | None) -> Converted:
+    """Raises BadInput, which says what lies at the path where that is of another kind."""
+    try:
+        return _by_adapter(asked, path)
+    except BadInput as error:
+        found = seen(path) if path else None
+        if found is None or found.kind == asked.kind:
+            raise
+        cure = f"write `kind: {found.kind}`" if found.kind else "name the folder or file of an image tokenizer"
+        raise BadInput(f"{path}: is {found.what}, which `kind: {asked.kind}` does not read", cure=cure) from error
+
+
+def _by_adapter(asked: ImageTokenizer, path: Path | None) -> Converted:
     module = adapter(asked.kind)
     if asked.kind == "python":
         converted: Converted = module.convert(path, asked.python)

@@ -56,18 +56,21 @@ def _place(document: Any) -> str:
     return next(iter([*known, *others]), "")
 
 
-def _named(value: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a state dict, or of a module's parameters, buffers and children."""
+def _named(value: Any, prefix: str = "", inside: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a state dict, or of a module's parameters, buffers and children. Objects may hold each other."""
     state = _state(value)
+    if id(value) in inside:
+        return
+    inside = (*inside, id(value))
     if isinstance(value, Inert) and "_modules" in state:
         for group in ("_parameters", "_buffers", "_modules"):
-            yield from _named(state.get(group), prefix)
+            yield from _named(state.get(group), prefix, inside)
     else:
         for name, each in state.items():
             if isinstance(each, Tensor):
                 yield f"{prefix}{name}", each
             else:
-                yield from _named(each, f"{prefix}{name}.")
+                yield from _named(each, f"{prefix}{name}.", inside)
 
 
 def _left_out(document: Any, taken: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ class File(TypedDict):
     keys: list[str]  # under which the state dict lies
     shapes: dict[str, list[int]]
     shared: NotRequired[str]  # tensors whose names differ in this alone are one and the same
+    entries_std: NotRequired[float]  # of the codebook, where 1 is not about that of the latents
 
 
 def write(folder: Path, files: Mapping[str, File], config: dict[str, Any] | None = None) -> None:
@@ -46,11 +47,13 @@ def path_of(files: Mapping[str, File], config: dict[str, Any] | None) -> str:
 
 
 def filled(file: File) -> dict[str, Tensor]:
-    seeds = {name: re.sub(file.get("shared", r"(?!)"), "", name) for name in file["shapes"]}
-    return {
-        name: torch.from_numpy(np.asarray(_drawn(seeds[name], name, tuple(shape))))
-        for name, shape in file["shapes"].items()
-    }
+    drawn = {}
+    for name, shape in file["shapes"].items():
+        seed = re.sub(file.get("shared", r"(?!)"), "", name)
+        values = torch.from_numpy(np.asarray(_drawn(seed, name, tuple(shape))))
+        is_codebook = name.endswith(("embedding.weight", "quantize_t.embed"))
+        drawn[name] = values * file.get("entries_std", 1.0) if is_codebook else values
+    return drawn
 
 
 def _drawn(seed: str, name: str, shape: tuple[int, ...]) -> Any:
@@ -58,7 +61,7 @@ def _drawn(seed: str, name: str, shape: tuple[int, ...]) -> Any:
     values = np.asarray(np.random.RandomState(zlib.crc32(seed.encode())).standard_normal(shape), np.float32)
     if name.endswith("running_var"):
         return abs(values) + np.float32(0.5)
-    if len(shape) <= 3 and any(part in name for part in ("embed", "codebooks", "token")):
+    if len(shape) <= 3 and any(part in name for part in ("embedding", "codebooks", "token", "quantize_t.embed")):
         return values
     if len(shape) > 1:
         return values / np.float32(np.prod(shape[1:]) ** 0.5)

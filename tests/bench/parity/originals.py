@@ -336,7 +336,7 @@ def cogview(folder: Path, small: bool) -> Original:
     def decode(codes: Tensor) -> Tensor:
         return model.dec(model.quantize_t.embed_code(codes).permute(0, 3, 1, 2))  # type: ignore[no-any-return]
 
-    files = {"vqvae.pt": _file(model, prefix="module.")}
+    files: dict[str, File] = {"vqvae.pt": {**_file(model, prefix="module."), "entries_std": 0.3}}
     return Original(model, encode, decode, _SMALL_PX if small else _PX, files, **_COGVIEW)
 
 
@@ -349,7 +349,7 @@ def emu3(folder: Path, small: bool) -> Original:
         config = Emu3VisionVQConfig(**(shape if small else {}))
         model = Emu3VisionVQModel(config).eval()
 
-    files = {"model.safetensors": _file(model)}
+    files: dict[str, File] = {"model.safetensors": {**_file(model), "entries_std": 0.1}}
     document = {name: getattr(config, name) for name in ("model_type", *_EMU3)}
     return Original(model, model.encode, model.decode, _SMALL_PX if small else _PX, files, document)
 
