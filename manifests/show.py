@@ -96,7 +96,7 @@ def _splits(manifest: Manifest) -> Lines:
     ]
     if manifest.leakage is not None:
         shared = [counted(count, name.replace("_", " ")) for name, count in manifest.leakage.shared.items()]
-        lines.append(("shared", ", ".join(shared)))
+        lines.append(("shared", ", ".join(shared) or f"not looked for: {manifest.leakage.rule}"))
     return lines
 
 

@@ -1,6 +1,7 @@
 """`make interop`: exports as other tools read them, sample by sample against what they were made from.
 
-Shards of codes are read by five tools; a corpus of pictures, as Parquet and as an imagefolder, by `datasets`.
+Shards of codes are read by five tools, and as Parquet by pandas and `datasets`; a corpus of pictures, as Parquet and as
+an imagefolder, by `datasets`.
 
 python interop.py --peers-python .venv/peers/bin/python
 """
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.conftest import write_pictures, write_recipe
 from tests.manifests.synthetic import make_shards
-from tests.stages import build_corpus, export, export_samples
+from tests.stages import build_corpus, export, export_parquet, export_samples
 
 TOOLS = ("webdataset", "datasets", "energon", "wids", "croissant")
 PICTURE_FORMATS = ("huggingface", "imagefolder")
@@ -88,12 +89,14 @@ def main() -> None:
         shards = make_shards(Path(folder) / "shards", {"train": 230, "validation": 31}, block_rows=32)
         start_cluster(workers=2)
         exported = export_samples(shards, Path(folder) / "exported")
+        tables = export_parquet(shards, Path(folder) / "tables")
         pictures, pairs = exported_pictures(Path(folder) / "shapes")
         stop_cluster()
         for tool in TOOLS:
             copy = Path(folder) / tool  # energon leaves an index beside every tar
             shutil.copytree(exported.folder, copy)
             good.append(is_read(tool, copy, expected(shards), peers_python))
+        good.append(is_read("parquet", tables.folder, expected(shards), peers_python))
         good += [is_read(form, path, pairs, peers_python) for form, path in pictures.items()]
     sys.exit(0 if all(good) else 1)
 

@@ -138,9 +138,28 @@ def imagefolder(folder: Path) -> SourceItem:
     }
 
 
+def parquet(folder: Path) -> SourceItem:
+    """pandas, and `datasets` by the head of README.md, at once and streaming."""
+    import pandas
+    from datasets import load_dataset
+
+    tables = {split: [pandas.read_parquet(path) for path in sorted(folder.glob(f"{split}-*"))] for split in SPLITS}
+    found = {
+        split: [sample(row.key, row.codes, row.caption) for table in of_split for row in table.itertuples()]
+        for split, of_split in tables.items()
+    }
+    for streaming in (False, True):
+        loaded = load_dataset(str(folder), streaming=streaming, cache_dir=tempfile.mkdtemp())
+        by_datasets = {
+            split: [sample(row["key"], row["codes"], row["caption"]) for row in loaded[split]] for split in SPLITS
+        }
+        assert by_datasets == found
+    return found
+
+
 TOOLS: dict[str, Callable[[Path], SourceItem]] = {
     "webdataset": webdataset, "datasets": datasets, "energon": energon, "wids": wids, "croissant": croissant,
-    "huggingface": huggingface, "imagefolder": imagefolder,
+    "huggingface": huggingface, "imagefolder": imagefolder, "parquet": parquet,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -1,18 +1,24 @@
 """`tuwen import`: what others tokenized becomes shards; a row that cannot be used is named, and counted."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tuwen.manifests.canonical import canonical_json, sha256_of_file
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
+from tuwen.manifests.manifest_schema import manifest_schema
+from tuwen.manifests.merge import merge
 from tuwen.manifests.order.order import open_order
 from tuwen.manifests.order.order_lookup import keys_at, reads_of_key
 from tuwen.manifests.order.shuffle import Shuffle
@@ -93,6 +99,8 @@ def test_a_bin_of_cogdata_becomes_shards_with_its_codes_and_ids(tmp_path: Path, 
     assert manifest.sample_schema.codes.codebook == 8192
     assert list(verify_manifest(manifest, "always")) == []
     assert "cogview" in describe(manifest)
+    assert "not looked for: split by key; duplicates" in describe(manifest)
+    jsonschema.validate(manifest.document, manifest_schema(), jsonschema.Draft202012Validator)
 
 
 def test_the_manifest_tells_what_was_imported_with_the_hash_of_each_file(tmp_path: Path, text_model: Path) -> None:
@@ -131,6 +139,37 @@ def test_a_broken_row_is_named_with_its_number_and_the_others_are_kept(tmp_path:
     (step,) = manifest.lineage.steps
     assert (step.pairs_in, step.out) == (8, 3)
     assert step.dropped == {"code_beyond_codebook": 2, "cut_off": 1, "no_caption": 1, "text_id_beyond_vocabulary": 1}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_what_cogdata_wrote_comes_back_whatever_its_numbers(data: st.DataObject) -> None:
+    codebook, side, length = (data.draw(st.integers(*bounds)) for bounds in ((2, 70_000), (1, 6), (1, 9)))
+    one_text = st.lists(st.integers(4, 3 + len(LETTERS)), min_size=1, max_size=length)
+    texts = data.draw(st.lists(one_text, min_size=1, max_size=5))
+    codes = np.random.default_rng(side).integers(0, codebook, (len(texts), side * side))
+    with tempfile.TemporaryDirectory() as folder:
+        path, model = Path(folder) / "x.bin", Path(folder) / "text.json"
+        model.write_bytes(canonical_json({"kind": "characters", "characters": LETTERS}))
+        write_bin(path, [[piece + codebook for piece in text] for text in texts], codes, length)
+        facts = {"codebook": codebook, "grid": parse_grid(f"{side}x{side}"), "text_length": length}
+        rows = rows_of(imported(path, Path(folder) / "out", model, **facts))
+        assert [row[0] for row in rows] == codes.tolist()
+        assert [row[1] for row in rows] == texts
+
+
+def test_imports_of_one_tokenizer_are_merged(tmp_path: Path, text_model: Path) -> None:
+    manifests = []
+    for name in ("a", "b"):
+        write_bin(tmp_path / f"{name}.bin", [cogdata_ids("红圆")] * 5, random_codes(5, 1024, 8192))
+        asked = Asked(
+            path=tmp_path / f"{name}.bin", name=name, text_model=text_model, tokenizer="cogview", validation=0
+        )
+        manifests.append(import_codes(asked, ShardsFolder(tmp_path / name)))
+    with pytest.raises(BadInput, match="hold the same shard"):
+        merge([manifests[0], manifests[0]], tmp_path / "both")
+    merged = merge(manifests, tmp_path / "both")
+    assert [row[0] for row in rows_of(merged)] == [row[0] for made in manifests for row in rows_of(made)]
 
 
 def test_several_sizes_of_a_picture_are_one_row_with_its_scales(tmp_path: Path, text_model: Path) -> None:

@@ -140,7 +140,7 @@ def _save(
         schema=tokenizers.schema,
         splits={split: Split(samples=samples[split], shards=names[split]) for split in SPLITS},
         split_rule=pairing.split_rule,
-        leakage={"rule": f"by {pairing.split_rule['by']}; near-duplicates were not looked for", "checked": samples},
+        leakage={"rule": f"split by {pairing.split_rule['by']}; duplicates were not looked for", "checked": samples},
         licenses=_licenses(pairing),
         shards=listed,
         files=_files(folder),
