@@ -1,7 +1,7 @@
 """The report's section on codes: what each tokenizer keeps of the pictures, as a sheet, and shard by shard.
 
 section = shards_section(run.shards)
-section.codes[0].grid, section.codes[0].worst          # "8×8", [ShardQuality(name="train-00003.tar", psnr_db=24.8, …), …]
+section.codes[0].grid, section.codes[0].worst      # "8×8", [ShardQuality(name="train-00003.tar", psnr_db=24.8, …), …]
 """
 
 import json

@@ -158,10 +158,10 @@ def test_a_killed_worker_goes_on_from_the_last_finished_stretch_with_the_same_by
     assert ledger.stat().st_size == calls + 1  # only the call that was killed
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 4])
 def test_processes_that_decode_beside_the_encoder_change_no_byte(shared_job: SmallJob, workers: int) -> None:
-    expected = shared_job.write("plain", block_rows=20)
-    beside = shared_job.write(f"beside-{workers}", workers=workers, block_rows=20, job=Job(decoders=2))
+    expected = shared_job.write("plain", block_rows=4)
+    beside = shared_job.write(f"beside-{workers}", workers=workers, block_rows=4, job=Job(decoders=2))
     assert files_of(beside) == files_of(expected)
 
 

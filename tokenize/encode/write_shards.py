@@ -65,7 +65,8 @@ def write_shards(
         drop_manifest(folder.path)
         job = recipe.tokenize.job
         roots = picture_roots(recipe, CorpusFolder(corpus.folder))
-        run = replace(run, roots=roots, cpus=0 if job.gpus else job.threads, gpus=job.gpus)
+        # Encoders that wait for decoders must leave them the CPUs: if they held all of them, none would ever go on.
+        run = replace(run, roots=roots, cpus=0 if job.gpus or job.decoders else job.threads, gpus=job.gpus)
         crops = CropPlan(rule=crop_rule(recipe.tokenize.crops), targets=tokenizers.targets)
         unstable = check_stability(recipe, splits["train"], tokenizers, crops, folder, run)
         results = _encode(recipe, splits, tokenizers, crops, folder, run, retry_lost)
