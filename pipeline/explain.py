@@ -17,6 +17,7 @@ from rich.cells import cell_len
 from ..manifests.pair import MEASURES
 from ..manifests.recipe.presets import CAPTIONS, IMAGES, PRESETS, Rules
 from ..manifests.recipe.recipe import Recipe
+from ..manifests.recipe.tokenizing import ImageTokenizer
 from .scores.scores import asked_scores
 
 _WIDTH, _NARROWEST = 100, 40  # of a line, of its last cell
@@ -49,7 +50,7 @@ class Explanation(TypedDict):
     duplicates: ExplainedSection
     split: ExplainedSection
     export: ExplainedSection
-    tokenize: list[Settings]  # of the image tokenizer and of the text tokenizer
+    tokenize: list[Settings]  # of each tokenizer, of the crops, and of the quality gate
 
 
 def explained(recipe: Recipe) -> Explanation:
@@ -66,7 +67,13 @@ def explained(recipe: Recipe) -> Explanation:
         "duplicates": explained_rules(recipe.duplicates, {}, "duplicates"),
         "split": explained_rules(recipe.split, {}, "split"),
         "export": explained_rules(recipe.export, {}, "export"),
-        "tokenize": [{"of": "image", **_image_tokenizer(recipe)}, {"of": "text", **_settings(recipe.tokenize.text)}],
+        "tokenize": [
+            {"of": "image", **_image_tokenizer(recipe.tokenize.image)},
+            *({"of": f"also {name}", **_image_tokenizer(each)} for name, each in recipe.tokenize.also.items()),
+            {"of": "text", **_settings(recipe.tokenize.text)},
+            {"of": "crops", **_settings(recipe.tokenize.crops)},
+            {"of": "quality", "kind": "gate", **_settings(recipe.tokenize.quality)},
+        ],
     }
 
 
@@ -119,9 +126,8 @@ def explain(recipe: Recipe) -> str:
     return _aligned(lines)
 
 
-def _image_tokenizer(recipe: Recipe) -> Settings:
+def _image_tokenizer(asked: ImageTokenizer) -> Settings:
     """What encodes the pictures: the compact VQ by its name, or the model that the recipe names."""
-    asked = recipe.tokenize.image
     if asked.kind == "compact":
         return {"kind": "compact", "tokenizer": asked.tokenizer}
     settings = {**_settings(asked), "resize": asked.resampling}
