@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from tuwen.__main__ import app
 from tuwen.manifests.canonical import canonical_json, sha256_of_file
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest, load_manifest
@@ -156,6 +158,18 @@ def test_what_cogdata_wrote_comes_back_whatever_its_numbers(data: st.DataObject)
         rows = rows_of(imported(path, Path(folder) / "out", model, **facts))
         assert [row[0] for row in rows] == codes.tolist()
         assert [row[1] for row in rows] == texts
+
+
+def test_the_command_counts_what_was_refused(tmp_path: Path, text_model: Path) -> None:
+    write_bin(tmp_path / "merge.bin", [cogdata_ids("红圆"), []], random_codes(2, 1024, 8192))
+    command = ["import", str(tmp_path / "merge.bin"), "--text-model", str(text_model), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*command, "--validation", "0"])
+    assert done.exit_code == 0
+    assert "1 sample in 1 shard, 1 row refused" in done.stdout
+    assert "merge.bin#1: no_caption" in done.stderr
+    done = CliRunner().invoke(app, [*command, "--validation", "0", "--license", "CC0-1.0", "--json"])
+    assert json.loads(done.stdout)["totals"]["samples"] == 1
+    assert load_manifest(tmp_path / "out").licenses[0].license == "CC0-1.0"
 
 
 def test_imports_of_one_tokenizer_are_merged(tmp_path: Path, text_model: Path) -> None:

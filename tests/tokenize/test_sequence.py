@@ -1,13 +1,16 @@
 """Captions and codes as one sequence of ids: CogView's layout, and the compact one."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from tuwen.manifests.documents import ArraySchema
 from tuwen.manifests.errors import BadInput
-from tuwen.tokenize.sequence import COGVIEW_COMMANDS, cogview_layout, compact_layout, layout_for
+from tuwen.tokenize.sequence import COGVIEW_COMMANDS, SequenceLayout, cogview_layout, compact_layout, layout_for
 
 
 def test_the_cogview_layout_is_cogviews() -> None:
@@ -72,6 +75,13 @@ def test_codes_of_two_codebooks_are_interleaved_by_hand() -> None:
     pad, roi, base, boi, eoi = 27, 28, 29, 30, 31
     assert ids.tolist() == [[roi, 26, base, boi, 9, 10, 3, 19, eoi, pad]]
     assert positions[0, 4:9].tolist() == [5, 6, 7, 8, 9]
+
+
+def test_a_layout_that_was_recorded_without_codebooks_has_one() -> None:
+    layout = compact_layout(codebook=10, num_codes=4, text_vocab=7, text_max=2)
+    document = asdict(layout)
+    del document["codebooks"]
+    assert TypeAdapter(SequenceLayout).validate_python(document) == layout
 
 
 def schema(shape: list[int], codebook: int, vocab: int, **codebooks: int) -> ArraySchema:

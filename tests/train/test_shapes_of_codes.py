@@ -11,16 +11,18 @@ import torch
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.tokenizing import ImageTokenizer, Tokenize
-from tuwen.manifests.run_folders import TEXT_MODEL, TrainFolder
+from tuwen.manifests.run_folders import TEXT_MODEL, RunFolder, TrainFolder
+from tuwen.tokenize.reconstruction import measure_reconstruction
 from tuwen.train.generate_pictures import sample_pictures
 from tuwen.train.loop import train
 from tuwen.train.micro_batch import summed_nats
+from tuwen.train.nearest import nearest_score
 from tuwen.train.read_plan import ReadPlan
 from tuwen.train.run import Run
 from tuwen.train.sampling import SamplingConfig, sample_codes
 from tuwen.train.stream import Stream, open_stream
 
-from ..stages import write_shards
+from ..stages import write_report, write_shards
 from ..tokenize.toy_tokenizers import MODULE
 from .rank_processes import train_on
 
@@ -49,6 +51,7 @@ class Set:
     recipe: Recipe
     shards: Manifest
     run: Run  # trained on them
+    corpus: Manifest
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -62,8 +65,9 @@ def trained(
     changed = {"steps": STEPS, "batch": 8, "micro_batches": 2, "lr": 0.005, "threads": 1}
     recipe = recipe.model_copy(update={"tokenize": tokenize, "train": recipe.train.model_copy(update=changed)})
     recipe._base = shapes[0].base
-    shards = write_shards(recipe, load_manifest(run / "corpus"), run / "tokenizer" / TEXT_MODEL, folder / "shards")
-    return Set(shape, recipe, shards, train(recipe, shards, TrainFolder(folder / "run")))
+    corpus = load_manifest(run / "corpus")
+    shards = write_shards(recipe, corpus, run / "tokenizer" / TEXT_MODEL, folder / "shards")
+    return Set(shape, recipe, shards, train(recipe, shards, RunFolder(folder).train), corpus)
 
 
 def test_the_layout_is_that_of_the_codes(trained: Set) -> None:
@@ -126,6 +130,19 @@ def test_pictures_are_sampled(trained: Set) -> None:
     side = trained.shape.size
     assert pictures.shape == (1, 2, side, side, 3)
     assert np.isfinite(scores).all()
+
+
+def test_the_report_shows_what_the_codes_keep(trained: Set) -> None:
+    measured = measure_reconstruction(trained.recipe, trained.corpus, trained.shards)
+    assert 10 < measured["psnr_mean_db"] < 50
+    page = write_report(trained.shards.folder.parent, trained.corpus.folder).read_text(encoding="utf-8")
+    assert "×".join(map(str, trained.shape.codes)) in page
+    assert f"{trained.shape.codebook:,}" in page
+
+
+def test_sampled_pictures_are_compared_with_the_real_ones(trained: Set) -> None:
+    score = nearest_score(trained.run, trained.corpus, 0.2, "train", captions=3, seed=0, temperature=0)
+    assert (score["captions"], score["pictures"]) == (3, trained.corpus.totals["kept"])
 
 
 def test_each_code_is_the_likeliest_of_its_own_codebook_after_the_codes_before_it(trained: Set) -> None:

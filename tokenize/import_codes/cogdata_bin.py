@@ -6,6 +6,7 @@
 cogdata adds the size of the image codebook to each text id (UnifiedTokenizer.EncodeAsIds); it is taken off again.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,12 +45,10 @@ def open_cogdata(asked: Asked) -> CodeFiles:
     return CodeFiles("cogdata", filled, folder, names, rows, num_rows)
 
 
-def bin_names(folder: Path) -> list[str]:
-    return [
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix in SUFFIXES and path.is_file() and path.stat().st_size
-    ]
+def bin_names(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.suffix in SUFFIXES and path.is_file() and path.stat().st_size:
+            yield path.relative_to(folder).as_posix()
 
 
 def _rows(path: Path, name: str, asked: Asked, row_bytes: int) -> Rows:

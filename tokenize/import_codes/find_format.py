@@ -5,7 +5,7 @@
 One row of FORMATS a format.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from .parquet_codes import open_parquet, parquet_names
 class Format:
     open: Callable[[Asked], CodeFiles]
     is_file: Callable[[Path], bool]
-    names_in: Callable[[Path], list[str]]  # of its files in a folder
+    names_in: Callable[[Path], Iterator[str]]  # of its files in a folder
     words: str
 
 
@@ -52,7 +52,7 @@ def open_code_files(asked: Asked) -> CodeFiles:
 
 
 def _holds(format_: Format, path: Path) -> bool:
-    return format_.is_file(path) if path.is_file() else bool(format_.names_in(path))
+    return format_.is_file(path) if path.is_file() else any(format_.names_in(path))
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:

@@ -7,7 +7,7 @@
 `views` are crops of one picture: each becomes a row, and all of them are in one split.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,9 @@ def open_npy_folder(asked: Asked) -> CodeFiles:
     return CodeFiles("llamagen", asked, folder, names, rows, len(names))
 
 
-def npy_names(folder: Path) -> list[str]:
+def npy_names(folder: Path) -> Iterator[str]:
     """Names relative to `folder`, of files in it and in its folders."""
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*.npy")]
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*.npy"))
 
 
 def _codes_and_labels(path: Path) -> tuple[Path, Path | None]:

@@ -30,7 +30,7 @@ def open_parquet(asked: Asked) -> CodeFiles:
     """Raises BadInput when a file has no column of captions or of codes."""
     is_file = asked.path.is_file()
     folder = asked.path.parent if is_file else asked.path
-    names = [asked.path.name] if is_file else parquet_names(folder)
+    names = [asked.path.name] if is_file else sorted(parquet_names(folder))
     schema = _schema(folder / names[0])
     caption = _column(asked.path, schema, asked.caption_column, CAPTIONS, "--caption-column")
     codes = _column(asked.path, schema, asked.codes_column, CODES, "--codes-column")
@@ -46,8 +46,8 @@ def open_parquet(asked: Asked) -> CodeFiles:
     return CodeFiles("parquet", filled, folder, names, rows, num_rows, text_sha256)
 
 
-def parquet_names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+def parquet_names(folder: Path) -> Iterator[str]:
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
 
 
 def _filled(asked: Asked, header: dict[str, Any], folder: Path, column: str) -> Asked:
