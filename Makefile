@@ -8,7 +8,7 @@ FOREIGN := $(VENV)/foreign-emoji
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-near-duplicates: $(VENV)/.dev $(TOOLS)/.done  ## what is found again, what
 bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on held-out emoji and on three sets by other hands (runs/emoji needed)
 	$(BIN)/python tests/bench/bench_tokenizers.py --foreign $(FOREIGN)/node_modules/@iconify-json
 
+bench-ranks: $(VENV)/.dev  ## the exact sum of gradients beside a plain all-reduce, 1, 2 and 4 ranks (five minutes)
+	$(BIN)/python tests/bench/bench_ranks.py
+
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 
 bench-parity: $(VENV)/.dev  ## our codes beside the authors' own code: ORIGINALS=folder with owner+name of each repository
@@ -82,6 +85,9 @@ soak-corpus: $(VENV)/.dev  ## corpus and export killed with 9 at random moments:
 
 soak-lost: $(VENV)/.dev  ## 1,000 of 10,000 pictures are spoiled after the corpus was made: counted, and no other lost
 	$(BIN)/python -m pytest -q tests/bench/soak_lost_pictures.py
+
+soak-ranks: $(VENV)/.dev  ## training killed with 9 at random moments, on 1, 2 and 4 ranks in turn: the same bits (KILLS=10)
+	$(BIN)/python tests/bench/soak_ranks.py --kills $(or $(KILLS),10)
 
 soak: $(VENV)/.dev  ## ten minutes of reading while shards are spoiled and restored at random (SECONDS=600)
 	$(BIN)/python tests/bench/soak_faults.py --seconds $(or $(SECONDS),600)

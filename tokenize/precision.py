@@ -1,4 +1,4 @@
-"""The type of the matrix products of a training: bfloat16 or float32.
+"""The type of the matrix products of a training: bfloat16, float16 or float32.
 
     with autocast(device, matmul_dtype("auto", device)):
         …
@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "bfloat16", "float32"]
+Precision = Literal["auto", "bfloat16", "float16", "float32"]
 
 
 def matmul_dtype(name: Precision, device: torch.device) -> torch.dtype:
@@ -19,7 +19,7 @@ def matmul_dtype(name: Precision, device: torch.device) -> torch.dtype:
     if name == "auto":
         fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
         return torch.bfloat16 if fast else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}[name]
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -22,6 +22,7 @@ from ..manifests.atomic import whole_file
 from ..manifests.errors import CheckFailed
 from ..manifests.run_folders import TrainFolder
 from .consumed import StreamState
+from .loss_scale import LossScaleState
 
 _VERSION = 2  # 1 had one optimizer
 Tensors = dict[str, torch.Tensor]
@@ -33,6 +34,7 @@ class Checkpoint:
     model: Tensors
     averaged: Tensors  # the moving average of the weights; empty without one
     optimizers: list[dict[str, Any]]  # the `state_dict` of each
+    scale: LossScaleState
     stream: StreamState
 
     @property
@@ -62,7 +64,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             prefix = f"optimizer/{index}/{number}"
             tensors |= {f"{prefix}/{name}": tensor.contiguous() for name, tensor in state.items()}
     groups = [optimizer["param_groups"] for optimizer in checkpoint.optimizers]
-    header = {"version": _VERSION, "step": checkpoint.step, "stream": checkpoint.stream, "groups": groups}
+    header = {
+        "version": _VERSION, "step": checkpoint.step, "stream": checkpoint.stream, "scale": checkpoint.scale,
+        "groups": groups,
+    }  # fmt: skip
     with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata={"about": json.dumps(header, sort_keys=True)})
 
@@ -93,7 +98,7 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
     optimizers = [
         {"state": dict(state), "param_groups": groups} for state, groups in zip(states, header["groups"], strict=True)
     ]
-    return Checkpoint(header["step"], parts["model"], parts["averaged"], optimizers, header["stream"])
+    return Checkpoint(header["step"], parts["model"], parts["averaged"], optimizers, header["scale"], header["stream"])
 
 
 def _cure(path: Path) -> str:

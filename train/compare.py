@@ -14,7 +14,7 @@ def first_difference(a: Run, b: Run) -> str | None:
     losses_a, losses_b = a.losses, b.losses
     for left, right in zip(losses_a, losses_b, strict=False):
         for name, value in left.items():
-            if value != right.get(name):
+            if repr(value) != repr(right.get(name)):  # so that nan equals itself
                 return f"step {left['step']}: {name} is {value!r} and {right.get(name)!r}"
     if len(losses_a) != len(losses_b):
         return f"step {min(len(losses_a), len(losses_b))}: one run has {len(losses_a)} steps, the other {len(losses_b)}"

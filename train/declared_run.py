@@ -82,9 +82,10 @@ class DeclaredRun:
         )
 
     @property
-    def _precision(self) -> Literal["float32", "bfloat16"]:
-        dtype = matmul_dtype(self.train.precision, train_device())
-        return "bfloat16" if dtype == torch.bfloat16 else "float32"
+    def _precision(self) -> Literal["float32", "bfloat16", "float16"]:
+        if self.train.precision != "auto":
+            return self.train.precision
+        return "bfloat16" if matmul_dtype("auto", train_device()) == torch.bfloat16 else "float32"
 
 
 def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO, TypedDict
+from typing import Any, NotRequired, TextIO, TypedDict
 
 from ..manifests.atomic import whole_file
 from ..manifests.errors import CheckFailed
@@ -24,6 +24,10 @@ class StepEntry(TypedDict):
     norm: float  # of the gradient, before it is clipped; 0 in a step that was skipped
     tokens: int  # that the loss is a mean of
     samples: int  # read until the end of this step
+    scale: NotRequired[float]  # of the loss, with float16
+    overflows: NotRequired[int]  # steps so far that were not learned from, with float16
+    largest_residual: NotRequired[float]  # absolute values, with telemetry
+    largest_logit: NotRequired[float]
 
 
 def read_losses(path: Path) -> list[StepEntry]:

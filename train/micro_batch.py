@@ -20,7 +20,7 @@ from torch import Tensor
 from ..manifests.shards.split_reader import Rows
 from ..tokenize.precision import autocast
 from ..tokenize.sequence import SequenceLayout
-from .model import Transformer
+from .model import Largest, Transformer
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class MicroBatch:
             layout,
         )
 
-    def nats_B2(self, model: Transformer, dtype: torch.dtype) -> Tensor:
+    def nats_B2(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
         """Summed nats of each row: of text and commands, and of codes."""
         with autocast(self.ids_BL.device, dtype):
-            logits_BLV = model(self.ids_BL[:, :-1], self.positions_BL[:, :-1])
+            logits_BLV = model(self.ids_BL[:, :-1], self.positions_BL[:, :-1], largest=largest)
         return summed_nats(logits_BLV, self.ids_BL[:, 1:], self.layout)
 
 

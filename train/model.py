@@ -55,6 +55,19 @@ class KeyValueCache:
         return k_GTE, v_GTE
 
 
+class Largest:
+    """The largest absolute values of forward passes: of what the blocks hand on, and of the logits."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.residual = self.logit = torch.zeros((), device=device)
+
+    def see(self, residual: Tensor | None = None, logit: Tensor | None = None) -> None:
+        if residual is not None:
+            self.residual = torch.maximum(self.residual, residual.detach().abs().amax().float())
+        if logit is not None:
+            self.logit = torch.maximum(self.logit, logit.detach().abs().amax().float())
+
+
 def causal_attention(q_GLE: Tensor, k_GTE: Tensor, v_GTE: Tensor) -> Tensor:
     """Softmax attention (G, L, E), in which the L queries are those of the last L of the T tokens."""
     L, T, E = q_GLE.shape[1], k_GTE.shape[1], q_GLE.shape[2]
@@ -131,10 +144,16 @@ class Transformer(nn.Module):
     def new_cache(self) -> KeyValueCache:
         return KeyValueCache(self.config.depth)
 
-    def forward(self, ids_BL: Tensor, positions_BL: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(
+        self, ids_BL: Tensor, positions_BL: Tensor, cache: KeyValueCache | None = None, largest: Largest | None = None
+    ) -> Tensor:
         """Logits (B, L, V). With a cache the ids continue those of the last call with that cache."""
         x_BLD = self.token(ids_BL) + self.position(positions_BL)
         for block in self.blocks:
             x_BLD = block(x_BLD, cache)
+            if largest is not None:
+                largest.see(residual=x_BLD)
         logits_BLV: Tensor = self.head(self.final_norm(x_BLD))
+        if largest is not None:
+            largest.see(logit=logits_BLV)
         return logits_BLV

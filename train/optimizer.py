@@ -7,6 +7,7 @@ The learning rate is a pure function of the step, so a run that resumes at step 
         loss.backward()
         norm = clip(model, config)
         take_step(optimizers, config, step)
+        model.zero_grad()
 """
 
 import math
@@ -98,9 +99,8 @@ def clip(model: nn.Module, config: OptimizerConfig) -> Tensor:
 
 
 def take_step(optimizers: list[torch.optim.Optimizer], config: OptimizerConfig, step: int) -> None:
-    """Set the step's learning rate, update, and clear the gradients."""
+    """Set the step's learning rate and update."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)

@@ -58,6 +58,7 @@ class TrainSettings(BaseModel):
     shuffle: Shuffle = Shuffle()
     validate_every: int  # steps; 0: never
     validation_rows: int  # of the held-out split at most
+    telemetry: bool  # whether the log has the largest logit and residual
 
 
 def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
@@ -86,6 +87,7 @@ def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
         shuffle=recipe.shuffle,
         validate_every=recipe.validate_every,
         validation_rows=recipe.validation_rows,
+        telemetry=recipe.telemetry,
     )
 
 

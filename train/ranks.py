@@ -9,7 +9,7 @@ words in the store of the group, so that the others end with them too, and with 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,12 +48,18 @@ class Ranks:
 
     def total(self, numbers: Sequence[int]) -> list[int]:
         """Sum the numbers of all ranks, each on its own; integers have the same sum in any order."""
-        total = torch.tensor(numbers)
-        received = torch.empty_like(total)
+        return self._combined(torch.tensor(numbers), torch.add)
+
+    def largest(self, numbers: Sequence[float]) -> list[float]:
+        """The largest of the numbers of all ranks, each on its own."""
+        return self._combined(torch.tensor(numbers, dtype=torch.float64), torch.maximum)
+
+    def _combined(self, own: Tensor, combine: Callable[[Tensor, Tensor], Tensor]) -> list[Any]:
+        received = torch.empty_like(own)
         for distance in self.distances:
-            self.exchange(self.rank ^ distance, total, received)
-            total += received
-        return total.tolist()
+            self.exchange(self.rank ^ distance, own, received)
+            own = combine(own, received)
+        return own.tolist()
 
     @property
     def distances(self) -> list[int]:

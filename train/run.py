@@ -43,7 +43,7 @@ class RunDocument(BaseModel):
     layout: SequenceLayout
     settings: TrainSettings
     optimizer: OptimizerConfig
-    precision: Literal["float32", "bfloat16"]  # of matrix products
+    precision: Literal["float32", "bfloat16", "float16"]  # of matrix products
     threads: int  # of torch: sums are cut by their number
     minutes: str | None = None  # that the recipe stated; the number of steps was measured for them
 

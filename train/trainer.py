@@ -22,8 +22,9 @@ from ..manifests.shards.split_reader import Verify
 from ..tokenize.precision import matmul_dtype
 from .checkpoint import Checkpoint
 from .loss_log import StepEntry
+from .loss_scale import LossScale
 from .micro_batch import MicroBatch
-from .model import Transformer
+from .model import Largest, Transformer
 from .optimizer import clip, learning_rate, new_optimizers, skips, take_step
 from .ranks import Ranks
 from .read_plan import ReadPlan
@@ -42,6 +43,7 @@ class Trainer:
     model: Transformer
     averaged: Transformer | None  # the moving average of the weights
     optimizers: list[torch.optim.Optimizer]
+    scale: LossScale
     stream: Stream
     ranks: Ranks
     tree: GradientTree
@@ -59,7 +61,8 @@ class Trainer:
         averaged = copy.deepcopy(model).eval().requires_grad_(False) if document.optimizer.averaging else None
         shapes = [parameter.shape for parameter in model.parameters()]
         tree = GradientTree(shapes, num_metrics=2, micro_batches=settings.micro_batches, device=device)
-        return cls(document, model, averaged, new_optimizers(model, document.optimizer), stream, ranks, tree)
+        optimizers, scale = new_optimizers(model, document.optimizer), LossScale.of(document.precision)
+        return cls(document, model, averaged, optimizers, scale, stream, ranks, tree)
 
     @property
     def device(self) -> torch.device:
@@ -73,7 +76,8 @@ class Trainer:
     def checkpoint(self, steps_done: int) -> Checkpoint:
         averaged = self.averaged.state_dict() if self.averaged else {}
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
-        return Checkpoint(steps_done, self.model.state_dict(), averaged, optimizers, self.stream.state())
+        scale, stream = self.scale.state(), self.stream.state()
+        return Checkpoint(steps_done, self.model.state_dict(), averaged, optimizers, scale, stream)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Raises CheckFailed when the checkpoint is of another stream."""
@@ -82,54 +86,69 @@ class Trainer:
             self.averaged.load_state_dict(checkpoint.averaged)
         for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
             optimizer.load_state_dict(state)
+        self.scale.resume(checkpoint.scale)
         self.stream.resume(checkpoint.stream)
 
     def train_step(self, step: int) -> StepEntry:
         """Do one update and return its line of the log. Raises CheckFailed when the loss is not finite."""
-        config, is_skipped = self.document.optimizer, skips(self.document.optimizer, step)
+        document, is_skipped = self.document, skips(self.document.optimizer, step)
+        largest = Largest(self.device) if document.settings.telemetry else None
         batches = [
-            MicroBatch.of(self.stream.next(), self.document.layout, self.device)
+            MicroBatch.of(self.stream.next(), document.layout, self.device)
             for _ in range(self.stream.plan.micro_batches)
         ]
         text, codes = self.ranks.total(np.sum([batch.counts_B2.sum(axis=0) for batch in batches], axis=0).tolist())
         for batch in batches:
-            self._add(batch, text + codes, with_gradient=not is_skipped)
-        summed = self.tree.total(self.ranks, self.document.settings.reduction)
+            self._add(batch, text + codes, largest, with_gradient=not is_skipped)
+        summed = self.tree.total(self.ranks, document.settings.reduction)
         nats_text, nats_codes = summed.metrics.tolist()
-        loss = (nats_text + nats_codes) / (text + codes)
-        if not math.isfinite(loss):
-            raise CheckFailed(
-                f"step {step}: the loss is {loss}", cure="lower `train.lr` and begin again in another --out"
-            )
-        return {
+        entry: StepEntry = {
             "step": step,
-            "loss": loss,
+            "loss": (nats_text + nats_codes) / (text + codes),
             "text": nats_text / text,
             "codes": nats_codes / codes,
-            "lr": learning_rate(config, step),
+            "lr": learning_rate(document.optimizer, step),
             "norm": 0.0 if is_skipped else self._update(summed, step),
             "tokens": text + codes,
             "samples": self.stream.state()["samples"],
         }
+        if largest is not None:
+            seen = self.ranks.largest([largest.residual.item(), largest.logit.item()])
+            entry["largest_residual"], entry["largest_logit"] = seen
+        if not self.scale.is_fixed:
+            entry["scale"], entry["overflows"] = self.scale.value, self.scale.overflows
+        if not math.isfinite(entry["loss"]) and (self.scale.is_fixed or self.scale.is_exhausted):
+            cure = "lower `train.lr`, and begin in another --out"
+            raise CheckFailed(f"step {step}: the loss is {entry['loss']}", cure=cure)
+        return entry
 
-    def _add(self, batch: MicroBatch, num_targets: int, with_gradient: bool) -> None:
+    def _add(self, batch: MicroBatch, num_targets: int, largest: Largest | None, with_gradient: bool) -> None:
         """Add a micro-batch's share of the loss, the mean over all targets of the global batch, and its gradient."""
+        dtype = matmul_dtype(self.document.precision, self.device)
         with torch.set_grad_enabled(with_gradient):
-            nats_2 = batch.nats_B2(self.model, matmul_dtype(self.document.precision, self.device)).sum(dim=0)
+            nats_2 = batch.nats_B2(self.model, dtype, largest).sum(dim=0)
         if with_gradient:
-            torch.autograd.backward(nats_2.sum() / num_targets)
+            torch.autograd.backward(nats_2.sum() * (self.scale.value / num_targets))
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.model.parameters()]
         self.tree.add(gradients, nats_2.detach())
         self.model.zero_grad(set_to_none=True)
 
     def _update(self, summed: Summed, step: int) -> float:
-        """Learn from the summed gradients; return their norm before clipping."""
+        """Learn from the summed gradients, unless they have overflowed; return their norm before clipping."""
+        if not self.scale.is_fixed:
+            torch._foreach_mul_(summed.gradients, 1 / self.scale.value)
         for parameter, gradient in zip(self.model.parameters(), summed.gradients, strict=True):
             parameter.grad = gradient
-        norm = clip(self.model, self.document.optimizer)
-        take_step(self.optimizers, self.document.optimizer, step)
+        norm = clip(self.model, self.document.optimizer).item()
+        self.scale.update(math.isfinite(norm))
+        if self.scale.is_fixed or math.isfinite(norm):
+            take_step(self.optimizers, self.document.optimizer, step)
+            self._average()
+        self.model.zero_grad(set_to_none=True)
+        return norm
+
+    def _average(self) -> None:
         if self.averaged is not None:
             averages: list[Tensor] = list(self.averaged.parameters())
             weights: list[Tensor] = list(self.model.parameters())
             torch._foreach_lerp_(averages, weights, 1 - self.document.optimizer.averaging)
-        return norm.item()

@@ -38,7 +38,8 @@ class Train(Section):
     validate_every: Annotated[int, Field(ge=0)] = 200  # steps; 0: never
     validation_rows: Annotated[int, Field(ge=1)] = 1024  # of the held-out split at most, the first ones
     tensorboard: bool = False  # beside losses.jsonl; needs `pip install tuwen[tensorboard]`
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of matrix products; run.json records what auto meant
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of matrix products; float16 scales the loss
+    telemetry: bool = False  # the largest |logit| and |residual| of each step, in losses.jsonl
 
     @model_validator(mode="after")
     def _micro_batches_halve(self) -> "Train":

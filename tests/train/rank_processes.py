@@ -44,10 +44,10 @@ def start_ranks(count: int, recipe: Recipe, shards: Path, folder: Path) -> list[
 def train_on(count: int, recipe: Recipe, shards: Path, folder: Path) -> None:
     """Train on so many ranks to the end."""
     codes = exit_codes(start_ranks(count, recipe, shards, folder))
-    assert codes == [0] * count, said_by(folder, codes.index(next(code for code in codes if code)))
+    assert codes == [0] * count, [said_by(folder, rank) for rank in range(count)]
 
 
-def exit_codes(processes: list[BaseProcess], seconds: float = 60) -> list[int | None]:
+def exit_codes(processes: list[BaseProcess], seconds: float = 300) -> list[int | None]:
     for process in processes:
         process.join(seconds)
         if process.is_alive():

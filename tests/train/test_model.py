@@ -139,6 +139,7 @@ def test_a_tiny_model_learns_eight_pictures_by_heart_and_samples_them() -> None:
         F.cross_entropy(model(ids[:, :-1], positions[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
         clip(model, config)
         take_step(optimizers, config, step)
+        model.zero_grad()
     greedy = SamplingConfig(num_codes=9, codebook_size=CODES, temperature=0)
     sampled, _ = sample_codes(model, prompts, [positions_of(prompt) for prompt in prompts], 1, 0, greedy)
     np.testing.assert_array_equal(sampled[:, 0], codes.numpy())

@@ -118,6 +118,22 @@ def test_the_validation_loss_is_the_mean_over_all_held_out_tokens(shapes: Built,
     assert last["sources"] == {"shapes": pytest.approx(last["codes"])}
 
 
+def test_the_scale_of_the_loss_halves_at_each_overflow_and_nothing_is_learned_from_it(
+    shapes: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuwen.train.loss_scale.FIRST", 2.0**26)
+    monkeypatch.setattr("tuwen.train.loss_scale.GROWS_AFTER", 8)
+    losses = open_run(trained(shapes, tmp_path, steps=24, precision="float16", telemetry=True)).losses
+    scale, since = 2.0**26, 0
+    for entry in losses:
+        overflowed, since = not np.isfinite(entry["norm"]), since + 1
+        scale, since = (scale / 2, 0) if overflowed else (scale * 2, 0) if since == 8 else (scale, since)
+        assert entry["scale"] == scale
+    assert losses[0]["overflows"] == 1 < losses[-1]["overflows"] < len(losses) / 2
+    assert losses[-1]["loss"] < losses[0]["loss"] - 0.3
+    assert all(0 < entry["largest_residual"] < 100 and 0 < entry["largest_logit"] < 20 for entry in losses)
+
+
 def test_held_out_rows_are_all_read_or_spread_evenly() -> None:
     assert [run.tolist() for run in spread_runs(7, most_rows=8, length=3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert [run.tolist() for run in spread_runs(100, most_rows=8, length=3)] == [[0, 1, 2], [50, 51, 52]]

@@ -36,8 +36,13 @@ def assert_equal(a: Path, b: Path) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"precision": "float32"}, {"precision": "bfloat16", "averaging": 0.9}, {"optimizer": "muon", "validate_every": 2}],
-    ids=["float32", "bfloat16", "muon"],
+    [
+        {"precision": "float32"},
+        {"precision": "bfloat16", "averaging": 0.9},
+        {"precision": "float16", "telemetry": True},
+        {"optimizer": "muon", "validate_every": 2},
+    ],
+    ids=["float32", "bfloat16", "float16", "muon"],
 )
 def test_weights_optimizer_and_losses_are_equal_for_1_2_and_4_ranks(
     shapes: tuple[Recipe, Path], tmp_path: Path, changed: dict[str, object]
