@@ -38,6 +38,7 @@ class ImageTokenizerDocument(TypedDict):
     license: NotRequired[str]
     normalisation: NotRequired[list[str]]
     options: NotRequired[list[str]]
+    decodes: NotRequired[bool]  # where it is false
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ImageTokenizerIdentity:
     license: str = ""  # of the model
     normalisation: tuple[str, ...] = ()  # mean, then deviation, of red, green and blue in 0 … 1; decimals
     options: tuple[str, ...] = ()  # of `compile` and `channels_last`: each changes a few codes
+    decodes: bool = True  # false: its library has no decoder, so nothing can be measured or shown
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,6 +89,8 @@ class ImageTokenizerIdentity:
             document |= {"library": self.library, "license": self.license, "normalisation": list(self.normalisation)}
         if self.options:
             document["options"] = list(self.options)
+        if not self.decodes:
+            document["decodes"] = False
         return document
 
 

@@ -44,18 +44,23 @@ class Reconstruction(Psnr, CodebookUse):
     ssim: float
 
 
-def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -> Reconstruction:
+def measure_reconstruction(recipe: Recipe, corpus: Manifest, shards: Manifest) -> dict[str, Reconstruction]:
     """Decode the stored codes, compare them with the pictures of the corpus, and write both files of each array.
 
-    Returns what was measured of the array `codes`.
+    Returns what was measured, by array. Those of tokenizers without a decoder are passed over.
     """
-    measured = {array: _measure(recipe, corpus, shards, array) for array in ("codes", *shards.sample_schema.also)}
-    return measured["codes"]
-
-
-def _measure(recipe: Recipe, corpus: Manifest, shards: Manifest, array: str) -> Reconstruction:
     folder = ShardsFolder(shards.folder)
-    image_codes = open_image_codes(folder.image_tokenizer_of(array))
+    arrays = ("codes", *shards.sample_schema.also)
+    tokenizers = {array: open_image_codes(folder.image_tokenizer_of(array)) for array in arrays}
+    return {
+        array: _measure(recipe, corpus, shards, array, tokenizer)
+        for array, tokenizer in tokenizers.items()
+        if tokenizer.identity.decodes
+    }
+
+
+def _measure(recipe: Recipe, corpus: Manifest, shards: Manifest, array: str, image_codes: ImageCodes) -> Reconstruction:
+    folder = ShardsFolder(shards.folder)
     split = "validation" if shards.splits["validation"].samples else "train"
     reader = SplitReader(shards, split, codes=array)
     rows = np.linspace(0, len(reader) - 1, min(len(reader), _MAX_PICTURES)).astype(np.int64)

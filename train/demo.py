@@ -89,7 +89,7 @@ def run_demo(recipe: Recipe, folder: RunFolder, run: StageRun) -> tuple[Path, De
     timed("caption ids", lambda: train_tokenizers(recipe, corpus, folder.tokenizer, run, ("text",)))
     shards = timed("tokenize", lambda: write_shards(recipe, corpus, folder.tokenizer.text_model, folder.shards, run))
     stop_cluster()  # its idle processes would take turns with the trainer
-    reconstruction = timed("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards))
+    reconstruction = timed("reconstruct", lambda: measure_reconstruction(recipe, corpus, shards)["codes"])
     timed("verify", lambda: verify_shards(shards))
     trained = timed("train", lambda: train(recipe, shards, folder.train))
     timed("sample", lambda: sample_prompts(trained, corpus))

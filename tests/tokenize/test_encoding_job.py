@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tuwen.manifests.errors import CheckFailed
+from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.recipe.tokenizing import Crops, ImageTokenizer, Job, Quality, Tokenize
 from tuwen.manifests.run_folders import TEXT_MODEL, ShardsFolder
@@ -22,6 +22,8 @@ from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.check_shards import check_shards
 from tuwen.tokenize.encode.quality_gate import QualityGate
 from tuwen.tokenize.encode.write_shards import write_shards
+from tuwen.tokenize.open_image_codes import open_image_codes
+from tuwen.tokenize.reconstruction import measure_reconstruction
 
 from ..conftest import draw, files_of, png, tar_of, write_pictures, write_recipe
 from ..stages import build_corpus, train_tokenizers
@@ -219,6 +221,17 @@ def test_a_tokenizer_that_gives_nothing_back_stops_the_job_with_the_reason(
     with pytest.raises(CheckFailed, match=reason):
         shared_job.write(name, image=toy(name))
     assert not (shared_job.folder / name / "manifest.json").exists()
+
+
+def test_a_tokenizer_without_a_decoder_makes_shards_of_which_nothing_is_measured(shared_job: SmallJob) -> None:
+    also = {"grey": toy("MeanGrey")}
+    shards = shared_job.write("encoder-alone", also=also)
+    measured = measure_reconstruction(shared_job.recipe, shared_job.corpus, shards)
+    assert measured.keys() == {"codes"}
+    assert not ShardsFolder(shards.folder).reconstruction_of("codes_grey").exists()
+    assert len(rows_of(shards, "codes_grey")) == shards.totals["samples"]
+    with pytest.raises(BadInput, match="has no decoder"):
+        open_image_codes(ShardsFolder(shards.folder).image_tokenizer_of("codes_grey")).decode(np.zeros((1, 8, 8)))
 
 
 def test_a_sudden_fall_stops_the_job_and_a_slow_one_does_not() -> None:

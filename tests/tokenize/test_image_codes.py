@@ -99,7 +99,7 @@ def test_a_wide_picture_is_cropped_in_the_middle_and_the_box_is_told() -> None:
 
 def test_reconstruction_is_measured_on_pictures_of_the_validation_split(shapes: tuple[Recipe, Path]) -> None:
     recipe, run = shapes
-    measured = measure_reconstruction(recipe, load_manifest(run / "corpus"), load_manifest(run / "shards"))
+    measured = measure_reconstruction(recipe, load_manifest(run / "corpus"), load_manifest(run / "shards"))["codes"]
     assert measured["split"] == "validation"
     assert measured["pictures"] == load_manifest(run / "shards").document["splits"]["validation"]["samples"]
     assert measured["psnr_mean_db"] > 15

@@ -32,6 +32,19 @@ class MeanColours:
         return F.interpolate(colours.float(), scale_factor=8, mode="nearest")
 
 
+class MeanGrey:
+    """An encoder alone, as some libraries have it: a code for each cell of 8 × 8 px, its mean grey."""
+
+    codebook = 256
+    mean, std = UNIT
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        pass
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return (F.avg_pool2d(pixels.mean(1, keepdim=True), 8)[:, 0] * 255).round().long()
+
+
 class MeanColourRow(MeanColours):
     """1-D: a row of 32 codes, one for each stripe of 8 × 16 px of a picture of 64."""
 

@@ -79,7 +79,7 @@ def encode_rows(
     quality = {
         array: quality_of_codes(encoder, np.stack(found.originals[array]), codes[array][found.shown], codes[array])
         for array, encoder in encoders.items()
-        if found.shown
+        if found.shown and encoder.identity.decodes
     }
     # In the order of the rows, and of the crops of a row; views stand in the order of their pictures.
     samples = sorted((row, number, view) for view, item in enumerate(found.views) for row, number in item.samples)

@@ -70,6 +70,7 @@ def _config(asked: ImageTokenizer, converted: Converted, path: Path | None) -> P
         codebook=converted.codebook,
         codebooks=converted.codebooks,
         scales=converted.scales,
+        decodes=converted.decodes,
         mean=mean,
         std=std,
         resize=asked.resampling,

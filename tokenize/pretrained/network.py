@@ -48,6 +48,7 @@ class Converted:
     name: str = ""  # of the model, where its files say one
     codebooks: int = 1  # codes at a position
     scales: tuple[int, ...] = ()  # sides of the grids that a row of multi-scale codes holds, coarse to fine
+    decodes: bool = True
 
 
 def release(module: Any) -> str:

@@ -49,6 +49,10 @@ class PretrainedCodes:
 
     @torch.inference_mode()
     def decode(self, codes: Codes) -> Pictures:
+        """Raises BadInput where the library has no decoder."""
+        if not self.identity.decodes:
+            cure = "take the kind that has one for its codes: see tokenize/pretrained/README.md"
+            raise BadInput(f"{self.identity.name}: has no decoder", cure=cure)
         return _in_full_batches(torch.from_numpy(codes.astype(np.int64)), self._pictures, self._config.batch).numpy()
 
     def _codes(self, pictures: Tensor) -> Tensor:
@@ -83,6 +87,7 @@ def open_pretrained(weights: Path, config: Path, device: str = "cpu") -> Pretrai
         grid=parsed.grid,
         codebooks=parsed.codebooks,
         scales=parsed.scales,
+        decodes=parsed.decodes,
         side_px=parsed.side_px,
         compute_dtype=parsed.precision,
         kind=parsed.kind,

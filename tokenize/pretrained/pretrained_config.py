@@ -21,6 +21,7 @@ class PretrainedConfig(BaseModel):
     codebook: int
     codebooks: int = 1
     scales: tuple[int, ...] = ()
+    decodes: bool = True
     mean: tuple[str, str, str]  # of RGB in 0 … 1
     std: tuple[str, str, str]
     resize: str  # the filter of the crop

@@ -5,7 +5,7 @@
         mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)       # of the pixels; these are the default: −1 … 1
         def __init__(self, tensors): …                     # those of the file `path:` names
         def encode(self, pixels): …                        # float (B, 3, H, W) → int64 (B, h, w) or (B, n)
-        def decode(self, codes): …                         # and back
+        def decode(self, codes): …                         # and back; without it nothing is measured or shown
 
 The module is imported by its name, so workers must be able to find it; the hash of its source is part of the identity.
 A class that is no `torch.nn.Module` runs on CPUs only.
@@ -27,7 +27,7 @@ from .network import HALF, Converted, Network, Tensors, release
 def convert(path: Path | None, name: str) -> Converted:
     """Raises BadInput when there is no such class, or when it lacks what it must have."""
     found = _class(name)
-    lacking = [each for each in ("codebook", "encode", "decode") if not hasattr(found, each)]
+    lacking = [each for each in ("codebook", "encode") if not hasattr(found, each)]
     if lacking:
         raise BadInput(f"{name}: has no {', '.join(lacking)}", cure="see tokenize/pretrained/python_class.py")
     return Converted(
@@ -40,6 +40,7 @@ def convert(path: Path | None, name: str) -> Converted:
         name=name,
         codebooks=int(getattr(found, "codebooks", 1)),
         scales=tuple(getattr(found, "scales", ())),
+        decodes=hasattr(found, "decode"),
     )
 
 

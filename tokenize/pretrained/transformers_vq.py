@@ -116,6 +116,7 @@ def convert(path: Path) -> Converted:
         library=release(transformers),
         files=(path / "config.json", *weight_files(path)),
         name=path.name,
+        decodes=_KINDS[kind].decode is not None,
     )
 
 
@@ -134,10 +135,7 @@ class TransformersVQ(nn.Module):
         return self._kind.encode(self.network, pixels)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Raises BadInput for Chameleon and Apertus: transformers has no decoder of theirs."""
-        if self._kind.decode is None:
-            cure = "name Meta's vqgan.ckpt with `kind: taming`, or Emu3.5's with `kind: ibq`, which have one"
-            raise BadInput(f"{self._kind.network}: has no decoder in transformers", cure=cure)
+        assert self._kind.decode is not None  # else `decodes` is false
         return self._kind.decode(self.network, codes)
 
 

@@ -77,8 +77,9 @@ def test_transformers(tmp_path: Path, name: str) -> None:
             decoded = model.decode(codes.flatten(1)) if name == "Janus" else None
     ours = opened(tmp_path, kind="transformers", path="model")
     check_parity(ours, codes, None if decoded is None else as_pictures(decoded))
+    assert ours.identity.decodes == (decoded is not None)
     if decoded is None:
-        with pytest.raises(BadInput, match="has no decoder in transformers"):
+        with pytest.raises(BadInput, match="has no decoder"):
             ours.decode(ours.encode(pictures()))
 
 
