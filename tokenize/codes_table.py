@@ -1,6 +1,8 @@
 """The columns of codes in Parquet, which `tuwen manifest export` writes and `tuwen import` reads.
 
-    table_schema({"codes": 64}, header)         # key, caption, codes: fixed_size_list<uint16>[64], text_ids, …
+    schema = table_schema({"codes": ("<u2", 64)}, "<u2", {"format": "tuwen/shard"})
+    schema.names[:3]            # ["key", "caption", "codes"]
+    header_of(schema)           # {"format": "tuwen/shard"}
 
 The header of the shards (`shard_header`) is the metadata `tuwen` of each file, so that a lone file explains itself.
 """

@@ -167,10 +167,13 @@ def test_ordinary_tars_have_the_codes_of_further_tokenizers_too(of_two_tokenizer
 
 
 def test_what_an_import_recorded_of_its_files_is_no_part_of_an_export(exported: Manifest, tmp_path: Path) -> None:
-    again = export_parquet(imported(exported.folder, tmp_path / "shards"), tmp_path / "parquet")
+    shards = imported(exported.folder, tmp_path / "shards")
+    again = export_parquet(shards, tmp_path / "parquet")
     assert not (tmp_path / "parquet" / "imported.parquet").exists()
     assert {pq.read_schema(path).names[0] for path in (tmp_path / "parquet").glob("*.parquet")} == {"key"}
     assert sum(split.samples for split in again.splits.values()) == exported.totals["samples"]
+    back = imported(again.folder, tmp_path / "back")
+    assert [shard.sha256 for shard in back.shards] == [shard.sha256 for shard in shards.shards]
 
 
 def test_a_corrupt_shard_is_not_exported(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tuwen.manifests.verify import verify_manifest
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.import_codes.asked import Asked, parse_grid
 from tuwen.tokenize.import_codes.import_codes import import_codes
+from tuwen.tokenize.sequence import layout_for
 from tuwen.train.generate_pictures import sample_pictures
 from tuwen.train.loop import train
 
@@ -103,6 +104,17 @@ def test_a_bin_of_cogdata_becomes_shards_with_its_codes_and_ids(tmp_path: Path, 
     assert "cogview" in describe(manifest)
     assert "not looked for: split by key; duplicates" in describe(manifest)
     jsonschema.validate(manifest.document, manifest_schema(), jsonschema.Draft202012Validator)
+
+
+def test_a_row_of_cogdata_is_laid_out_as_cogviews_template_does(tmp_path: Path, text_model: Path) -> None:
+    """TextCodeTemplate: [ROI1], the ids of the row, [BASE] [BOI1], its codes, [EOI1]: the row's own ids come back."""
+    codes = random_codes(1, 1024, 8192)
+    write_bin(tmp_path / "merge.bin", [cogdata_ids("绿三角")], codes)
+    manifest = imported(tmp_path / "merge.bin", tmp_path / "out", text_model)
+    layout = layout_for("cogview", manifest.sample_schema, text_max=24)
+    ids, _ = layout.sequences(*SplitReader(manifest, "train").rows(np.array([0])))
+    sequence = [58_199, *cogdata_ids("绿三角"), 58_208, 58_193, *codes[0].tolist(), 58_196]
+    assert ids[0, : len(sequence)].tolist() == sequence
 
 
 def test_the_manifest_tells_what_was_imported_with_the_hash_of_each_file(tmp_path: Path, text_model: Path) -> None:

@@ -1,6 +1,6 @@
 """A file with a caption a line, read by the number of the line without holding it in memory.
 
-    captions = CaptionLines(Path("captions.txt"))
+    captions = CaptionLines(path)
     captions[17]            # "一只蜜蜂"; None: there is no such line, or no text on it
 
 A line of a .jsonl is an object whose caption is taken: the column that is named, or one with a usual name.

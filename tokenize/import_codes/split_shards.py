@@ -1,6 +1,6 @@
 """Rows of several splits, as they come → block shards of each split.
 
-    shards = SplitShards(folder.path, settings)
+    shards = SplitShards(folder.path, header, ("train", "validation"))
     shards.add("train", codes, text_ids, meta)
     entries = shards.finish()
 
