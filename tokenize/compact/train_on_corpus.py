@@ -20,7 +20,7 @@ from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.run_folders import ImageTokenizerFolder, TokenizerFolder
-from ...pipeline.executor.progress import Advance, progress
+from ...pipeline.executor.progress import progress
 from ...pipeline.executor.stage import Stage, StageRun, run_stage
 from ..crops.cropped import CropConfig, crop
 from ..image_codes import ImageCodes
@@ -28,7 +28,8 @@ from ..plan_parts import plan_parts
 from ..quality import Quality, measure_quality
 from .compact_codes import open_compact_vq, save_compact_vq
 from .crop_batches import CropBatches
-from .train_compact_vq import OnStep, train_compact_vq
+from .train_compact_vq import train_compact_vq
+from .training_state import steps_done
 
 CROP = Stage("crop", crop, libraries=("pillow", "numpy"))
 
@@ -44,14 +45,17 @@ def train_on_corpus(
     perceptual = _feature_network(recipe)
     crops = {split: _crops(rows, folder, split, training.side, run) for split, rows in splits.items()}
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with progress("train VQ", training.steps, "step") as advance:
+    identity = _identity(recipe, corpus, perceptual, device)
+    done = steps_done(folder.training, identity, training.steps)
+    phase = f"train VQ, on from step {done}" if done else "train VQ"
+    with progress(phase, training.steps - done, "step") as advance:
         model, history = train_compact_vq(
             CropBatches(crops["train"], training.batch, training.seed),
             training,
             perceptual=perceptual,
             checkpoint=folder.training,
-            identity=_identity(recipe, corpus, perceptual, device),
-            on_step=_shown(advance),
+            identity=identity,
+            on_step=lambda step, steps, error: advance(1, note=f"rms error {error:.4f}"),
             device=device,
         )
     save_compact_vq(model, training.side, image.weights, image.config)
@@ -94,18 +98,6 @@ def _identity(recipe: Recipe, corpus: Manifest, perceptual: Path | None, device:
     document |= {"corpus": corpus.id, "split": recipe.split.model_dump(mode="json"), "device": device}
     document |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     return sha256_of(exact(document | {"features": perceptual and sha256_of_file(perceptual)}))
-
-
-def _shown(advance: Advance) -> OnStep:
-    """A callback that moves the progress line, by many steps at once where a training goes on."""
-    shown = 0
-
-    def on_step(step: int, steps: int, error: float) -> None:
-        nonlocal shown
-        advance(step - shown, note=f"rms error {error:.4f}")
-        shown = step
-
-    return on_step
 
 
 def _measure(image_codes: ImageCodes, crops: CropBatches) -> Quality:

@@ -60,11 +60,8 @@ class TrainingState:
 
     def load(self, path: Path, identity: str, steps: int) -> bool:
         """Go on from `path`. Returns False, and changes nothing, when it holds no state of this training."""
-        try:
-            document: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            if document["identity"] != identity or not _is_of(document, steps):
-                return False
-        except Exception:  # whatever torch raises on a file that is not there, is cut or of another release
+        document = _saved(path, identity, steps, self.device)
+        if document is None:
             return False
         self.step, self.history = document["step"], document["history"].tolist()
         for name, part in self._parts().items():
@@ -93,10 +90,21 @@ class TrainingState:
         return parts
 
 
-def _is_of(document: dict[str, Any], steps: int) -> bool:
-    """Whether a training of so many steps has been in this state."""
-    before: int = document["steps"]
-    return steps == before or document["step"] <= cooldown_begins(min(steps, before))
+def steps_done(path: Path, identity: str, steps: int) -> int:
+    """Return the step from which a training would go on; 0 when there is no state of it at `path`."""
+    document = _saved(path, identity, steps, torch.device("cpu"))
+    return document["step"] if document else 0
+
+
+def _saved(path: Path, identity: str, steps: int, device: torch.device) -> dict[str, Any] | None:
+    """Return the state at `path` if a training of this identity, and of so many steps, has been in it."""
+    try:
+        document: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        before: int = document["steps"]
+        is_on_the_way = steps == before or document["step"] <= cooldown_begins(min(steps, before))
+        return document if document["identity"] == identity and is_on_the_way else None
+    except Exception:  # whatever torch raises on a file that is not there, is cut or of another release
+        return None
 
 
 def _new_quantizer(config: CompactVQConfig, training: CompactVQTraining) -> VectorQuantize:

@@ -13,6 +13,7 @@ from tuwen.manifests.recipe.tokenizing import CompactVQTraining
 from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.compact.crop_batches import CropBatches
 from tuwen.tokenize.compact.train_compact_vq import train_compact_vq
+from tuwen.tokenize.compact.training_state import steps_done
 
 from ..small_pictures import some_pictures
 
@@ -87,6 +88,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
         with pytest.raises(Killed):
             train(crops, training, on_step=kill, **options)
             raise Killed  # it was behind `last` already
+    assert steps_done(tmp_path / "state.pt", "this one", training.steps) >= 3
     model, again = train(crops, training, on_step=lambda step, *_: steps.append(step), **options)
     assert len(steps) < 3 * 24  # it did go on
     assert again == history
@@ -125,6 +127,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_gone_on_from(
     steps: list[int] = []
     for data in (whole, whole[:999]):
         checkpoint.write_bytes(data)
+        assert steps_done(checkpoint, "this", training.steps) == 0
         train(crops, training, checkpoint=checkpoint, identity="this", on_step=lambda step, *_: steps.append(step))
     assert steps == [1, 2, 3, 4, 1, 2, 3, 4]
 
