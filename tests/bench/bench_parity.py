@@ -5,8 +5,8 @@
     python bench_parity.py ORIGINALS --goldens ../tokenize/pretrained/originals.json
 
 One row a tokenizer, at the shape that was published: codes that equal the original's on the same pictures, the largest
-difference of decoded pixels in levels, whether a picture alone has the codes that it has among 16, seconds a picture
-of the bare encoder. --goldens writes small shapes with the originals' codes, which the suite compares with.
+difference of decoded pixels in levels, whether a picture alone has the codes that it has among 16, CPU seconds that the
+original takes to encode a picture on one thread. --goldens writes small shapes with the originals' codes, which the suite compares with.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
         asked.goldens.write_text(json.dumps(goldens, separators=(",", ":")) + "\n", encoding="utf-8")
         return
     alone = f"alone = among {asked.batch}"
-    print(f"| kind | picture → codes | parameters | codes equal | decoded, levels | {alone} | s a picture |")
+    print(f"| kind | picture → codes | parameters | codes equal | decoded, levels | {alone} | CPU s a picture |")
     print("|---|---|---|---|---|---|---|")
     for kind in asked.kinds:
         make = LIBRARIES.get(kind) or ORIGINALS[kind]
@@ -66,9 +66,9 @@ def as_pictures(pixels: torch.Tensor, original: Original) -> Any:
 def row(kind: str, original: Original, folder: Path, run: argparse.Namespace) -> str:
     path = original.write(folder)
     batch = golden_pictures(run.pictures, original.side_px)
-    started = time.perf_counter()
+    started = time.process_time()
     theirs = torch.cat([original.encode(as_pixels(each[None], original)) for each in batch]).numpy()
-    seconds = (time.perf_counter() - started) / run.pictures
+    seconds = (time.process_time() - started) / run.pictures
     asked = ImageTokenizer.model_validate(
         {"kind": kind.split(",")[0], "path": path, "size": original.side_px, "batch": run.batch, "codebook": 64}
     )

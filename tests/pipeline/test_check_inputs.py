@@ -87,6 +87,20 @@ def test_a_sound_recipe_is_explained_and_asks_for_nothing(tmp_path: Path, server
     assert result.exit_code == 0 and "where.caption" in result.stdout and not server.seen
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"), [("", "resize adm"), (", resize: bilinear, antialias: false", "bilinear-aliased")]
+)
+def test_explain_says_which_model_encodes_and_how_pictures_are_resized(tmp_path: Path, asked: str, told: str) -> None:
+    image = f"{{kind: llamagen, path: vq_ds16_c2i.pt, size: 256, precision: bfloat16{asked}}}"
+    path = write_recipe(tmp_path, tokenize=f"{{image: {image}}}")
+    write_pictures(tmp_path / "pictures")
+    result = CliRunner().invoke(app, ["corpus", str(path), "--explain"])
+    assert result.exit_code == 0
+    explained = " ".join(result.stdout.split())
+    assert "image llamagen path vq_ds16_c2i.pt" in explained
+    assert told in explained and "precision bfloat16" in explained
+
+
 def test_two_long_lists_and_an_evaluation_set_are_checked_in_a_moment(tmp_path: Path, server: RudeServer) -> None:
     write_pictures(tmp_path / "pictures")
     for name in ("a.csv", "b.csv"):

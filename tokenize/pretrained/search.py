@@ -4,7 +4,7 @@
     codes = most_similar(latents, entries)       # by the largest dot product
 
 Codebooks are searched 16,384 entries at a time with a running minimum: 131,072 entries for 16 pictures of 256 codes
-would take 2 GiB of scores, and the parts are a fifth faster. Of equal entries the first wins, as in the originals.
+would take 2 GiB of scores, and the parts are no slower. Of equal entries the first wins, as in the originals.
 """
 
 from collections.abc import Callable

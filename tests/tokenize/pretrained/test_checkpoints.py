@@ -1,13 +1,17 @@
 """Checkpoints are read without running what is in them; a converter takes their tensors; wrong ones are told apart."""
 
 import argparse
+import contextlib
 import json
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -94,6 +98,37 @@ def test_no_pickle_runs_anything_in_any_protocol(tmp_path: Path, protocol: int) 
     convert_checkpoint(file, tmp_path / "out.safetensors")
     assert not made.exists()
     assert torch.equal(load_file(tmp_path / "out.safetensors")["x"], torch.ones(1))
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["archive", "stream of before 1.6"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_a_damaged_file_asks_for_nothing_runs_and_the_refusal_is_ours(
+    tmp_path: Path, zipped: bool, data: st.DataObject
+) -> None:
+    made, file = tmp_path / "made", tmp_path / "evil.pt"
+    torch.save({"x": torch.ones(3), "y": Payload(made)}, file, _use_new_zipfile_serialization=zipped)
+    spoilt = bytearray(file.read_bytes())
+    for at in data.draw(st.lists(st.integers(0, len(spoilt) - 1), min_size=1, max_size=4)):
+        spoilt[at] = data.draw(st.integers(0, 255))
+    file.write_bytes(spoilt[: data.draw(st.integers(1, len(spoilt)))])
+    with contextlib.suppress(BadInput):
+        read_inert(file)
+    assert not made.exists()
+
+
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), st.lists(st.integers(0, 4), max_size=3), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_tensors_of_any_shape_are_read_as_torch_reads_them(shapes: dict[str, list[int]], zipped: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "x.pt"
+        saved = {name: torch.randn(*shape, 3).transpose(0, -1)[..., ::2] for name, shape in shapes.items()}
+        torch.save(saved, file, _use_new_zipfile_serialization=zipped)
+        read, expected = read_inert(file), torch.load(file, weights_only=True)
+        assert read.keys() == expected.keys()
+        assert all(torch.equal(read[name], expected[name]) for name in expected)
 
 
 def test_reading_a_payload_as_torch_does_by_default_would_have_run_it(tmp_path: Path) -> None:
