@@ -6,7 +6,8 @@
 
 One row a tokenizer, at the shape that was published: codes that equal the original's on the same pictures, the largest
 difference of decoded pixels in levels, whether a picture alone has the codes that it has among 16, CPU seconds that the
-original takes to encode a picture on one thread. --goldens writes small shapes with the originals' codes, which the suite compares with.
+original takes to encode a picture on one thread. --goldens writes small shapes with the originals' codes, which the
+suite compares with.
 """
 
 import argparse
