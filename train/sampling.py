@@ -38,12 +38,17 @@ class SamplingConfig(BaseModel):
     precision: Precision = "auto"  # of matrix products
 
 
-def gumbel_noise(seed: int, prompt: Sequence[int], sample: int, shape: tuple[int, int]) -> Tensor:
-    """Noise (N, K) of one sample: the code with the largest logit / temperature + noise is a draw from the softmax."""
+def noise_stream(seed: int, prompt: Sequence[int], sample: int) -> torch.Generator:
+    """What the noise of one sample is drawn from, code after code."""
     name = f"{seed}/{sample}/{','.join(map(str, prompt))}"
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
-    return -torch.empty(shape).exponential_(generator=generator).log()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
+
+
+def gumbel_noise(streams_R: Sequence[torch.Generator], codebook_size: int) -> Tensor:
+    """Noise (R, K) of one code: the one with the largest logit / temperature + noise is a draw from the softmax."""
+    # Drawn a code at a time: that of a whole picture of 1,024 codes of 8,192 is 32 MB a row.
+    return -torch.stack([torch.empty(codebook_size).exponential_(generator=each) for each in streams_R]).log()
 
 
 def choose_codes(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) -> Tensor:
@@ -57,7 +62,7 @@ def choose_codes(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) ->
 
 @torch.no_grad()  # not inference_mode: there autocast casts every weight anew at every step (1.6 times the time)
 def sample_batch(
-    model: Transformer, ids_RL: Tensor, positions_RL: Tensor, noise_RNK: Tensor, config: SamplingConfig
+    model: Transformer, ids_RL: Tensor, positions_RL: Tensor, streams_R: list[torch.Generator], config: SamplingConfig
 ) -> tuple[Tensor, Tensor]:
     """Codes (R, N) for prompts of equal length, and their mean log-probability at temperature 1 (R,), in nats."""
     device = ids_RL.device
@@ -68,7 +73,8 @@ def sample_batch(
         for n in range(config.num_codes):
             first = n % config.codebooks * config.codebook_size  # id of the codebook that this code is drawn from
             logits_RK = model(ids, positions, cache)[:, -1, first : first + config.codebook_size].float()
-            codes.append(choose_codes(logits_RK, noise_RNK[:, n], config))
+            noise_RK = gumbel_noise(streams_R, config.codebook_size).to(device)
+            codes.append(choose_codes(logits_RK, noise_RK, config))
             score_R += logits_RK.log_softmax(dim=-1).gather(1, codes[-1][:, None])[:, 0]
             ids, positions = first + codes[-1][:, None], positions[:, -1:] + 1
     return torch.stack(codes, dim=1), score_R / config.num_codes
@@ -91,15 +97,14 @@ def sample_codes(
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    shape = (config.num_codes, config.codebook_size)
     codes_PSN = np.zeros((len(prompts), num_samples, config.num_codes), np.int64)
     scores_PS = np.zeros((len(prompts), num_samples), np.float32)
     for rows in batches_of_equal_length(prompts, num_samples):
         padded = [*rows, *[rows[-1]] * (BATCH_ROWS - len(rows))]
         ids_RL = torch.tensor([list(prompts[p]) for p, _ in padded], device=device)
         positions_RL = torch.tensor([list(positions[p]) for p, _ in padded], device=device)
-        noise_RNK = torch.stack([gumbel_noise(seed, prompts[p], s, shape) for p, s in padded]).to(device)
-        codes_RN, score_R = sample_batch(model, ids_RL, positions_RL, noise_RNK, config)
+        streams_R = [noise_stream(seed, prompts[p], s) for p, s in padded]
+        codes_RN, score_R = sample_batch(model, ids_RL, positions_RL, streams_R, config)
         p_R, s_R = (list(indices) for indices in zip(*rows, strict=True))
         codes_PSN[p_R, s_R] = codes_RN[: len(rows)].cpu().numpy()
         scores_PS[p_R, s_R] = score_R[: len(rows)].cpu().numpy()
