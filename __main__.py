@@ -55,6 +55,7 @@ def main() -> None:
     # libgomp's threads spin while they wait: beside any other busy process two trainer threads then take 40 times as
     # long. A short spin costs 3% on a quiet machine. To be set before torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else C++ prints its stack when another rank is gone
     try:
         sys.exit(app(prog_name="tuwen", standalone_mode=False))
     except _UsageError as error:

@@ -57,21 +57,22 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train the transformer on shards. Given again, the command continues where it was interrupted."""
+    from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.report.report import refresh_report
     from .process import Process
     from .run import open_run
 
     declared, folder = _declared(recipe, from_, sets, out)
-    stop = _stop_at_sigterm()
     if workers is not None and workers > 1:
         from .ray_ranks import train_on_cluster
 
-        train_on_cluster(declared, folder, workers, resume, Process(stop=stop), ray)
+        start_cluster(ray, workers)  # before SIGTERM is caught: Ray catches it too
+        train_on_cluster(declared, folder, workers, resume, Process(stop=_stop_at_sigterm()))
     else:
         from .loop import train_declared
 
         with _ranks() as ranks:
-            train_declared(declared, folder, Process(ranks, stop), resume)
+            train_declared(declared, folder, Process(ranks, _stop_at_sigterm()), resume)
         if not ranks.is_first:
             return
     refresh_report(RunFolder(folder.path.parent))

@@ -23,7 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 from ..manifests.errors import BadInput, CheckFailed, TuwenError
 
 _ENDED = "tuwen/ended"  # key of the store: what the first rank that ended says
-_PATIENCE = timedelta(minutes=10)  # with a rank that neither answers nor hangs up
+_PATIENCE = timedelta(minutes=10)  # with a rank that does not come, or neither answers nor hangs up
 _LAST_WORDS_SECONDS = 1.0  # that the first rank stays after an error, so that the others can read whose it was
 DIED_CURE = "give the same command again: it goes on from the last checkpoint"
 
@@ -90,12 +90,13 @@ def joined(url: str, on_this_machine: int = 1) -> Iterator[Ranks]:
 
     Raises BadInput when their number is no power of two, CheckFailed with the words of the rank that ended first.
     """
-    store, rank, world_size = next(iter(rendezvous(url, timeout=_PATIENCE)))
+    store, rank, world_size = _met(url)
     if world_size & (world_size - 1):
         raise BadInput(f"{world_size} ranks: no power of two", cure="sums are made in pairs: give 1, 2, 4, 8, …")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_PATIENCE)
     try:
+        with _heard(None):
+            dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_PATIENCE)
         yield Ranks(rank, world_size, on_this_machine)
     except TuwenError as error:
         first = _first_to_end(store, error)
@@ -103,7 +104,20 @@ def joined(url: str, on_this_machine: int = 1) -> Iterator[Ranks]:
             time.sleep(_LAST_WORDS_SECONDS)
         raise first from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _met(url: str) -> tuple[Any, int, int]:
+    """The store of the group, this rank and their number, once all have come."""
+    try:
+        store, rank, world_size = next(iter(rendezvous(url, timeout=_PATIENCE)))
+    except RuntimeError:
+        minutes = _PATIENCE.total_seconds() / 60
+        raise CheckFailed(
+            f"a rank did not come to {url.partition('?')[0]} within {minutes:g} minutes", cure="start all of them again"
+        ) from None
+    return store, rank, world_size
 
 
 @contextmanager

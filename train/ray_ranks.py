@@ -17,7 +17,7 @@ import ray
 from ..manifests.errors import BadInput, CheckFailed, TuwenError
 from ..manifests.run_folders import TrainFolder
 from ..pipeline.executor.progress import Advance
-from ..pipeline.executor.ray_cluster import num_cpus, start_cluster
+from ..pipeline.executor.ray_cluster import num_cpus
 from .declared_run import DeclaredRun
 from .loop import train_declared
 from .process import Process
@@ -39,9 +39,16 @@ class _Rank:
             free.bind(("", 0))
             return ray.util.get_node_ip_address(), free.getsockname()[1]  # type: ignore[no-untyped-call]
 
-    def train(self, url: str, ranks_here: int, declared: DeclaredRun, folder: TrainFolder, must_resume: bool) -> None:
-        with joined(url, ranks_here) as ranks:
-            train_declared(declared, folder, replace(self._process, ranks=ranks), must_resume)
+    def train(
+        self, url: str, ranks_here: int, declared: DeclaredRun, folder: TrainFolder, must_resume: bool
+    ) -> TuwenError | None:
+        """Return the error that ended it: Ray prints the stack of one that is raised and not asked for."""
+        try:
+            with joined(url, ranks_here) as ranks:
+                train_declared(declared, folder, replace(self._process, ranks=ranks), must_resume)
+        except TuwenError as error:
+            return error
+        return None
 
     def stop(self) -> None:
         self._process.stop.set()
@@ -62,15 +69,9 @@ class _Rank:
 
 
 def train_on_cluster(
-    declared: DeclaredRun,
-    folder: TrainFolder,
-    num_ranks: int,
-    must_resume: bool,
-    process: Process,
-    address: str | None = None,
+    declared: DeclaredRun, folder: TrainFolder, num_ranks: int, must_resume: bool, process: Process
 ) -> None:
-    """Train to the last step on `num_ranks` actors. Raises what the first of them to end raises."""
-    start_cluster(address, num_ranks)
+    """Train to the last step on `num_ranks` actors of the cluster. Raises what the first of them to end raises."""
     if num_ranks > num_cpus():
         raise BadInput(f"{num_ranks} ranks on a cluster of {num_cpus()} CPUs", cure="give fewer --workers")
     num_gpus = int(ray.cluster_resources().get("GPU", 0) >= num_ranks)  # type: ignore[no-untyped-call]
@@ -123,8 +124,8 @@ def _asked(first: Any) -> tuple[str, int, str, int, str] | None:
 
 def _raise_if_failed(reference: Any, rank: int) -> None:
     try:
-        ray.get(reference)
+        error: TuwenError | None = ray.get(reference)
     except ray.exceptions.RayActorError:
         raise CheckFailed(f"rank {rank} died", cure=DIED_CURE) from None
-    except ray.exceptions.RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, TuwenError | OSError) else error) from None
+    if error is not None:
+        raise error

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.manifests.synthetic import make_shards
-from tests.train.rank_processes import exit_codes, kill, said_by, start_ranks, train_on
+from tests.train.rank_processes import exit_codes, kill, said_by, start_ranks, train_on, wait_until_met
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import ShardsFolder, TrainFolder
@@ -59,13 +59,15 @@ def _chain(recipe: Recipe, folder: Path, name: str, kills: int, chance: random.R
     while len(killed_at) < kills:
         count = chance.choice((1, 2, 4))
         ranks = start_ranks(count, recipe, shards, killed)
+        wait_until_met(count, killed)
         time.sleep(chance.uniform(0, 2 * seconds / kills))
         victim = chance.randrange(count)
         kill(ranks[victim])
-        codes = exit_codes(ranks, 120)
+        codes = exit_codes(ranks)
         if codes == [0] * count:
             break  # it was done before
-        assert all(codes[rank] == 1 and said_by(killed, rank) for rank in range(count) if rank != victim), codes
+        said = [said_by(killed, rank) for rank in range(count)]
+        assert all(codes[rank] == 1 and said[rank] for rank in range(count) if rank != victim), (victim, codes, said)
         killed_at.append(max(kept_steps(TrainFolder(killed)), default=0))
         ranks_at.append(count)
     train_on(chance.choice((1, 2, 4)), recipe, shards, killed)

@@ -4,11 +4,13 @@ started = start_ranks(4, recipe, shards.folder, folder)
 assert [process.wait() for process in started] == [0, 0, 0, 0]
 """
 
+import faulthandler
 import multiprocessing
 import os
 import signal
 import socket
 import sys
+import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event
@@ -35,6 +37,7 @@ def start_ranks(count: int, recipe: Recipe, shards: Path, folder: Path) -> list[
     processes: list[BaseProcess] = []
     for rank, url in enumerate(urls):
         said = folder.with_name(f"{folder.name}.rank-{rank}")
+        said.unlink(missing_ok=True)
         process = _SERVER.Process(target=_rank, args=(url, recipe, shards, folder, said), daemon=True)
         process.start()
         processes.append(process)
@@ -55,6 +58,17 @@ def exit_codes(processes: list[BaseProcess], seconds: float = 300) -> list[int |
     return [process.exitcode for process in processes]
 
 
+def wait_until_met(count: int, folder: Path, seconds: float = 100) -> None:
+    """Before that nobody can notice that one of them is dead."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not all(_has_met(folder, rank) for rank in range(count)):
+        time.sleep(0.01)
+
+
+def _has_met(folder: Path, rank: int) -> bool:
+    return folder.with_name(f"{folder.name}.rank-{rank}").is_file() and said_by(folder, rank).startswith("met")
+
+
 def said_by(folder: Path, rank: int) -> str:
     return folder.with_name(f"{folder.name}.rank-{rank}").read_text()
 
@@ -66,10 +80,12 @@ def kill(process: BaseProcess, number: signal.Signals = signal.SIGKILL) -> None:
 
 def _rank(url: str, recipe: Recipe, shards: Path, folder: Path, said: Path) -> None:
     sys.stderr = said.open("w", buffering=1)
+    faulthandler.dump_traceback_later(280, file=sys.stderr)
     stop = Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     try:
         with joined(url) as ranks:
+            print("met", file=sys.stderr)
             declared = DeclaredRun.of_recipe(recipe, load_manifest(shards, "shards"))
             train_declared(declared, TrainFolder(folder), Process(ranks, stop))
     except TuwenError as error:
