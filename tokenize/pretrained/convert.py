@@ -62,14 +62,15 @@ def _config(asked: ImageTokenizer, converted: Converted, path: Path | None) -> P
     model = with_decimals(converted.model)
     network = adapter(asked.kind).build(with_floats(model), converted.tensors)
     mean, std = ((repr(red), repr(green), repr(blue)) for red, green, blue in converted.normalisation)
+    grid = _grid(network, converted, asked)
     return PretrainedConfig(
         kind=asked.kind,
         name=converted.name or asked.kind,
         side_px=asked.size,
-        grid=_grid(network, converted, asked),
+        grid=grid,
         codebook=converted.codebook,
         codebooks=converted.codebooks,
-        scales=converted.scales,
+        scales=_scales(converted, grid),
         decodes=converted.decodes,
         mean=mean,
         std=std,
@@ -103,6 +104,14 @@ def _grid(network: Network, converted: Converted, asked: ImageTokenizer) -> tupl
             cure="correct `size`",
         )
     return grid
+
+
+def _scales(converted: Converted, grid: tuple[int, ...]) -> tuple[int, ...]:
+    """Those that add up to the codes of a picture. Raises BadInput when none do."""
+    fitting = [scales for scales in converted.scales if sum(side**2 for side in scales) == grid[0]]
+    if converted.scales and not fitting:
+        raise BadInput(f"{converted.name}: its scales do not add up to {grid[0]} codes", cure="correct `scales`")
+    return fitting[0] if fitting else ()
 
 
 def _name(file: Path, path: Path | None) -> str:

@@ -5,6 +5,7 @@
 was last released in 2021. Pixels 0 … 1 become 0.1 … 0.9; the decoder gives logits of these.
 """
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -58,72 +59,56 @@ class DiscreteVAE(nn.Module):
     def __init__(self, codebook: int, width: int, decoder_first: int, blocks: int) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width]
-        gain = 1 / (4 * blocks) ** 2
-        self.encoder = _holding(
-            blocks=_holding(
-                input=_Conv(3, width, 7),
-                **_groups(width, widths, blocks, gain, (3, 3, 3, 1)),
-                output=_holding(conv=_Conv(widths[-1], codebook, 1)),
-            )
-        )
-        self.decoder = _holding(
-            blocks=_holding(
-                input=_Conv(codebook, decoder_first, 1),
-                **_groups(decoder_first, widths[::-1], blocks, gain, (1, 3, 3, 3)),
-                output=_holding(conv=_Conv(width, 6, 1)),  # means and scales of three colours
-            )
-        )
+        self.codebook = codebook
+        self.encoder = _Half(_Conv(3, width, 7), widths, blocks, (3, 3, 3, 1), nn.MaxPool2d(2), codebook)
+        upsample, colours = nn.Upsample(scale_factor=2, mode="nearest"), 2 * 3  # a mean and a scale of each
+        first = _Conv(codebook, decoder_first, 1)
+        self.decoder = _Half(first, widths[::-1], blocks, (1, 3, 3, 3), upsample, colours)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        logits = _through(self.encoder["blocks"], (1 - 2 * _EDGE) * pixels + _EDGE, lambda x: F.max_pool2d(x, 2))
+        logits: Tensor = self.encoder.blocks((1 - 2 * _EDGE) * pixels + _EDGE)
         return logits.float().argmax(1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        blocks: Any = self.decoder["blocks"]
-        one_hot = F.one_hot(codes, blocks["input"].w.shape[1]).permute(0, 3, 1, 2).float()
-        logits = _through(blocks, one_hot, lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        logits: Tensor = self.decoder.blocks(F.one_hot(codes, self.codebook).permute(0, 3, 1, 2).float())
         return ((torch.sigmoid(logits[:, :3]) - _EDGE) / (1 - 2 * _EDGE)).clamp(0, 1)
 
 
-def _through(blocks: Any, hidden: Tensor, resized: Any) -> Tensor:
-    hidden = blocks["input"](hidden)
-    for number in range(1, 5):
-        for block in blocks[f"group_{number}"].values():
-            hidden = block(hidden)
-        hidden = resized(hidden) if number < 4 else hidden
-    result: Tensor = blocks["output"]["conv"](F.relu(hidden))
-    return result
+class _Half(nn.Module):
+    """Four groups of blocks, with `resize` between them."""
 
-
-def _groups(first: int, widths: list[int], blocks: int, gain: float, kernels: tuple[int, ...]) -> dict[str, nn.Module]:
-    return {
-        f"group_{number + 1}": _holding(
-            **{
-                f"block_{block + 1}": _Block(before if block == 0 else width, width, gain, kernels)
-                for block in range(blocks)
-            }
-        )
-        for number, (before, width) in enumerate(zip([first, *widths], widths, strict=False))
-    }
+    def __init__(
+        self, first: "_Conv", widths: list[int], blocks: int, kernels: tuple[int, ...], resize: nn.Module, out: int
+    ) -> None:
+        super().__init__()
+        parts: dict[str, nn.Module] = {"input": first}
+        width, gain = first.w.shape[0], 1 / (len(widths) * blocks) ** 2
+        for number, group_width in enumerate(widths, 1):
+            group: dict[str, nn.Module] = {}
+            for block in range(1, blocks + 1):
+                group[f"block_{block}"] = _Block(width, group_width, gain, kernels)
+                width = group_width
+            if number < len(widths):
+                group["resize"] = resize
+            parts[f"group_{number}"] = _chain(group)
+        parts["output"] = _chain({"relu": nn.ReLU(), "conv": _Conv(width, out, 1)})
+        self.blocks = _chain(parts)
 
 
 class _Block(nn.Module):
     def __init__(self, width: int, out: int, gain: float, kernels: tuple[int, ...]) -> None:
         super().__init__()
-        self._gain, hidden = gain, out // 4
+        self._gain = gain
         self.id_path: nn.Module = _Conv(width, out, 1) if width != out else nn.Identity()
-        self.res_path = _holding(
-            **{
-                f"conv_{number + 1}": _Conv(width if number == 0 else hidden, out if number == 3 else hidden, kernel)
-                for number, kernel in enumerate(kernels)
-            }
-        )
+        channels = [width, *[out // 4] * (len(kernels) - 1), out]
+        path: dict[str, nn.Module] = {}
+        for number, kernel in enumerate(kernels):
+            path[f"relu_{number + 1}"] = nn.ReLU()
+            path[f"conv_{number + 1}"] = _Conv(channels[number], channels[number + 1], kernel)
+        self.res_path = _chain(path)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        change = hidden
-        for conv in self.res_path.values():
-            change = conv(F.relu(change))
-        result: Tensor = self.id_path(hidden) + self._gain * change
+        result: Tensor = self.id_path(hidden) + self._gain * self.res_path(hidden)
         return result
 
 
@@ -137,8 +122,8 @@ class _Conv(nn.Module):
         return F.conv2d(hidden, self.w, self.b, padding=self.w.shape[-1] // 2)
 
 
-def _holding(**modules: nn.Module) -> nn.ModuleDict:
-    return nn.ModuleDict(modules)
+def _chain(modules: dict[str, nn.Module]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(modules))
 
 
 def _file(path: Path, half: str) -> Path:

@@ -47,7 +47,7 @@ class Converted:
     files: tuple[Path, ...] = ()  # that were read
     name: str = ""  # of the model, where its files say one
     codebooks: int = 1  # codes at a position
-    scales: tuple[int, ...] = ()  # sides of the grids that a row of multi-scale codes holds, coarse to fine
+    scales: tuple[tuple[int, ...], ...] = ()  # of multi-scale codes, for each size: sides of the grids, coarse to fine
     decodes: bool = True
 
 

@@ -39,7 +39,7 @@ def convert(path: Path | None, name: str) -> Converted:
         files=tuple(weight_files(path)) if path else (),
         name=name,
         codebooks=int(getattr(found, "codebooks", 1)),
-        scales=tuple(getattr(found, "scales", ())),
+        scales=(tuple(found.scales),) if hasattr(found, "scales") else (),
         decodes=hasattr(found, "decode"),
     )
 

@@ -26,26 +26,15 @@ def convert(path: Path) -> Converted:
 def converted(path: Path, tensors: Tensors) -> Converted:
     """The VQGAN of tensors that bear taming's names."""
     try:
-        is_gumbel = "quantize.proj.weight" in tensors
-        entries = tensors["quantize.embed.weight" if is_gumbel else "quantize.embedding.weight"].float()
-        held = {
-            "entries": entries,
-            **(
-                {
-                    "logits": tensors["quantize.proj.weight"][:, :, 0, 0].float(),
-                    "bias": tensors["quantize.proj.bias"].float(),
-                }
-                if is_gumbel
-                else {}
-            ),
-        }
+        quantizer = _quantizer(tensors)
         network, shape = vqgan_tensors(tensors)
     except KeyError as error:
         raise missing(path, error, "a VQGAN") from None
+    codebook = len(quantizer["entries"])
     return Converted(
-        tensors={**network, **held},
-        model={"shape": shape, "codebook": len(entries), **({"gumbel": True} if is_gumbel else {})},
-        codebook=len(entries),
+        tensors={**network, **quantizer},
+        model={"shape": shape, "codebook": codebook, "gumbel": "logits" in quantizer},
+        codebook=codebook,
         normalisation=HALF,
         library=release(LIBRARY),
         files=tuple(weight_files(path)),
@@ -53,9 +42,20 @@ def converted(path: Path, tensors: Tensors) -> Converted:
     )
 
 
+def _quantizer(tensors: Tensors) -> Tensors:
+    """The entries of the codebook and, with a Gumbel softmax, what the logits are made of. Raises KeyError."""
+    if "quantize.proj.weight" not in tensors:
+        return {"entries": tensors["quantize.embedding.weight"].float()}
+    return {
+        "entries": tensors["quantize.embed.weight"].float(),
+        "logits": tensors["quantize.proj.weight"][:, :, 0, 0].float(),
+        "bias": tensors["quantize.proj.bias"].float(),
+    }
+
+
 def build(model: dict[str, Any], tensors: Tensors) -> "TamingVQ":
-    network = (GumbelVQ if model.get("gumbel") else TamingVQ)(model["shape"], model["codebook"])
-    return loaded(network, tensors, "the VQGAN")
+    network = GumbelVQ if model["gumbel"] else TamingVQ
+    return loaded(network(model["shape"], model["codebook"]), tensors, "the VQGAN")
 
 
 class TamingVQ(VQGAN):

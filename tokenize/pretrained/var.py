@@ -43,7 +43,7 @@ def convert(path: Path) -> Converted:
         library=release(LIBRARY),
         files=tuple(weight_files(path)),
         name=path.stem,
-        scales=_SCALES[16],
+        scales=tuple(_SCALES.values()),
     )
 
 

@@ -42,6 +42,8 @@ def test_multi_scale_codes_name_their_scales_and_residual_ones_their_codebooks(t
         write(tmp_path / "model", ORIGINALS[name]["files"])
     var = opened(tmp_path, kind="var", path="model/vae.pth", size=256, batch=1).identity
     assert sum(side**2 for side in var.scales) == var.grid[0] == 680
+    larger = opened(tmp_path, kind="var", path="model/vae.pth", size=512, batch=1).identity
+    assert sum(side**2 for side in larger.scales) == larger.grid[0] == 2240
     rqvae = opened(tmp_path, kind="rqvae", path="model/rq.pt", size=32).identity
     assert (rqvae.grid, rqvae.codebooks, rqvae.shape) == ((16, 16), 4, (16, 16, 4))
     assert rqvae.document()["codebooks"] == 4
