@@ -250,15 +250,17 @@ def dalle_mini(path: Path, rows: int = 4, codes: Any = None, **columns: Any) -> 
     return codes
 
 
+FACTS_256 = {"codebook": 16384, "grid": parse_grid("16x16")}
+
+
 def test_parquet_of_dalle_mini_becomes_shards(tmp_path: Path, text_model: Path) -> None:
-    facts = {"codebook": 16384, "grid": parse_grid("16x16")}
     codes = np.concatenate(
         [dalle_mini(tmp_path / "encoded" / f"{n:03d}.parquet", rows) for n, rows in ((1, 5), (2, 4))]
     )
-    manifest = imported(tmp_path / "encoded", tmp_path / "out", text_model, **facts)
+    manifest = imported(tmp_path / "encoded", tmp_path / "out", text_model, **FACTS_256)
     assert [row[0] for row in rows_of(manifest)] == codes.tolist()
     assert [row[1] for row in rows_of(manifest)][:4] == [ids_of(caption) for caption in CAPTIONS]
-    alone = imported(tmp_path / "encoded" / "002.parquet", tmp_path / "alone", text_model, **facts)
+    alone = imported(tmp_path / "encoded" / "002.parquet", tmp_path / "alone", text_model, **FACTS_256)
     assert [row[0] for row in rows_of(alone)] == codes[5:].tolist()
 
 
@@ -282,6 +284,25 @@ def test_codes_are_read_from_every_kind_of_list_and_null_rows_are_named(
     manifest = imported(tmp_path / "x.parquet", tmp_path / "out", text_model, codebook=100, grid=parse_grid("4x4"))
     assert [row[0] for row in rows_of(manifest)] == np.delete(codes, 2, axis=0).tolist()
     assert refused_of(manifest) == {"x.parquet#2": "no_codes"}
+
+
+def test_columns_of_others_are_not_taken_for_ours(tmp_path: Path, text_model: Path) -> None:
+    theirs = {"key": [1, 1, 1, 1], "split": ["validation"] * 4, "text_ids": [[7]] * 4, "license": [0.5] * 4}
+    codes = dalle_mini(tmp_path / "x.parquet", **theirs)
+    manifest = imported(tmp_path / "x.parquet", tmp_path / "out", text_model, validation=None, **FACTS_256)
+    rows = [row for split in ("train", "validation") for row in rows_of(manifest, split)]
+    assert sorted(row[0] for row in rows) == sorted(codes.tolist())
+    assert {row[2]["license"] for row in rows} == {"unknown"}
+    assert len({row[2]["key"] for row in rows}) == 4
+    assert sorted(row[1] for row in rows) == sorted(map(ids_of, CAPTIONS))
+    assert manifest.document["split_rule"]["by"] == "key"
+
+
+def test_a_file_of_a_folder_that_lacks_the_codes_is_named(tmp_path: Path, text_model: Path) -> None:
+    dalle_mini(tmp_path / "in" / "a.parquet")
+    pq.write_table(pa.table({"caption": ["红"]}), tmp_path / "in" / "b.parquet")
+    with pytest.raises(BadInput, match=r"b\.parquet: has no column `encoding`; say --codes-column with one of caption"):
+        imported(tmp_path / "in", tmp_path / "out", text_model, **FACTS_256)
 
 
 def test_broken_rows_of_parquet_are_named(tmp_path: Path, text_model: Path) -> None:

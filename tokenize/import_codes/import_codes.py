@@ -50,6 +50,11 @@ class _Tokenizers:
     def schema(self) -> SampleSchema:
         return sample_schema(self.image, self.text.vocab, None)
 
+    @property
+    def lineage(self) -> Json:
+        text = {"name": self.text.kind, "sha256": self.text.sha256, "vocab": self.text.vocab}
+        return {"image_tokenizer": self.image.document(), "text_tokenizer": text}
+
 
 def import_codes(asked: Asked, folder: ShardsFolder) -> Manifest:
     """Return the manifest of the shards.
@@ -131,7 +136,7 @@ def _save(
     refused: Counter[str],
     folder: ShardsFolder,
 ) -> Manifest:
-    entries, text = shards.finish(), tokenizers.text
+    entries = shards.finish()
     listed = [entry for split in SPLITS for entry in entries[split]]
     samples = {split: pairing.samples[split] for split in SPLITS}
     names = {split: [entry.name for entry in entries[split]] for split in SPLITS}
@@ -153,8 +158,7 @@ def _save(
         lineage={
             "recipe": _recipe(files, pairing.asked),
             "steps": [Step.of("import", sum(samples.values()) + refused.total(), dict(sorted(refused.items())))],
-            "image_tokenizer": tokenizers.image.document(),
-            "text_tokenizer": {"name": text.kind, "sha256": text.sha256, "vocab": text.vocab},
+            **tokenizers.lineage,
         },
     )
     return save_manifest(folder.path, document)

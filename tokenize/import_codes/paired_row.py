@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...manifests.documents import Json
 from ...manifests.pair import pair_key
-from ...manifests.shards.row_meta import RowMeta
+from ...manifests.shards.row_meta import RowMeta, pair_key_of
 from ...pipeline.corpus_files.split import SPLITS, split_of
 from ..caption_ids import CaptionIds
 from .asked import Asked
@@ -104,4 +104,4 @@ class RowPairing:
         if row.split in SPLITS and self.asked.validation is None:
             self._splits_stated = True
             return row.split
-        return split_of(key.partition("-")[0], VALIDATION if self.asked.validation is None else self.asked.validation)
+        return split_of(pair_key_of(key), VALIDATION if self.asked.validation is None else self.asked.validation)

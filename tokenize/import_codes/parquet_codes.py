@@ -68,11 +68,13 @@ def _filled(asked: Asked, header: dict[str, Any], folder: Path, column: str) -> 
 
 def _rows(path: Path, name: str, caption: str, codes: str) -> Rows:
     file = _opened(path)
+    schema = file.schema_arrow
     wanted = [
-        column
-        for column in (caption, codes, "key", TEXT_IDS, SPLIT, *META_COLUMNS)
-        if column in file.schema_arrow.names
+        _column(path, schema, caption, CAPTIONS, "--caption-column"),
+        _column(path, schema, codes, CODES, "--codes-column"),
     ]
+    if header_of(schema):  # what a file of others calls `key` or `split` is something else
+        wanted += ["key", TEXT_IDS, SPLIT, *META_COLUMNS]
     number = 0
     try:
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
