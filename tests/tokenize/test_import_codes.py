@@ -31,11 +31,13 @@ from tuwen.manifests.verify import verify_manifest
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.import_codes.asked import Asked, parse_grid
 from tuwen.tokenize.import_codes.import_codes import import_codes
+from tuwen.tokenize.open_image_codes import open_image_codes
 from tuwen.tokenize.sequence import layout_for
 from tuwen.train.generate_pictures import sample_pictures
 from tuwen.train.loop import train
 
 from ..conftest import files_of, write_recipe
+from .toy_tokenizers import MODULE
 
 LETTERS = "红圆蓝方绿三角黄"
 PIECES = {letter: number + 4 for number, letter in enumerate(LETTERS)}
@@ -470,6 +472,18 @@ def test_imported_codes_are_trained_on_and_pictures_need_their_tokenizer(tmp_pat
     assert (given.sample_schema.codes.codebook, given.sample_schema.codes.shape) == (1024, [8, 8])
     pictures, _ = sample_pictures(train(recipe, given, TrainFolder(tmp_path / "run2")), ["红圆"], count=1, seed=0)
     assert pictures.shape == (1, 1, 64, 64, 3)
+
+
+def test_a_tokenizer_of_others_is_given_as_in_a_recipe(tmp_path: Path, text_model: Path) -> None:
+    for number, row in enumerate(random_codes(8, 64, 256)):
+        save_npy(tmp_path / "npy" / f"{number}.npy", row[None])
+        (tmp_path / "npy" / f"{number}.txt").write_text("红圆", encoding="utf-8")
+    said = f"{{kind: python, python: '{MODULE}:MeanColours', size: 64}}"
+    manifest = imported(tmp_path / "npy", tmp_path / "out", text_model, tokenizer=said)
+    assert (manifest.sample_schema.codes.codebook, manifest.sample_schema.codes.shape) == (256, [8, 8])
+    codes = SplitReader(manifest, "train").rows(np.arange(8))[0].astype(np.int64).reshape(-1, 8, 8)
+    image_codes = open_image_codes(tmp_path / "out" / "image_tokenizer")
+    assert np.array_equal(image_codes.encode(image_codes.decode(codes)), codes)
 
 
 def test_what_and_when_answer_for_imported_pairs(tmp_path: Path, text_model: Path) -> None:
