@@ -42,6 +42,16 @@ class Checkpoint:
         """The weights to sample with."""
         return self.averaged or self.model
 
+    def tensors(self) -> Tensors:
+        """All tensors by the names that they have in the file."""
+        tensors = {f"model/{name}": tensor.contiguous() for name, tensor in self.model.items()}
+        tensors |= {f"averaged/{name}": tensor.contiguous() for name, tensor in self.averaged.items()}
+        for index, optimizer in enumerate(self.optimizers):
+            for number, state in optimizer["state"].items():
+                prefix = f"optimizer/{index}/{number}"
+                tensors |= {f"{prefix}/{name}": tensor.contiguous() for name, tensor in state.items()}
+        return tensors
+
     def copied(self) -> "Checkpoint":
         """A copy in the memory of the host, which further steps do not change."""
         optimizers = [
@@ -57,19 +67,13 @@ def _copied(tensors: Tensors) -> Tensors:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the file at `path` by rename, so that a kill leaves the old one or the new one."""
-    tensors = {f"model/{name}": tensor.contiguous() for name, tensor in checkpoint.model.items()}
-    tensors |= {f"averaged/{name}": tensor.contiguous() for name, tensor in checkpoint.averaged.items()}
-    for index, optimizer in enumerate(checkpoint.optimizers):
-        for number, state in optimizer["state"].items():
-            prefix = f"optimizer/{index}/{number}"
-            tensors |= {f"{prefix}/{name}": tensor.contiguous() for name, tensor in state.items()}
     groups = [optimizer["param_groups"] for optimizer in checkpoint.optimizers]
     header = {
         "version": _VERSION, "step": checkpoint.step, "stream": checkpoint.stream, "scale": checkpoint.scale,
         "groups": groups,
     }  # fmt: skip
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"about": json.dumps(header, sort_keys=True)})
+        save_file(checkpoint.tensors(), temporary, metadata={"about": json.dumps(header, sort_keys=True)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint | None:

@@ -10,7 +10,7 @@ from .run import Run
 
 
 def first_difference(a: Run, b: Run) -> str | None:
-    """Compare each line of the loss logs exactly, then the data digests and the weights of the checkpoints."""
+    """Compare each line of the loss logs exactly, then the data digests, weights and optimizers of the checkpoints."""
     losses_a, losses_b = a.losses, b.losses
     for left, right in zip(losses_a, losses_b, strict=False):
         for name, value in left.items():
@@ -32,10 +32,9 @@ def _checkpoint_difference(a: Run, b: Run) -> str | None:
         return (
             f"step {left.step}: the data read before it differ ({left.stream['digest']} and {right.stream['digest']})"
         )
-    for kind, of_a, of_b in (("weights", left.model, right.model), ("averaged weights", left.averaged, right.averaged)):
-        if list(of_a) != list(of_b):
-            return f"step {left.step}: one run has other {kind}"
-        for name, tensor in of_a.items():
-            if not torch.equal(tensor, of_b[name]):
-                return f"step {left.step}: the {kind} `{name}` differ"
-    return None
+    of_a, of_b = left.tensors(), right.tensors()
+    if list(of_a) != list(of_b):
+        return f"step {left.step}: the models or their optimizers have other tensors"
+    differing = (name for name, tensor in of_a.items() if not torch.equal(tensor, of_b[name]))
+    name = next(differing, None)
+    return name and f"step {left.step}: the checkpoints differ in `{name}`"

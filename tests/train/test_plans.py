@@ -1,18 +1,21 @@
 """What a run may change while it goes on, what it keeps, how it is repeated, and what it measures on held-out rows."""
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
-from tuwen.train.checkpoint import load_checkpoint
+from tuwen.train.checkpoint import load_checkpoint, save_checkpoint
 from tuwen.train.compare import first_difference
 from tuwen.train.declared_run import DeclaredRun
 from tuwen.train.kept_checkpoints import kept_steps
@@ -89,6 +92,26 @@ def test_a_damaged_checkpoint_is_refused_with_the_one_before_it(shapes: Built, t
     assert folder.checkpoint.read_bytes() == whole
 
 
+def test_a_checkpoint_of_the_version_before_is_refused_in_one_line(tmp_path: Path) -> None:
+    about = json.dumps({"step": 4, "stream": {}, "groups": []})
+    save_file({"model/x": torch.zeros(1)}, tmp_path / "checkpoint.safetensors", metadata={"about": about})
+    with pytest.raises(CheckFailed, match="of another version of tuwen; use the version that wrote it, or train again in"):
+        load_checkpoint(tmp_path / "checkpoint.safetensors")
+
+
+def test_compare_sees_what_the_weights_do_not_show_yet(shapes: Built, tmp_path: Path) -> None:
+    """One number of the optimizer's memory."""
+    trained(shapes, tmp_path / "a", steps=2)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    path = tmp_path / "b" / "checkpoint.safetensors"
+    checkpoint = load_checkpoint(path)
+    assert checkpoint is not None
+    checkpoint.optimizers[0]["state"][3]["exp_avg"].view(-1)[7] += 1e-9
+    save_checkpoint(path, checkpoint)
+    difference = first_difference(open_run(tmp_path / "a"), open_run(tmp_path / "b"))
+    assert difference == "step 2: the checkpoints differ in `optimizer/0/3/exp_avg`"
+
+
 def test_a_run_json_is_repeated_bit_for_bit_and_says_when_its_shards_are_others(shapes: Built, tmp_path: Path) -> None:
     run = shapes[1] / "train"
     trained(shapes, run, steps=3)
@@ -132,6 +155,14 @@ def test_the_scale_of_the_loss_halves_at_each_overflow_and_nothing_is_learned_fr
     assert losses[0]["overflows"] == 1 < losses[-1]["overflows"] < len(losses) / 2
     assert losses[-1]["loss"] < losses[0]["loss"] - 0.3
     assert all(0 < entry["largest_residual"] < 100 and 0 < entry["largest_logit"] < 20 for entry in losses)
+
+
+def test_tensorboard_is_asked_for_by_its_name_where_it_is_missing(
+    shapes: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(BadInput, match=r"needs a package that is not here; pip install 'tuwen\[tensorboard\]'"):
+        trained(shapes, tmp_path, steps=2, tensorboard=True)
 
 
 def test_held_out_rows_are_all_read_or_spread_evenly() -> None:
