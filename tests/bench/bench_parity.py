@@ -44,8 +44,8 @@ def main() -> None:
         goldens = {kind: golden(ORIGINALS[kind](asked.originals.resolve(), True)) for kind in ORIGINALS}
         asked.goldens.write_text(json.dumps(goldens, separators=(",", ":")) + "\n", encoding="utf-8")
         return
-    alone = f"alone = among {asked.batch}"
-    print(f"| kind | picture → codes | parameters | codes equal | decoded, levels | {alone} | CPU s a picture |")
+    equal, alone = "codes equal, different ones", f"alone = among {asked.batch}"
+    print(f"| kind | picture → codes | parameters | {equal} | decoded, levels | {alone} | CPU s a picture |")
     print("|---|---|---|---|---|---|---|")
     for kind in asked.kinds:
         make = LIBRARIES.get(kind) or ORIGINALS[kind]
@@ -79,7 +79,7 @@ def row(kind: str, original: Original, folder: Path, run: argparse.Namespace) ->
     codes = ours.encode(batch)
     alone = in_batches_of_one(tokenizer).encode(batch)
     assert len(np.unique(theirs)) > 1, "one code for everything shows nothing"
-    equal = f"{int((codes == theirs).sum()):,} of {codes.size:,}"
+    equal = f"{int((codes == theirs).sum()):,} of {codes.size:,}, {len(np.unique(theirs)):,}"
     decoded = "no decoder"
     if original.decode is not None:
         expected = as_pictures(original.decode(torch.from_numpy(theirs)), original)

@@ -71,7 +71,7 @@ def movq(folder: Path, small: bool) -> Original:
 def _transformers(name: str, config: str, small: bool, shape: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     model = getattr(transformers, name)(getattr(transformers, config)(**(shape if small else {}))).eval()
-    torch.nn.init.normal_(model.quantize.embedding.weight)
+    torch.nn.init.normal_(model.quantize.embedding.weight, std=0.1)  # about that of the latents
     return model
 
 
