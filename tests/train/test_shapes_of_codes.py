@@ -133,7 +133,7 @@ def test_pictures_are_sampled(trained: Set) -> None:
 
 
 def test_the_report_shows_what_the_codes_keep(trained: Set) -> None:
-    measured = measure_reconstruction(trained.recipe, trained.corpus, trained.shards)
+    measured = measure_reconstruction(trained.recipe, trained.corpus, trained.shards)["codes"]
     assert 10 < measured["psnr_mean_db"] < 50
     page = write_report(trained.shards.folder.parent, trained.corpus.folder).read_text(encoding="utf-8")
     assert "×".join(map(str, trained.shape.codes)) in page
