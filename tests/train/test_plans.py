@@ -95,7 +95,9 @@ def test_a_damaged_checkpoint_is_refused_with_the_one_before_it(shapes: Built, t
 def test_a_checkpoint_of_the_version_before_is_refused_in_one_line(tmp_path: Path) -> None:
     about = json.dumps({"step": 4, "stream": {}, "groups": []})
     save_file({"model/x": torch.zeros(1)}, tmp_path / "checkpoint.safetensors", metadata={"about": about})
-    with pytest.raises(CheckFailed, match="of another version of tuwen; use the version that wrote it, or train again in"):
+    with pytest.raises(
+        CheckFailed, match="of another version of tuwen; use the version that wrote it, or train again in"
+    ):
         load_checkpoint(tmp_path / "checkpoint.safetensors")
 
 
@@ -124,6 +126,17 @@ def test_a_run_json_is_repeated_bit_for_bit_and_says_when_its_shards_are_others(
     (tmp_path / "moved" / "shards").symlink_to(shapes[1] / "shards")
     with pytest.raises(BadInput, match="is of the shards sha256:0, and those at"):
         DeclaredRun.of_run(tmp_path / "moved" / "train" / "run.json")
+
+
+def test_the_loss_of_a_step_is_one_mean_over_its_batch_however_it_is_cut(shapes: Built, tmp_path: Path) -> None:
+    """Micro-batches have other numbers of tokens, so a mean of their means would be another."""
+    whole, cut = (
+        open_run(trained(shapes, tmp_path / str(count), steps=2, micro_batches=count)).losses for count in (1, 8)
+    )
+    for a, b in zip(whole, cut, strict=True):
+        assert (a["tokens"], a["samples"]) == (b["tokens"], b["samples"])
+        for name in ("loss", "text", "codes", "norm"):
+            assert a[name] == pytest.approx(b[name], rel=2e-5)
 
 
 def test_the_validation_loss_is_the_mean_over_all_held_out_tokens(shapes: Built, tmp_path: Path) -> None:
