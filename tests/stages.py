@@ -9,10 +9,10 @@ from tuwen.pipeline import corpus as corpus_module
 from tuwen.pipeline.executor.stage import StageRun
 from tuwen.pipeline.export import export as export_module
 from tuwen.pipeline.report import report as report_module
-from tuwen.tokenize import export_parquet as export_parquet_module
-from tuwen.tokenize import export_samples as export_samples_module
 from tuwen.tokenize import train_tokenizers as train_tokenizers_module
 from tuwen.tokenize.encode import write_shards as write_shards_module
+from tuwen.tokenize.export_codes import export_parquet as export_parquet_module
+from tuwen.tokenize.export_codes import export_samples as export_samples_module
 from tuwen.tokenize.train_tokenizers import Kind
 
 

@@ -242,8 +242,8 @@ def export_samples_of(
     """Write the same samples for other people's loaders: ordinary tars with their catalogues, or Parquet."""
     from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.executor.stage import StageRun
-    from .export_parquet import export_parquet
-    from .export_samples import export_samples
+    from .export_codes.export_parquet import export_parquet
+    from .export_codes.export_samples import export_samples
 
     loaded = load_manifest(manifest, "shards")
     start_cluster(ray, workers)

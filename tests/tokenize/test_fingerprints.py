@@ -4,8 +4,8 @@ from tuwen.pipeline.executor.fingerprint import closure, made_by
 from tuwen.pipeline.executor.stage import Stage
 from tuwen.tokenize.compact.train_on_corpus import CROP
 from tuwen.tokenize.encode.write_shards import TOKENIZE
-from tuwen.tokenize.export_parquet import EXPORT_PARQUET
-from tuwen.tokenize.export_samples import EXPORT_SAMPLES
+from tuwen.tokenize.export_codes.export_parquet import EXPORT_PARQUET
+from tuwen.tokenize.export_codes.export_samples import EXPORT_SAMPLES
 
 CROPS = {f"tokenize/crops/{name}.py" for name in ("boxes", "cropped", "resample")}
 PICTURES_AGAIN = set(closure(("pipeline/pictures/measured_pictures.py",)))
@@ -44,9 +44,13 @@ def of_this_room(stage: Stage) -> set[str]:  # type: ignore[type-arg]
 def test_exporting_depends_on_neither_pictures_nor_tokenizers() -> None:
     tars = {
         "pipeline/executor/part.py",
-        "tokenize/export_shard.py",
+        "tokenize/export_codes/export_shard.py",
         "tokenize/image_codes.py",
         "tokenize/shard_header.py",
     }
     assert of_this_room(EXPORT_SAMPLES) == tars
-    assert of_this_room(EXPORT_PARQUET) == {*tars, "tokenize/codes_table.py", "tokenize/export_table.py"}
+    assert of_this_room(EXPORT_PARQUET) == {
+        *tars,
+        "tokenize/export_codes/codes_table.py",
+        "tokenize/export_codes/export_table.py",
+    }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...manifests.errors import BadInput, CheckFailed
 from ...manifests.run_folders import ShardsFolder
-from ..codes_table import META_COLUMNS, SPLIT, TEXT_IDS, header_of
+from ..export_codes.codes_table import META_COLUMNS, SPLIT, TEXT_IDS, header_of
 from .asked import Asked, Grid
 from .code_rows import BrokenRow, CodeFiles, CodeRow, Rows
 

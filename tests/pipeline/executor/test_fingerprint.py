@@ -18,7 +18,7 @@ from tuwen.pipeline.sources.emoji import DRAW
 from tuwen.pipeline.sources.readers import READERS
 from tuwen.tokenize.compact.train_on_corpus import CROP
 from tuwen.tokenize.encode.write_shards import TOKENIZE
-from tuwen.tokenize.export_samples import EXPORT_SAMPLES
+from tuwen.tokenize.export_codes.export_samples import EXPORT_SAMPLES
 
 SOURCE = '''
 """A module."""

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..manifests.documents import Json, ShardEntry
-from ..manifests.shards.split_reader import SplitReader
-from ..pipeline.executor.part import Part
+from ...manifests.documents import Json, ShardEntry
+from ...manifests.shards.split_reader import SplitReader
+from ...pipeline.executor.part import Part
+from ..shard_header import SampleSchema
 from .codes_table import META_COLUMNS, SPLIT, TEXT_IDS, table_schema
 from .export_shard import ExportShardConfig, shard_readers
-from .shard_header import SampleSchema
 
 
 class TablePart(TypedDict):

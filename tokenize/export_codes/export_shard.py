@@ -16,14 +16,14 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..manifests.canonical import canonical_json
-from ..manifests.documents import Json, ShardEntry
-from ..manifests.manifest import Manifest
-from ..manifests.shards.block_shard import HEADER, entry_of
-from ..manifests.shards.split_reader import SplitReader
-from ..manifests.shards.tar_member import add_member
-from ..pipeline.executor.part import Part
-from .shard_header import ShardHeader
+from ...manifests.canonical import canonical_json
+from ...manifests.documents import Json, ShardEntry
+from ...manifests.manifest import Manifest
+from ...manifests.shards.block_shard import HEADER, entry_of
+from ...manifests.shards.split_reader import SplitReader
+from ...manifests.shards.tar_member import add_member
+from ...pipeline.executor.part import Part
+from ..shard_header import ShardHeader
 
 
 class ExportShardConfig(TypedDict):

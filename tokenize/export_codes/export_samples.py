@@ -11,18 +11,18 @@ is a part: one Ray task each, resumable, the same bytes for any number of worker
 import json
 from pathlib import Path
 
-from ..manifests.atomic import sole_writer, whole_file
-from ..manifests.catalogues.card_head import card_head
-from ..manifests.catalogues.croissant import Member, Tar, croissant
-from ..manifests.catalogues.wids_index import IndexedTar, wids_index
-from ..manifests.documents import Json, ShardEntry
-from ..manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
-from ..manifests.run_folders import ExportFolder
-from ..manifests.shards.shard_locations import copy_files, refuse_own_folder
-from ..pipeline.executor.part import Part
-from ..pipeline.executor.stage import Stage, StageRun, run_stage
+from ...manifests.atomic import sole_writer, whole_file
+from ...manifests.catalogues.card_head import card_head
+from ...manifests.catalogues.croissant import Member, Tar, croissant
+from ...manifests.catalogues.wids_index import IndexedTar, wids_index
+from ...manifests.documents import Json, ShardEntry
+from ...manifests.manifest import Manifest, drop_manifest, new_manifest, save_manifest
+from ...manifests.run_folders import ExportFolder
+from ...manifests.shards.shard_locations import copy_files, refuse_own_folder
+from ...pipeline.executor.part import Part
+from ...pipeline.executor.stage import Stage, StageRun, run_stage
+from ..shard_header import ShardHeader, shard_header
 from .export_shard import ExportShardConfig, export_shard
-from .shard_header import ShardHeader, shard_header
 
 _MEMBERS = {
     "codes": Member("codes.npy", "application/octet-stream", "VQ codes (h, w), a .npy file: read it with numpy.load."),

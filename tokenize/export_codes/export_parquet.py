@@ -10,14 +10,14 @@ resumable, the same bytes for any number of workers.
 import shutil
 from pathlib import Path
 
-from ..manifests.atomic import sole_writer, whole_file
-from ..manifests.catalogues.card_head import card_head
-from ..manifests.documents import FileEntry, Split
-from ..manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
-from ..manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL, ExportFolder
-from ..manifests.shards.shard_locations import refuse_own_folder
-from ..pipeline.executor.part import Part
-from ..pipeline.executor.stage import Stage, StageRun, run_stage
+from ...manifests.atomic import sole_writer, whole_file
+from ...manifests.catalogues.card_head import card_head
+from ...manifests.documents import FileEntry, Split
+from ...manifests.manifest import Manifest, drop_manifest, file_entry, new_manifest, save_manifest
+from ...manifests.run_folders import IMAGE_TOKENIZER, TEXT_MODEL, ExportFolder
+from ...manifests.shards.shard_locations import refuse_own_folder
+from ...pipeline.executor.part import Part
+from ...pipeline.executor.stage import Stage, StageRun, run_stage
 from .export_samples import header_of_shards
 from .export_shard import ExportShardConfig
 from .export_table import TablePart, export_table

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..manifests.canonical import canonical_json
-from ..manifests.documents import Json
+from ...manifests.canonical import canonical_json
+from ...manifests.documents import Json
 
 HEADER = b"tuwen"
 TEXT_IDS, SPLIT = "text_ids", "split"

@@ -1,0 +1,1 @@
+"""Shards → what other people load: ordinary tars, or Parquet."""
