@@ -1,4 +1,4 @@
-"""The checkpoints that a run keeps: the newest few, and one that is never pruned.
+"""The checkpoints that a run keeps: the newest few, and, with `wsd`, one that is never pruned.
 
     kept = KeptCheckpoints(folder, keep=2, pinned=1600)
     kept.save(trainer.checkpoint(200))     # returns when the tensors are copied; a thread writes the file
@@ -18,7 +18,7 @@ from .checkpoint import Checkpoint, save_checkpoint
 
 
 class KeptCheckpoints:
-    def __init__(self, folder: TrainFolder, keep: int, pinned: int) -> None:
+    def __init__(self, folder: TrainFolder, keep: int, pinned: int | None) -> None:
         self._folder, self._keep, self._pinned = folder, keep, pinned
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None

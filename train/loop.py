@@ -142,7 +142,7 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
             if validation is not None and (is_last or done % document.settings.validate_every == 0):
                 validated = validation.losses(trainer.judged, done)
             stops = ranks.total([int(process.stop.is_set())])[0] > 0 and not is_last
-            is_kept = done % habits.checkpoint_every == 0 or done == document.optimizer.first_decay_step
+            is_kept = done % habits.checkpoint_every == 0 or done == document.optimizer.branch_step
             if records is not None:
                 records.add_step(entry)
                 if validated is not None:

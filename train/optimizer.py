@@ -51,6 +51,11 @@ class OptimizerConfig(BaseModel):
             return self.num_warmup_steps
         return max(self.num_warmup_steps, self.num_steps - round(self.num_steps * self.decay_share))
 
+    @property
+    def branch_step(self) -> int | None:
+        """Where plans of more steps begin to differ: its checkpoint is never pruned. None with `cosine`."""
+        return self.first_decay_step if self.schedule == "wsd" else None
+
 
 def learning_rate(config: OptimizerConfig, step: int) -> float:
     """Rises in a line to the peak at step num_warmup_steps, and falls to 0 at step num_steps.

@@ -30,7 +30,7 @@ class Records:
         self._losses = self._open.enter_context(reopen_losses(folder.losses, first_step))
         self._validation = self._open.enter_context(reopen_validation(folder.validation, first_step))
         self._board: Any = self._open.enter_context(_board(run, first_step)) if habits.tensorboard else None
-        self._checkpoints = KeptCheckpoints(folder, habits.keep, run.document.optimizer.first_decay_step)
+        self._checkpoints = KeptCheckpoints(folder, habits.keep, run.document.optimizer.branch_step)
         self._open.callback(self._checkpoints.close)
         self._advance = self._open.enter_context(show("train", num_steps - first_step, "step"))
         self._ends: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=_RATE_STEPS)  # time, tokens

@@ -11,14 +11,19 @@ from ..manifests.shards.split_reader import Verify
 from .process import Process
 from .run import RunDocument
 from .trainer import Trainer
+from .validation import Validation
 
 WARM_UP_STEPS = 4  # not timed: the first ones read shards and allocate memory
 NUM_STEPS = WARM_UP_STEPS + 12
 
 
 def steps_within(minutes: float, document: RunDocument, shards: Manifest, verify: Verify, process: Process) -> int:
-    """The number of steps, 2 or more, by the median time of a step of a model that is thrown away."""
+    """The number of steps, 2 or more, by the median time of a step, and of its share of a validation.
+
+    The model is thrown away.
+    """
     trainer = Trainer.new(document, shards, verify, process.ranks)
+    validation = Validation.of(document, shards, process.ranks, trainer.device)
     seconds = []
     with trainer.stream, process.show("time steps", NUM_STEPS, "step") as advance:
         for step in range(NUM_STEPS):
@@ -26,4 +31,9 @@ def steps_within(minutes: float, document: RunDocument, shards: Manifest, verify
             trainer.train_step(step)
             seconds.append(time.perf_counter() - began)
             advance()
-    return max(2, round(60 * minutes / statistics.median(seconds[WARM_UP_STEPS:])))
+    each = statistics.median(seconds[WARM_UP_STEPS:])
+    if validation is not None:
+        began = time.perf_counter()
+        validation.losses(trainer.model, NUM_STEPS)
+        each += (time.perf_counter() - began) / document.settings.validate_every
+    return max(2, round(60 * minutes / each))
