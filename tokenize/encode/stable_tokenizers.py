@@ -1,6 +1,6 @@
 """Before a job of encoding: a tokenizer that gives one picture several sets of codes is found and told.
 
-    unstable = check_stability(recipe, rows, tokenizers, folder, run)     # by array: what the manifest records
+    unstable = check_stability(recipe, rows, tokenizers, crops, folder, run)     # by array: what the manifest records
 
 The recipe accepts such a tokenizer with `unstable: accept`.
 """

@@ -1,6 +1,6 @@
 """`tuwen tokenizer convert`: the tensors of a checkpoint as safetensors, whatever else the file holds.
 
-    converted = convert_checkpoint(Path("last.ckpt"), Path("last.safetensors"))
+    converted = convert_checkpoint(file, out=folder / "last.safetensors")
     converted.left_out          # ["callbacks: lightning.…ModelCheckpoint", "optimizer_states: 312 tensors"]
 
 Nothing in the file is run (see `inert_pickle`). A state dict is taken from where trainers put it; a pickled module

@@ -1,6 +1,6 @@
 """What a file of torch.save holds, read without running anything that it asks for.
 
-    document = read_inert(Path("last.ckpt"))
+    document = read_inert(file)
     document["state_dict"]["conv.weight"]        # a tensor
     document["callbacks"]                        # Inert("lightning.…ModelCheckpoint"): nothing was imported or called
 
