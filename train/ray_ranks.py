@@ -74,6 +74,9 @@ def train_on_cluster(
     """Train to the last step on `num_ranks` actors of the cluster. Raises what the first of them to end raises."""
     if num_ranks > num_cpus():
         raise BadInput(f"{num_ranks} ranks on a cluster of {num_cpus()} CPUs", cure="give fewer --workers")
+    folder = TrainFolder(folder.path.resolve())  # the actors' current folder may be another
+    shards = replace(declared.shards, folder=declared.shards.folder.resolve())
+    declared = replace(declared, shards=shards)
     num_gpus = int(ray.cluster_resources().get("GPU", 0) >= num_ranks)  # type: ignore[no-untyped-call]
     actor: Any = ray.remote(_Rank)
     options = {"num_cpus": 1, "num_gpus": num_gpus, "max_concurrency": 3}
