@@ -36,6 +36,7 @@ Config = TypeVar("Config")
 
 _TRIES = 3  # of a part whose worker died
 _WATCH_SECONDS = 1.0
+_END_SECONDS = 30.0  # for tasks that were cancelled
 _SCRATCH = ".scratch"
 
 
@@ -147,6 +148,8 @@ def _run_parts(
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+        if running:  # one that is about to end would write its marker into the next run of this stage
+            ray.wait(running, num_returns=len(running), timeout=_END_SECONDS)
 
 
 def _run_part(
