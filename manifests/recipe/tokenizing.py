@@ -46,6 +46,7 @@ class CompactVQTraining(Section):
     muon_lr: Annotated[float, Field(gt=0)] = 0.02  # of the convolution kernels
     adam_lr: Annotated[float, Field(gt=0)] = 2e-3  # of norms, biases, the first and the last layer
     warmup_steps: Annotated[int, Field(ge=0)] = 50
+    shift: Annotated[int, Field(ge=0)] = 0  # px by which pictures are moved at random, at most; their edges repeated
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of an average of the weights, which is kept; 0: none
     perceptual: str | None = None  # a TorchScript feature network, (B, 3, side, side) in 0..1 → (B, C, h, w) or several
     perceptual_weight: Annotated[float, Field(gt=0)] = 0.1

@@ -1,4 +1,4 @@
-"""Every colour and shape of the test pictures, 64 px."""
+"""Every colour and shape of the test pictures, as squares."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tuwen.tokenize.image_codes import Pictures
 from ..conftest import COLOURS, SHAPES, draw
 
 
-def some_pictures() -> Pictures:
-    """uint8 (18, 64, 64, 3)."""
-    pictures = [draw(colour, shape, 60).resize((64, 64)) for colour in COLOURS for shape in SHAPES]
+def some_pictures(side_px: int = 64) -> Pictures:
+    """uint8 (18, side, side, 3)."""
+    pictures = [draw(colour, shape, 60).resize((side_px, side_px)) for colour in COLOURS for shape in SHAPES]
     return np.stack([np.asarray(picture) for picture in pictures])

@@ -12,6 +12,7 @@ from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import ImageTokenizerFolder
+from tuwen.manifests.verify import verify_manifest
 from tuwen.tokenize.compact.compact_codes import CompactCodes, save_compact_vq
 from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.crops.cropped import fit_square
@@ -22,26 +23,32 @@ from tuwen.tokenize.reconstruction import measure_reconstruction
 from .small_pictures import some_pictures
 
 
-def test_the_shipped_tokenizer_keeps_its_word() -> None:
-    folder = SHIPPED / "compact-64"
-    image_codes = open_image_codes(find_image_tokenizer("compact-64", Path()))
-    assert (image_codes.identity.codebook, image_codes.identity.grid, image_codes.identity.side_px) == (
-        1024,
-        (8, 8),
-        64,
-    )
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 10_000_000
-    manifest = load_manifest(folder, "tokenizer")
+@pytest.mark.parametrize(("name", "side", "grid"), [("compact-64", 64, (8, 8)), ("compact-128", 128, (16, 16))])
+def test_a_shipped_tokenizer_is_what_its_name_and_its_manifest_say(name: str, side: int, grid: tuple[int, int]) -> None:
+    image_codes = open_image_codes(find_image_tokenizer(name, Path()))
+    identity = image_codes.identity
+    assert (identity.name, identity.codebook, identity.grid, identity.side_px) == (name, 1024, grid, side)
+    manifest = load_manifest(SHIPPED / name, "tokenizer")
     assert manifest.document["lineage"]["recipe"]["name"] == "emoji"
     listed = {entry["name"]: entry["sha256"] for entry in manifest.document["files"]}
-    assert listed["weights.safetensors"] == image_codes.identity.sha256
+    assert listed["weights.safetensors"] == identity.sha256
+    assert not list(verify_manifest(manifest))
 
 
-def test_the_shipped_tokenizer_rebuilds_pictures_that_it_never_saw() -> None:
-    image_codes = open_image_codes(SHIPPED / "compact-64")
-    pictures = some_pictures()
+def test_the_shipped_tokenizers_are_small_and_use_all_their_codes() -> None:
+    folders = [SHIPPED / name for name in ("compact-64", "compact-128")]
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 14_000_000
+    for folder in folders:
+        measured = json.loads((folder / "quality.json").read_bytes())["quality"]["validation"]
+        assert float(measured["codebook_used"]) >= 0.99
+
+
+@pytest.mark.parametrize("name", ["compact-64", "compact-128"])
+def test_a_shipped_tokenizer_rebuilds_pictures_that_it_never_saw(name: str) -> None:
+    image_codes = open_image_codes(SHIPPED / name)
+    pictures = some_pictures(image_codes.identity.side_px)
     codes = image_codes.encode(pictures)
-    assert codes.shape == (len(pictures), 8, 8)
+    assert codes.shape == (len(pictures), *image_codes.identity.grid)
     assert 0 <= codes.min() <= codes.max() < 1024
     assert psnr(pictures, image_codes.decode(codes))["psnr_mean_db"] > 18
 

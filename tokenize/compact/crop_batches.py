@@ -23,12 +23,12 @@ AHEAD = 4  # batches
 
 
 class CropBatches:
-    """Epoch after epoch in a new order, half of the pictures mirrored, all shifted a little."""
+    """Epoch after epoch in a new order, half of the pictures mirrored, all shifted if so asked."""
 
-    def __init__(self, files: list[Path], batch: int, seed: int) -> None:
+    def __init__(self, files: list[Path], batch: int, seed: int, shift_px: int = 0) -> None:
         self._files: list[Pictures] = [np.load(file, mmap_mode="r") for file in files]
         self._ends = list(accumulate(len(pictures) for pictures in self._files))
-        self.size, self.seed = batch, seed
+        self.size, self.seed, self.shift_px = batch, seed, shift_px
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -39,7 +39,7 @@ class CropBatches:
         draws = np.random.default_rng((self.seed, step))  # so that a training that resumes draws as an unbroken one
         mirrored = draws.random(self.size) < 0.5
         pictures = np.where(mirrored[:, None, None, None], pictures[:, :, ::-1], pictures)
-        return _shifted(pictures, draws)
+        return _shifted(pictures, self.shift_px, draws) if self.shift_px else pictures
 
     def ahead(self, first: int, end: int) -> Iterator[Pictures]:
         """Yield the batches of the steps `first` … `end - 1`, read by one thread."""
@@ -63,13 +63,9 @@ class CropBatches:
         return picture
 
 
-def _shifted(pictures: Pictures, draws: np.random.Generator) -> Pictures:
-    """Each picture moved by at most a sixteenth of its side either way, its edges repeated.
-
-    So one drawing gives the patches of 81 (64 px): a few thousand pictures are not learned by heart so soon.
-    """
+def _shifted(pictures: Pictures, most: int, draws: np.random.Generator) -> Pictures:
+    """Each picture moved by at most `most` px either way, its edges repeated."""
     side = pictures.shape[1]
-    most = side // 16
     wide = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     corners = draws.integers(0, 2 * most, (len(pictures), 2), endpoint=True)
     return np.stack([p[top : top + side, left : left + side] for p, (top, left) in zip(wide, corners, strict=True)])

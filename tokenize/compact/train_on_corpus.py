@@ -50,7 +50,7 @@ def train_on_corpus(
     phase = f"train VQ, on from step {done}" if done else "train VQ"
     with progress(phase, training.steps - done, "step") as advance:
         model, history = train_compact_vq(
-            CropBatches(crops["train"], training.batch, training.seed),
+            CropBatches(crops["train"], training.batch, training.seed, training.shift),
             training,
             perceptual=perceptual,
             checkpoint=folder.training,

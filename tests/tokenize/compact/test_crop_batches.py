@@ -55,3 +55,20 @@ def test_other_seeds_give_other_orders_and_half_of_the_pictures_are_mirrored(fil
     mirrored = [picture[0, 0, 0] == 0 for step in range(50) for picture in crops.batch(step) if picture.max()]
     assert 0.45 < np.mean(mirrored) < 0.55
     assert {bool((p == p[:, ::-1]).all()) for p in crops.batch(0) if p.max()} == {False}
+
+
+@given(step=st.integers(0, 1000), shift=st.integers(1, 8))
+def test_a_shifted_picture_is_a_part_of_the_one_with_repeated_edges(files: list[Path], step: int, shift: int) -> None:
+    still, moved = CropBatches(files, 4, seed=0), CropBatches(files, 4, seed=0, shift_px=shift)
+    for picture, shifted in zip(still.batch(step), moved.batch(step), strict=True):
+        wide = np.pad(picture, ((shift, shift), (shift, shift), (0, 0)), mode="edge")
+        places = [
+            wide[top : top + 16, left : left + 16] for top in range(2 * shift + 1) for left in range(2 * shift + 1)
+        ]
+        assert any(np.array_equal(shifted, place) for place in places)
+
+
+def test_shifts_differ_from_picture_to_picture(files: list[Path]) -> None:
+    batches = [CropBatches(files, 19, 0, shift_px=4).batch(step) for step in range(10)]
+    edges = {int((picture[0, :, 0] > 0).argmin()) for batch in batches for picture in batch if picture.max()}
+    assert len(edges) >= 5
