@@ -14,7 +14,7 @@ from ...manifests.documents import FileEntry, Json, ShardEntry
 from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.run_folders import MANIFEST, RunFolder, TrainFolder
 from .charts import Chart
-from .loss_curve import LossEntry, loss_curve
+from .loss_curve import HeldOutEntry, LossEntry, loss_curve
 from .thumbnails import file_uri
 
 _FILES_SHOWN = 12
@@ -64,6 +64,7 @@ class TrainingSection:
     run: TrainingRun
     last: LossEntry
     curve: Chart
+    held_out: dict[str, float]  # source → mean nats per code of its held-out pairs
     sampled: list[SampledPictures]
     nearest: list[NearestScore]
 
@@ -85,13 +86,15 @@ class Proof:
 def training_section(folder: TrainFolder) -> TrainingSection | None:
     if not folder.manifest.is_file():
         return None
-    losses: list[LossEntry] = [json.loads(line) for line in folder.losses.read_text().splitlines()]
+    losses: list[LossEntry] = _read_lines(folder.losses)
+    validation: list[HeldOutEntry] = _read_lines(folder.validation)
     sampled = [
         SampledPictures(entry["prompt"], entry["is_caption"], file_uri(folder.paintings / entry["file"]))
         for entry in _read_json(folder.paintings_list) or []
     ]
     run, nearest = _training_run(_read_json(folder.document)), _read_json(folder.nearest) or []
-    return TrainingSection(run, losses[-1], loss_curve(losses), sampled, nearest)
+    by_source = validation[-1]["sources"] if validation else {}
+    return TrainingSection(run, losses[-1], loss_curve(losses, validation), by_source, sampled, nearest)
 
 
 def proofs(run: RunFolder, corpus: Manifest) -> list[Proof]:
@@ -130,6 +133,11 @@ def _training_run(document: Json) -> TrainingRun:
         precision=document["precision"] if "precision" in document else document["compute"],  # `compute` until 0.4.0
         threads=document["threads"],
     )
+
+
+def _read_lines(path: Path) -> list[Any]:
+    """The JSON of each line; none if the file does not exist."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def _read_json(path: Path) -> Any:

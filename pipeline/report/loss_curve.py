@@ -1,9 +1,9 @@
 """The loss curve of a training run as a chart that needs no script.
 
-    chart = loss_curve([{"step": 0, "codes": 6.9, "text": 7.1, "samples": 64}, …])
+    chart = loss_curve([{"step": 0, "codes": 6.9, "text": 7.1, "samples": 64}, …], validation=[…])
 
 The losses of text and of codes are drawn apart, in nats per token. The raw values stand faintly behind each smoothed
-line.
+line; the losses on held-out pairs are dashed.
 """
 
 import math
@@ -27,10 +27,19 @@ class LossEntry(TypedDict):
     samples: int  # read until the end of this step
 
 
+class HeldOutEntry(TypedDict):
+    """What the report reads of a line of validation.jsonl."""
+
+    step: int  # steps done
+    codes: float
+    text: float
+    sources: dict[str, float]  # mean nats per code, of the pairs of each source
+
+
 Points = list[tuple[float, float]]  # step, loss
 
 
-def loss_curve(losses: list[LossEntry]) -> Chart:
+def loss_curve(losses: list[LossEntry], validation: list[HeldOutEntry]) -> Chart:
     steps = losses[-1]["step"] + 1
     finite = [entry[name] for entry in losses for name, _ in _LINES if math.isfinite(entry[name])]
     top = max(1, math.ceil(max(finite, default=1.0)))
@@ -45,7 +54,11 @@ def loss_curve(losses: list[LossEntry]) -> Chart:
         for kind, points in (("raw", raw), ("smooth", smooth)):
             path = " ".join(point(step, loss) for step, loss in points)
             parts.append(f'<polyline points="{path}" class="{kind} {name}"/>')
+        path = " ".join(point(entry["step"] - 1, entry[name]) for entry in validation if math.isfinite(entry[name]))
+        parts.append(f'<polyline points="{path}" class="held-out {name}"/>' if path else "")
         words.append(f"{label} {smooth[-1][1]:.2f}" if smooth else label)
+    if validation:
+        words.append(f"held out: codes {validation[-1]['codes']:.2f}, text {validation[-1]['text']:.2f}")
     across: Ticks = [(100 * share, f"{round(share * steps):,}") for share in (0, 0.25, 0.5, 0.75, 1)]
     up: Ticks = [(100 * loss / top, f"{loss:g}") for loss in range(0, top + 1, 1 if top <= 5 else 2)]
     svg = Markup("".join([*parts, "</svg>"]))

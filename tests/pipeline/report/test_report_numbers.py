@@ -129,4 +129,16 @@ def test_a_histogram_of_nothing_is_none() -> None:
 
 def test_the_loss_curve_survives_losses_that_are_no_numbers() -> None:
     losses = [{"step": step, "codes": value, "text": 2.0} for step, value in enumerate((3.0, float("nan"), 1.0))]
-    assert "nan" not in loss_curve(losses).svg
+    assert "nan" not in loss_curve(losses, []).svg
+
+
+def test_losses_on_held_out_pairs_are_dashed_lines_at_their_steps() -> None:
+    losses: list[LossEntry] = [{"step": step, "codes": 4.0, "text": 2.0, "samples": 8 * step} for step in range(101)]
+    held_out: list[HeldOutEntry] = [
+        {"step": 51, "codes": 3.0, "text": 1.0, "sources": {"a": 3.0}},
+        {"step": 101, "codes": 2.0, "text": 1.0, "sources": {"a": 2.0}},
+    ]
+    chart = loss_curve(losses, held_out)
+    assert '<polyline points="50.00,25.00 100.00,50.00" class="held-out codes"/>' in chart.svg
+    assert chart.words[2] == "held out: codes 2.00, text 1.00"
+    assert "held-out" not in loss_curve(losses, []).svg
