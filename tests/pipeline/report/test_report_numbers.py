@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tuwen.pipeline.report.axis import Rule
 from tuwen.pipeline.report.caption_counts import CaptionCounts
 from tuwen.pipeline.report.charts import histogram
-from tuwen.pipeline.report.loss_curve import loss_curve
+from tuwen.pipeline.report.loss_curve import HeldOutEntry, LossEntry, loss_curve
 from tuwen.pipeline.report.samples import DROPPED_SHOWN, KEPT_SHOWN, Samples
 from tuwen.pipeline.report.tally import Tally
 
