@@ -8,7 +8,7 @@ FOREIGN := $(VENV)/foreign-emoji
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-sampling bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on he
 
 bench-ranks: $(VENV)/.dev  ## the exact sum of gradients beside a plain all-reduce, 1, 2 and 4 ranks (five minutes)
 	$(BIN)/python tests/bench/bench_ranks.py
+
+bench-sampling: $(VENV)/.dev  ## sampling with the cache of keys and values beside one pass for each code (two minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_sampling.py
 
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 

@@ -92,6 +92,10 @@ def sample(
         float, typer.Option("--temperature", min=0, help="0 always takes the likeliest code; 1 samples as trained.")
     ] = 1.0,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Sample each code among so many likeliest.")] = 200,
+    top_p: Annotated[
+        float,
+        typer.Option("--top-p", min=0.001, max=1, help="Of those, only the fewest that make up this probability."),
+    ] = 1.0,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.png", help="The PNG; default: RUN/train/samples/….")
     ] = None,
@@ -100,13 +104,13 @@ def sample(
     """Sample pictures for a prompt, side by side in one PNG."""
     from .generate_pictures import sample_prompt
     from .run import open_run
+    from .sampling import DrawOptions
 
     opened = open_run(run)
     name = "".join(char if char.isalnum() else "-" for char in prompt)
     file = out or opened.folder.samples / f"{name}-{seed}.png"
-    scores = sample_prompt(
-        opened, prompt, file, count=count, best=best or count, seed=seed, temperature=temperature, top_k=top_k
-    )
+    options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, **options)
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
 
 

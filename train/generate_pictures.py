@@ -7,6 +7,7 @@ confidence, by which `--best` chooses.
 """
 
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -20,11 +21,11 @@ from ..pipeline.executor.progress import progress
 from ..tokenize.image_codes import Pictures
 from ..tokenize.quality import decode_in_batches
 from .run import Run
-from .sampling import SamplingConfig, sample_codes
+from .sampling import DrawOptions, SamplingConfig, sample_codes
 
 
 def sample_pictures(
-    run: Run, prompts: list[str], count: int, seed: int, temperature: float = 1.0, top_k: int = 200
+    run: Run, prompts: list[str], count: int, seed: int, **options: Unpack[DrawOptions]
 ) -> tuple[Pictures, NDArray[np.float32]]:
     """Pictures (prompts, count, side, side, 3) uint8 and scores (prompts, count).
 
@@ -41,9 +42,8 @@ def sample_pictures(
         num_codes=layout.num_codes,
         codebook_size=layout.codebook,
         codebooks=layout.codebooks,
-        temperature=temperature,
-        top_k=top_k,
         precision=run.document.precision,
+        **options,
     )
     image_codes = run.image_codes
     with progress("sample", len(prompts) * count, "picture") as advance:
@@ -53,10 +53,10 @@ def sample_pictures(
 
 
 def sample_prompt(
-    run: Run, prompt: str, file: Path, *, count: int, best: int, seed: int, temperature: float, top_k: int
+    run: Run, prompt: str, file: Path, *, count: int, best: int, seed: int, **options: Unpack[DrawOptions]
 ) -> list[float]:
     """Sample `count` pictures, save the `best` likeliest side by side as a PNG, and return their scores."""
-    pictures, scores = sample_pictures(run, [prompt], count, seed, temperature, top_k)
+    pictures, scores = sample_pictures(run, [prompt], count, seed, **options)
     order = np.argsort(-scores[0], kind="stable")[:best]
     save_grid(file, pictures[0][order])
     return [round(float(score), 4) for score in scores[0][order]]

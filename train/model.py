@@ -40,18 +40,23 @@ class ModelConfig(BaseModel):
 
 
 class KeyValueCache:
-    """The keys and values of the tokens so far, (G, T, E) each, of every block."""
+    """The keys and values of the tokens so far, (G, T, E) each, of every block: one buffer a block, for all tokens."""
 
-    def __init__(self, depth: int) -> None:
-        self.blocks: list[tuple[Tensor, Tensor] | None] = [None] * depth
+    def __init__(self, depth: int, most_tokens: int) -> None:
+        self.most_tokens = most_tokens
+        self.buffers: list[Tensor | None] = [None] * depth  # (2, G, most_tokens, E), of the type of the first keys
+        self.num_tokens = [0] * depth
 
     def extend(self, block: int, k_GLE: Tensor, v_GLE: Tensor) -> tuple[Tensor, Tensor]:
-        """Append the new tokens of a block and return all of its keys and values, (G, T, E) each."""
-        cached = self.blocks[block]
-        k_GTE, v_GTE = k_GLE, v_GLE
-        if cached is not None:
-            k_GTE, v_GTE = torch.cat((cached[0], k_GLE), dim=1), torch.cat((cached[1], v_GLE), dim=1)
-        self.blocks[block] = k_GTE, v_GTE
+        """Write the new tokens of a block and return all of its keys and values, (G, T, E) each."""
+        G, L, E = k_GLE.shape
+        buffer = self.buffers[block]
+        if buffer is None:
+            buffer = self.buffers[block] = k_GLE.new_empty(2, G, self.most_tokens, E)
+        start, end = self.num_tokens[block], self.num_tokens[block] + L
+        buffer[0, :, start:end], buffer[1, :, start:end] = k_GLE, v_GLE
+        self.num_tokens[block] = end
+        k_GTE, v_GTE = buffer[:, :, :end]
         return k_GTE, v_GTE
 
 
@@ -141,8 +146,8 @@ class Transformer(nn.Module):
                 nn.init.constant_(module.after_attention.weight, BRANCH_GAIN)
                 nn.init.constant_(module.after_mlp.weight, BRANCH_GAIN)
 
-    def new_cache(self) -> KeyValueCache:
-        return KeyValueCache(self.config.depth)
+    def new_cache(self, most_tokens: int) -> KeyValueCache:
+        return KeyValueCache(self.config.depth, most_tokens)
 
     def forward(
         self, ids_BL: Tensor, positions_BL: Tensor, cache: KeyValueCache | None = None, largest: Largest | None = None

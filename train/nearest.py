@@ -45,7 +45,7 @@ def nearest_score(
     verdicts = read_verdicts(corpus, ["key", "caption", "kept", "cluster"])
     kept = verdicts.filter(verdicts["kept"]).combine_chunks()
     drawn = _draw_pairs(split_rows(kept, validation)[split], captions, seed)
-    sampled, _ = sample_pictures(run, drawn["caption"].to_pylist(), 1, seed, temperature)
+    sampled, _ = sample_pictures(run, drawn["caption"].to_pylist(), 1, seed, temperature=temperature)
     real = read_thumbnails(corpus, kept["key"].to_pylist(), SIDE_PX).reshape(len(kept), -1)
     nearest = _nearest_first(_thumbnails(sampled[:, 0]), real)
     all_captions = np.array(kept["caption"].to_pylist(), dtype=object)

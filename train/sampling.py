@@ -13,6 +13,7 @@ Shapes: P prompts, S samples of each, R rows a batch, L ids of a prompt, N codes
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -27,6 +28,14 @@ from .model import Transformer
 BATCH_ROWS = 16
 
 
+class DrawOptions(TypedDict, total=False):
+    """How codes are drawn: what the user of a run can choose, as `SamplingConfig` describes it."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+
+
 class SamplingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +44,7 @@ class SamplingConfig(BaseModel):
     codebooks: int = Field(default=1, gt=0)  # code n is one of codebook n mod codebooks
     temperature: float = Field(default=1.0, ge=0)  # 0 always takes the likeliest code; 1 samples as trained
     top_k: int = Field(default=200, gt=0)  # only so many likeliest codes can be drawn
+    top_p: float = Field(default=1.0, gt=0, le=1)  # of those, only the fewest likeliest that make up this probability
     precision: Precision = "auto"  # of matrix products
 
 
@@ -52,12 +62,21 @@ def gumbel_noise(streams_R: Sequence[torch.Generator], codebook_size: int) -> Te
 
 
 def choose_codes(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) -> Tensor:
-    """One code for each row (R,), drawn from its top_k likeliest."""
+    """One code for each row (R,), drawn from its top_k likeliest, of which the likeliest make up top_p."""
     if config.temperature == 0:
         return logits_RK.argmax(dim=-1)
     least_R1 = logits_RK.topk(min(config.top_k, logits_RK.shape[1])).values[:, -1:]
-    scores_RK = (logits_RK / config.temperature + noise_RK).masked_fill(logits_RK < least_R1, float("-inf"))
-    return scores_RK.argmax(dim=-1)
+    scaled_RK, out_RK = logits_RK / config.temperature, logits_RK < least_R1
+    if config.top_p < 1:
+        out_RK = out_RK | outside_nucleus(scaled_RK.masked_fill(out_RK, float("-inf")), config.top_p)
+    return (scaled_RK + noise_RK).masked_fill(out_RK, float("-inf")).argmax(dim=-1)
+
+
+def outside_nucleus(logits_RK: Tensor, top_p: float) -> Tensor:
+    """True (R, K) for the codes before which likelier ones make up top_p already; never for the likeliest."""
+    sorted_RK, codes_RK = logits_RK.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
+    before_RK = sorted_RK.cumsum(dim=-1) - sorted_RK
+    return torch.zeros_like(codes_RK, dtype=torch.bool).scatter(1, codes_RK, before_RK >= top_p)
 
 
 @torch.no_grad()  # not inference_mode: there autocast casts every weight anew at every step (1.6 times the time)
@@ -66,7 +85,7 @@ def sample_batch(
 ) -> tuple[Tensor, Tensor]:
     """Codes (R, N) for prompts of equal length, and their mean log-probability at temperature 1 (R,), in nats."""
     device = ids_RL.device
-    cache = model.new_cache()
+    cache = model.new_cache(ids_RL.shape[1] + config.num_codes - 1)
     ids, positions, codes = ids_RL, positions_RL, []
     score_R = torch.zeros(len(ids_RL), device=device)
     with autocast(device, matmul_dtype(config.precision, device)):

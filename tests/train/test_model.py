@@ -1,6 +1,7 @@
 """The model, its optimizer and its sampler: what may be looked at, how it learns, how codes are drawn."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +35,8 @@ def positions_of(prompt: list[int]) -> list[int]:
 
 
 def test_cached_decoding_gives_the_logits_of_the_full_pass() -> None:
-    model, (ids, positions) = tiny_model().eval(), tokens(3, 12)
-    cache = model.new_cache()
+    model, (ids, positions) = tiny_model().eval().requires_grad_(False), tokens(3, 12)
+    cache = model.new_cache(12)
     pieces = [model(ids[:, a:b], positions[:, a:b], cache) for a, b in ((0, 5), (5, 6), (6, 9), (9, 12))]
     torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids, positions), atol=1e-5, rtol=1e-5)
 
@@ -96,6 +97,15 @@ def test_top_k_never_picks_beyond_the_k_likeliest() -> None:
         assert set(picks[:, row].tolist()) == set(logits[row].topk(3).indices.tolist())
 
 
+def test_top_p_draws_from_the_fewest_likeliest_that_make_up_so_much_and_always_from_one() -> None:
+    logits = torch.tensor([0.15, 0.5, 0.05, 0.3]).log().expand(500, 4)
+    noise = -torch.empty(logits.shape).exponential_(generator=torch.Generator().manual_seed(0)).log()
+    for top_p, expected in ((0.01, {1}), (0.49, {1}), (0.51, {1, 3}), (0.81, {0, 1, 3}), (0.999, {0, 1, 2, 3})):
+        picks = choose_codes(logits, noise, SamplingConfig(top_k=4, top_p=top_p))
+        assert set(picks.tolist()) == expected, top_p
+    assert set(choose_codes(logits, noise, SamplingConfig(top_k=1, top_p=0.999)).tolist()) == {1}
+
+
 def test_draws_follow_the_softmax_at_the_temperature() -> None:
     logits = torch.tensor([0.0, 1.0, 2.0]).expand(20_000, 3)
     noise = -torch.empty(logits.shape).exponential_(generator=torch.Generator().manual_seed(0)).log()
@@ -115,6 +125,36 @@ def test_a_picture_does_not_depend_on_what_is_sampled_beside_it() -> None:
     assert together.max() < CODES
     np.testing.assert_array_equal(alone[0, 0], together[0, 0])
     assert (together[0, 0] != together[0, 1]).any()
+
+
+def test_the_pictures_of_a_seed_stay_the_same() -> None:
+    """Written down when keys and values were still concatenated: no change of the sampler may change them."""
+    config = SamplingConfig(num_codes=9, codebook_size=CODES, precision="float32")
+    codes, _ = sample_codes(tiny_model(), [SHORT, LONG], [positions_of(SHORT), positions_of(LONG)], 2, 7, config)
+    assert codes.tolist() == [
+        [[6, 35, 29, 22, 24, 25, 5, 39, 19], [31, 29, 3, 17, 26, 35, 7, 32, 21]],
+        [[33, 7, 38, 29, 8, 39, 16, 20, 33], [26, 9, 2, 27, 23, 13, 33, 8, 11]],
+    ]
+
+
+class Uncached(Transformer):
+    """Reads every token again at every step."""
+
+    def forward(self, ids: torch.Tensor, positions: torch.Tensor, cache: Any = None, largest: Any = None) -> Any:
+        if not hasattr(cache, "seen"):
+            cache.seen = ids[:, :0], positions[:, :0]
+        cache.seen = tuple(torch.cat(pair, dim=1) for pair in zip(cache.seen, (ids, positions), strict=True))
+        return super().forward(*cache.seen)
+
+
+def test_sampling_with_the_cache_gives_every_code_of_sampling_without_it() -> None:
+    config = SamplingConfig(num_codes=20, codebook_size=CODES, temperature=0.7, top_p=0.9, precision="float32")
+    asked = ([SHORT, LONG], [positions_of(SHORT), positions_of(LONG)], 8, 7, config)
+    (with_cache, scores), (without, others) = (
+        sample_codes(model, *asked) for model in (tiny_model(), Uncached(tiny_model().config))
+    )
+    np.testing.assert_array_equal(with_cache, without)
+    np.testing.assert_allclose(scores, others, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
