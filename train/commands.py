@@ -96,6 +96,10 @@ def sample(
         float,
         typer.Option("--top-p", min=0.001, max=1, help="Of those, only the fewest that make up this probability."),
     ] = 1.0,
+    guidance: Annotated[
+        float,
+        typer.Option(min=0, help="Over 1 follows the prompt more closely; needs a run with `drop_captions`."),
+    ] = 1.0,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.png", help="The PNG; default: RUN/train/samples/….")
     ] = None,
@@ -109,7 +113,7 @@ def sample(
     opened = open_run(run)
     name = "".join(char if char.isalnum() else "-" for char in prompt)
     file = out or opened.folder.samples / f"{name}-{seed}.png"
-    options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
     scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, **options)
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
 

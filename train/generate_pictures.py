@@ -29,14 +29,15 @@ def sample_pictures(
 ) -> tuple[Pictures, NDArray[np.float32]]:
     """Pictures (prompts, count, side, side, 3) uint8 and scores (prompts, count).
 
-    Raises BadInput for an empty prompt, and for a run that has no checkpoint yet.
+    Raises BadInput for an empty prompt, for a run that has no checkpoint yet, and for guidance of one that dropped no
+    captions.
     """
     torch.set_num_threads(run.document.threads)
     layout, caption_ids = run.layout, run.caption_ids
     texts = [caption_ids.encode(normalise(prompt, simplify=True)) for prompt in prompts]
-    empty = [prompt for prompt, text in zip(prompts, texts, strict=True) if not text]
-    if empty:
-        raise BadInput(f"the prompt {empty[0]!r} is empty", cure="say what the picture should show")
+    silent = [prompt for prompt, text in zip(prompts, texts, strict=True) if not text]
+    if silent:
+        raise BadInput(f"the prompt {silent[0]!r} is empty", cure="say what the picture should show")
     ids, positions = zip(*(layout.prompt(text) for text in texts), strict=True)
     config = SamplingConfig(
         num_codes=layout.num_codes,
@@ -45,9 +46,15 @@ def sample_pictures(
         precision=run.document.precision,
         **options,
     )
+    if config.guidance != 1 and not run.document.settings.drop_captions:
+        raise BadInput(
+            f"{run.folder.path}: has seen no picture without its caption, so it cannot be guided away from those",
+            cure="leave --guidance away, or train with --set train.drop_captions=0.1 in another --out",
+        )
     image_codes = run.image_codes
     with progress("sample", len(prompts) * count, "picture") as advance:
-        codes, scores = sample_codes(run.load_model(), ids, positions, count, seed, config, on_sampled=advance)
+        model, empty = run.load_model(), layout.prompt([])
+        codes, scores = sample_codes(model, ids, positions, count, seed, config, empty, advance)
     flat = decode_in_batches(image_codes, codes.reshape(-1, *image_codes.identity.shape))
     return flat.reshape(len(prompts), count, *flat.shape[1:]), scores
 

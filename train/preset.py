@@ -56,6 +56,8 @@ class TrainSettings(BaseModel):
     lr: float  # peak learning rate
     seed: int  # of the first weights and of the order of the rows
     shuffle: Shuffle = Shuffle()
+    drop_captions: float = 0.0  # share of the positions whose captions are left away
+    text_weight: float = 1.0  # of a target of text or commands in the loss that is learned from
     validate_every: int  # steps; 0: never
     validation_rows: int  # of the held-out split at most
     telemetry: bool  # whether the log has the largest logit and residual
@@ -85,6 +87,8 @@ def resolve_settings(recipe: Train, layout: SequenceLayout) -> TrainSettings:
         lr=recipe.lr or preset.lr,
         seed=recipe.seed,
         shuffle=recipe.shuffle,
+        drop_captions=recipe.drop_captions,
+        text_weight=recipe.text_weight,
         validate_every=recipe.validate_every,
         validation_rows=recipe.validation_rows,
         telemetry=recipe.telemetry,

@@ -57,6 +57,11 @@ class ReadPlan:
     def rows_per_micro_batch(self) -> int:
         return self.rows_per_rank // self.micro_batches
 
+    def positions(self, step: int, micro_batch: int) -> range:
+        """The positions of the rows of a micro-batch of this rank."""
+        first = step * self.batch + self.rank_rows.start + micro_batch * self.rows_per_micro_batch
+        return range(first, first + self.rows_per_micro_batch)
+
     @property
     def rank_rows(self) -> slice:
         """Which rows of a global batch this rank reads."""

@@ -12,7 +12,7 @@ Shapes: P prompts, S samples of each, R rows a batch, L ids of a prompt, N codes
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -34,6 +34,7 @@ class DrawOptions(TypedDict, total=False):
     temperature: float
     top_k: int
     top_p: float
+    guidance: float
 
 
 class SamplingConfig(BaseModel):
@@ -45,6 +46,7 @@ class SamplingConfig(BaseModel):
     temperature: float = Field(default=1.0, ge=0)  # 0 always takes the likeliest code; 1 samples as trained
     top_k: int = Field(default=200, gt=0)  # only so many likeliest codes can be drawn
     top_p: float = Field(default=1.0, gt=0, le=1)  # of those, only the fewest likeliest that make up this probability
+    guidance: float = Field(default=1.0, ge=0)  # how far from the logits without a caption; 1: as the caption says
     precision: Precision = "auto"  # of matrix products
 
 
@@ -79,23 +81,52 @@ def outside_nucleus(logits_RK: Tensor, top_p: float) -> Tensor:
     return torch.zeros_like(codes_RK, dtype=torch.bool).scatter(1, codes_RK, before_RK >= top_p)
 
 
+class Decoder:
+    """A model that has read some prompts of equal length and continues them, one token a row at a time."""
+
+    def __init__(self, model: Transformer, ids_RL: Tensor, positions_RL: Tensor, num_codes: int) -> None:
+        self.model, self.new_ids, self.new_positions = model, ids_RL, positions_RL
+        self.cache = model.new_cache(ids_RL.shape[1] + num_codes - 1)
+
+    def logits_RV(self) -> Tensor:
+        """Of the next token; to be called once after each `append`."""
+        logits_RLV: Tensor = self.model(self.new_ids, self.new_positions, self.cache)
+        return logits_RLV[:, -1]
+
+    def append(self, ids_R: Tensor) -> None:
+        self.new_ids, self.new_positions = ids_R[:, None], self.new_positions[:, -1:] + 1
+
+
 @torch.no_grad()  # not inference_mode: there autocast casts every weight anew at every step (1.6 times the time)
 def sample_batch(
-    model: Transformer, ids_RL: Tensor, positions_RL: Tensor, streams_R: list[torch.Generator], config: SamplingConfig
+    model: Transformer,
+    prompt: tuple[Tensor, Tensor],
+    empty: tuple[Tensor, Tensor] | None,
+    streams_R: list[torch.Generator],
+    config: SamplingConfig,
 ) -> tuple[Tensor, Tensor]:
-    """Codes (R, N) for prompts of equal length, and their mean log-probability at temperature 1 (R,), in nats."""
-    device = ids_RL.device
-    cache = model.new_cache(ids_RL.shape[1] + config.num_codes - 1)
-    ids, positions, codes = ids_RL, positions_RL, []
-    score_R = torch.zeros(len(ids_RL), device=device)
+    """Codes (R, N) for prompts of equal length, and their mean log-probability at temperature 1 (R,), in nats.
+
+    `prompt`, and `empty` where there is guidance, are ids and positions, (R, L) each.
+    """
+    device = prompt[0].device
+    captioned = Decoder(model, *prompt, config.num_codes)
+    without = Decoder(model, *empty, config.num_codes) if empty else None
+    codes: list[Tensor] = []
+    score_R = torch.zeros(len(streams_R), device=device)
     with autocast(device, matmul_dtype(config.precision, device)):
         for n in range(config.num_codes):
             first = n % config.codebooks * config.codebook_size  # id of the codebook that this code is drawn from
-            logits_RK = model(ids, positions, cache)[:, -1, first : first + config.codebook_size].float()
+            book = slice(first, first + config.codebook_size)
+            logits_RK = guided_RK = captioned.logits_RV()[:, book].float()
+            if without is not None:
+                guided_RK = torch.lerp(without.logits_RV()[:, book].float(), logits_RK, config.guidance)
             noise_RK = gumbel_noise(streams_R, config.codebook_size).to(device)
-            codes.append(choose_codes(logits_RK, noise_RK, config))
+            codes.append(choose_codes(guided_RK, noise_RK, config))
             score_R += logits_RK.log_softmax(dim=-1).gather(1, codes[-1][:, None])[:, 0]
-            ids, positions = first + codes[-1][:, None], positions[:, -1:] + 1
+            for decoder in (captioned, without):
+                if decoder is not None:
+                    decoder.append(first + codes[-1])
     return torch.stack(codes, dim=1), score_R / config.num_codes
 
 
@@ -106,24 +137,31 @@ def sample_codes(
     num_samples: int,
     seed: int,
     config: SamplingConfig,
+    empty: tuple[Iterable[int], Iterable[int]] | None = None,
     on_sampled: Callable[[int], None] = lambda num_pictures: None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Codes (P, S, N) and scores (P, S): the mean log-probability of a picture's codes, in nats per code.
 
     Picture ids come first in the vocabulary, one codebook after the other. `on_sampled` is called after each batch with
-    the number of its pictures.
+    the number of its pictures. `empty` has ids and positions of the prompt without a caption, for guidance; the scores
+    are those of the captions alone.
     """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     codes_PSN = np.zeros((len(prompts), num_samples, config.num_codes), np.int64)
     scores_PS = np.zeros((len(prompts), num_samples), np.float32)
+    guides = None
+    if config.guidance != 1:
+        assert empty is not None
+        ids_RL, positions_RL = (torch.tensor([list(each)] * BATCH_ROWS, device=device) for each in empty)
+        guides = ids_RL, positions_RL
     for rows in batches_of_equal_length(prompts, num_samples):
         padded = [*rows, *[rows[-1]] * (BATCH_ROWS - len(rows))]
         ids_RL = torch.tensor([list(prompts[p]) for p, _ in padded], device=device)
         positions_RL = torch.tensor([list(positions[p]) for p, _ in padded], device=device)
         streams_R = [noise_stream(seed, prompts[p], s) for p, s in padded]
-        codes_RN, score_R = sample_batch(model, ids_RL, positions_RL, streams_R, config)
+        codes_RN, score_R = sample_batch(model, (ids_RL, positions_RL), guides, streams_R, config)
         p_R, s_R = (list(indices) for indices in zip(*rows, strict=True))
         codes_PSN[p_R, s_R] = codes_RN[: len(rows)].cpu().numpy()
         scores_PS[p_R, s_R] = score_R[: len(rows)].cpu().numpy()

@@ -21,6 +21,7 @@ from ..manifests.manifest import Manifest
 from ..manifests.shards.split_reader import Verify
 from ..tokenize.precision import matmul_dtype
 from .checkpoint import Checkpoint
+from .coin import coins
 from .loss_log import StepEntry
 from .loss_scale import LossScale
 from .micro_batch import MicroBatch
@@ -93,13 +94,10 @@ class Trainer:
         """Do one update and return its line of the log. Raises CheckFailed when the loss is not finite."""
         document, is_skipped = self.document, skips(self.document.optimizer, step)
         largest = Largest(self.device) if document.settings.telemetry else None
-        batches = [
-            MicroBatch.of(self.stream.next(), document.layout, self.device)
-            for _ in range(self.stream.plan.micro_batches)
-        ]
+        batches = [self._next_batch(step, number) for number in range(self.stream.plan.micro_batches)]
         text, codes = self.ranks.total(np.sum([batch.counts_B2.sum(axis=0) for batch in batches], axis=0).tolist())
         for batch in batches:
-            self._add(batch, text + codes, largest, with_gradient=not is_skipped)
+            self._add(batch, text, codes, largest, with_gradient=not is_skipped)
         summed = self.tree.total(self.ranks, document.settings.reduction)
         nats_text, nats_codes = summed.metrics.tolist()
         entry: StepEntry = {
@@ -122,13 +120,27 @@ class Trainer:
             raise CheckFailed(f"step {step}: the loss is {entry['loss']}", cure=cure)
         return entry
 
-    def _add(self, batch: MicroBatch, num_targets: int, largest: Largest | None, with_gradient: bool) -> None:
-        """Add a micro-batch's share of the loss, the mean over all targets of the global batch, and its gradient."""
+    def _next_batch(self, step: int, number: int) -> MicroBatch:
+        """The rows of dropped captions are read as always, and their text is left away."""
+        settings, (codes, text, lengths) = self.document.settings, self.stream.next()
+        if settings.drop_captions:
+            positions = self.stream.plan.positions(step, number)
+            is_dropped = coins("drop captions", settings.seed, positions, settings.drop_captions)
+            lengths = np.where(is_dropped, 0, lengths)
+        return MicroBatch.of((codes, text, lengths), self.document.layout, self.device)
+
+    def _add(self, batch: MicroBatch, text: int, codes: int, largest: Largest | None, with_gradient: bool) -> None:
+        """Add a micro-batch's nats, and the gradient of its share of the loss.
+
+        The loss is the weighted mean over the `text` and `codes` targets of the global batch.
+        """
         dtype = matmul_dtype(self.document.precision, self.device)
+        weight = self.document.settings.text_weight
+        weights_2 = torch.tensor([weight, 1.0], device=self.device)
         with torch.set_grad_enabled(with_gradient):
             nats_2 = batch.nats_B2(self.model, dtype, largest).sum(dim=0)
         if with_gradient:
-            torch.autograd.backward(nats_2.sum() * (self.scale.value / num_targets))
+            torch.autograd.backward((nats_2 * weights_2).sum() * (self.scale.value / (weight * text + codes)))
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.model.parameters()]
         self.tree.add(gradients, nats_2.detach())
         self.model.zero_grad(set_to_none=True)

@@ -30,6 +30,8 @@ class Train(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient
     skip_steps: list[tuple[int, int]] = Field(default=[])  # [[1040, 1060]]: those are read, but not learned from
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of a moving average of the weights, which then paints
+    drop_captions: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of positions that learn without one: --guidance
+    text_weight: Annotated[float, Field(ge=0)] = 1.0  # of a target of text in the loss; one of a code has 1
     seed: int = 0
     shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
     verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read

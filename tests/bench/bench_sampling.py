@@ -51,7 +51,7 @@ def seconds(num_codes: int, rows: int, passes: int, preset_name: str) -> tuple[f
     prompt, places = (torch.from_numpy(each).expand(rows, -1) for each in layout.prompt([1, 2, 3]))
     greedy = SamplingConfig(num_codes=num_codes, temperature=0, precision="float32")
     began = time.perf_counter()
-    codes, _ = sample_batch(model, prompt, places, [noise_stream(0, [], row) for row in range(rows)], greedy)
+    codes, _ = sample_batch(model, (prompt, places), None, [noise_stream(0, [], row) for row in range(rows)], greedy)
     cached = time.perf_counter() - began
     return cached, seconds_of_full_passes(model, prompt, codes, layout, passes)
 

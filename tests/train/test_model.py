@@ -157,6 +157,27 @@ def test_sampling_with_the_cache_gives_every_code_of_sampling_without_it() -> No
     np.testing.assert_allclose(scores, others, atol=1e-5)
 
 
+def test_guidance_mixes_the_logits_with_and_without_the_caption_code_by_code() -> None:
+    model, empty = tiny_model(), [60, 61, 62]
+    config = SamplingConfig(num_codes=6, codebook_size=CODES, temperature=0, guidance=3, precision="float32")
+    prompts, places = [SHORT, LONG], [positions_of(SHORT), positions_of(LONG)]
+    codes, scores = sample_codes(model, prompts, places, 1, 7, config, (empty, positions_of(empty)))
+    for prompt, chosen, score in zip(prompts, codes[:, 0].tolist(), scores[:, 0], strict=True):
+        with torch.no_grad():
+            captioned, without = (
+                model(torch.tensor([each + chosen]), torch.tensor([[*positions_of(each), *range(12, 18)]]))[0]
+                for each in (prompt, empty)
+            )
+        captioned, without = captioned[len(prompt) - 1 : -1, :CODES], without[len(empty) - 1 : -1, :CODES]
+        assert (without + 3 * (captioned - without)).argmax(dim=1).tolist() == chosen
+        of_caption = captioned.log_softmax(dim=1)[range(6), chosen].mean().item()
+        assert score == pytest.approx(of_caption, abs=1e-4)  # the likelihood is not that of the guided logits
+    assert (
+        codes.tolist()
+        != sample_codes(model, prompts, places, 1, 7, config.model_copy(update={"guidance": 1}))[0].tolist()
+    )
+
+
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:
     model, config = tiny_model(), SamplingConfig(num_codes=9, codebook_size=CODES)
     first, again, other = (

@@ -16,15 +16,19 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.train.checkpoint import load_checkpoint, save_checkpoint
+from tuwen.train.coin import coins
 from tuwen.train.compare import first_difference
 from tuwen.train.declared_run import DeclaredRun
+from tuwen.train.generate_pictures import sample_pictures
 from tuwen.train.kept_checkpoints import kept_steps
 from tuwen.train.loop import train, train_declared
 from tuwen.train.loss_log import read_lines
 from tuwen.train.micro_batch import MicroBatch
 from tuwen.train.optimizer import OptimizerConfig, learning_rate
 from tuwen.train.process import Process
+from tuwen.train.read_plan import ReadPlan
 from tuwen.train.run import open_run
+from tuwen.train.stream import open_stream
 from tuwen.train.validation import spread_runs
 
 from .test_ranks import with_train
@@ -176,6 +180,54 @@ def test_tensorboard_is_asked_for_by_its_name_where_it_is_missing(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(BadInput, match=r"needs a package that is not here; pip install 'tuwen\[tensorboard\]'"):
         trained(shapes, tmp_path, steps=2, tensorboard=True)
+
+
+def test_a_dropped_caption_is_not_read_and_its_picture_is_and_then_guidance_can_be_asked_for(
+    shapes: Built, tmp_path: Path
+) -> None:
+    plain = open_run(trained(shapes, tmp_path / "plain", steps=3))
+    some = open_run(trained(shapes, tmp_path / "some", steps=3, drop_captions=0.4))
+    stream = open_stream(load_manifest(shapes[1] / "shards"), ReadPlan(seed=0, batch=16))
+    for step, (a, b) in enumerate(zip(plain.losses, some.losses, strict=True)):
+        is_dropped = coins("drop captions", 0, range(16 * step, 16 * step + 16), 0.4)
+        lengths = np.minimum(stream.next()[2], plain.layout.text_max)
+        assert a["tokens"] - b["tokens"] == lengths[is_dropped].sum() > 0
+    guided, _ = sample_pictures(some, ["蓝"], count=2, seed=0, guidance=3)
+    assert not np.array_equal(guided, sample_pictures(some, ["蓝"], count=2, seed=0)[0])
+    with pytest.raises(
+        BadInput, match=r"seen no picture without its caption.*train.drop_captions=0.1 in another --out"
+    ):
+        sample_pictures(plain, ["蓝"], count=1, seed=0, guidance=3)
+
+
+def test_text_that_weighs_nothing_is_not_learned_and_its_loss_is_logged_as_always(
+    shapes: Built, tmp_path: Path
+) -> None:
+    plain = open_run(trained(shapes, tmp_path / "plain", steps=8)).losses
+    codes_only = open_run(trained(shapes, tmp_path / "codes", steps=8, text_weight=0.0)).losses
+    assert {**codes_only[0], "norm": 0} == {**plain[0], "norm": 0}
+    assert codes_only[-1]["text"] > plain[-1]["text"] + 0.3
+    assert codes_only[-1]["codes"] < codes_only[0]["codes"] - 0.3
+
+
+@pytest.mark.parametrize(("world_size", "micro_batches"), [(1, 1), (1, 4), (2, 2), (4, 1)])
+def test_the_positions_of_all_ranks_and_micro_batches_are_those_of_the_step_in_order(
+    world_size: int, micro_batches: int
+) -> None:
+    plans = [
+        ReadPlan(seed=0, batch=8, rank=rank, world_size=world_size, micro_batches=micro_batches)
+        for rank in range(world_size)
+    ]
+    positions = [p for plan in plans for number in range(micro_batches) for p in plan.positions(5, number)]
+    assert positions == list(range(40, 48))
+
+
+def test_a_coin_shows_heads_for_its_share_of_positions_and_another_name_or_seed_is_another_coin() -> None:
+    first, *others = (coins(*key, range(20_000), 0.1) for key in (("a", 0), ("b", 0), ("a", 1)))
+    assert first.mean() == pytest.approx(0.1, abs=0.01)
+    for other in others:
+        assert (first & other).mean() == pytest.approx(0.01, abs=0.003)
+    assert not coins("a", 0, range(100), 0.0).any()
 
 
 def test_held_out_rows_are_all_read_or_spread_evenly() -> None:

@@ -38,7 +38,7 @@ def assert_equal(a: Path, b: Path) -> None:
     "changed",
     [
         {"precision": "float32"},
-        {"precision": "bfloat16", "averaging": 0.9},
+        {"precision": "bfloat16", "averaging": 0.9, "drop_captions": 0.3, "text_weight": 0.5},
         {"precision": "float16", "telemetry": True},
         {"optimizer": "muon", "validate_every": 2},
     ],
