@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 PEERS  := $(VENV)/peers
 CORPUS_PEERS := $(VENV)/corpus-peers
 FOREIGN := $(VENV)/foreign-emoji
+TOKENIZE_PEERS := $(VENV)/tokenize-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-sampling bench-peers bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-sampling bench-peers bench-tokenize bench-tokenizers bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ bench-near-duplicates: $(VENV)/.dev $(TOOLS)/.done  ## what is found again, what
 	$(TOOLS)/bin/python tests/bench/duplicates/transforms.py runs/bench-duplicates/photographs runs/bench-duplicates/emoji
 	$(BIN)/python tests/bench/duplicates/bench_perceptual.py photographs emoji
 	$(BIN)/python tests/bench/duplicates/bench_false_merges.py --artwork $(ARTWORK)
+
+bench-tokenize: $(VENV)/.dev $(TOKENIZE_PEERS)/.done  ## `tuwen tokenize` beside its bare encoder and decoding, scripts of others and cogdata (PHASE=all, an hour)
+	$(BIN)/python tests/bench/bench_tokenize.py $(or $(PHASE),all) --peers $(TOKENIZE_PEERS)
 
 bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on held-out emoji and on three sets by other hands (runs/emoji needed)
 	$(BIN)/python tests/bench/bench_tokenizers.py --foreign $(FOREIGN)/node_modules/@iconify-json
@@ -123,6 +127,11 @@ $(TOOLS)/.done: $(BIN)/python
 	@touch $@
 
 # Drawings as JSON, by Google, Microsoft and Mozilla; nothing of them is shipped.
+$(TOKENIZE_PEERS)/.done: $(BIN)/python tests/bench/tokenize_peers/requirements.txt
+	$(PYTHON) -m venv $(TOKENIZE_PEERS)
+	$(TOKENIZE_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/bench/tokenize_peers/requirements.txt
+	@touch $@
+
 $(FOREIGN)/.done: $(BIN)/python
 	npm install --silent --no-audit --no-fund --prefix $(FOREIGN) \
 	  @iconify-json/noto@1.2.9 @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/fxemoji@1.2.2

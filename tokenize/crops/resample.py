@@ -4,8 +4,8 @@ rendered(picture, view, side_px=256, resize="bicubic")        # uint8 (256, 256,
 
 `bicubic`, `lanczos`, `bilinear`, `box`, `hamming`, `nearest`: Pillow's; all but the last average over what they shrink.
 `bicubic-aliased`, `bilinear-aliased`, `nearest-aliased`: torch.nn.functional.interpolate without antialiasing, in
-float32, rounded; so torchvision resizes tensors with `antialias=False`. OpenCV samples at the same places, but rounds
-its weights. `adm`: halved by `box` while twice as large, then `bicubic`, then cropped: ADM, DiT, LlamaGen.
+float32, rounded: torchvision's way with tensors and `antialias=False`. OpenCV's differ by one level of 255 at most.
+`adm`: halved by `box` while twice as large, then `bicubic`, then cropped: ADM, DiT, LlamaGen.
 """
 
 from collections.abc import Callable
