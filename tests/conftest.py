@@ -97,11 +97,12 @@ def write_recipe(folder: Path, **more: str) -> Path:
     return path
 
 
-SLOWEST = ("test_flow.py", "test_cluster.py")  # begun first, so that no process is left alone with them at the end
+# Begun first, so that no process is left alone with them at the end.
+SLOWEST = ("test_flow.py", "test_ranks.py", "test_cluster.py", "test_examples.py", "test_encoding_job.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in SLOWEST)
+    items.sort(key=lambda item: SLOWEST.index(item.path.name) if item.path.name in SLOWEST else len(SLOWEST))
 
 
 @pytest.fixture(scope="session", autouse=True)

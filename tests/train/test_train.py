@@ -202,7 +202,7 @@ def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untr
     reader = SplitReader(shards, "train")
     codes = {reader.meta(row)["caption"]: reader.rows(np.array([row]))[0] for row in range(len(reader))}
 
-    def copies(run: object, prompts: list[str], *more: object) -> tuple[np.ndarray, None]:
+    def copies(run: object, prompts: list[str], *more: object, **options: object) -> tuple[np.ndarray, None]:
         return np.stack(
             [open_run(trained).image_codes.decode(codes[prompt].reshape(1, 8, 8)) for prompt in prompts]
         ), None
