@@ -4,26 +4,20 @@ started = start_ranks(4, recipe, shards.folder, folder)
 assert [process.wait() for process in started] == [0, 0, 0, 0]
 """
 
-import faulthandler
 import multiprocessing
 import os
+import runpy
 import signal
 import socket
-import sys
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Event
 
-from tuwen.manifests.errors import TuwenError
-from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
-from tuwen.manifests.run_folders import TrainFolder
-from tuwen.train.declared_run import DeclaredRun
-from tuwen.train.loop import train_declared
-from tuwen.train.process import Process
-from tuwen.train.ranks import joined
 
+# By path: the name of this package is the name of the checkout's folder, which a forked process cannot import.
+ONE_RANK = Path(__file__).with_name("one_rank.py")
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["tuwen.train.loop"])
 
@@ -38,7 +32,8 @@ def start_ranks(count: int, recipe: Recipe, shards: Path, folder: Path) -> list[
     for rank, url in enumerate(urls):
         said = folder.with_name(f"{folder.name}.rank-{rank}")
         said.unlink(missing_ok=True)
-        process = _SERVER.Process(target=_rank, args=(url, recipe, shards, folder, said), daemon=True)
+        given = {"given": (url, recipe, shards, folder, said)}
+        process = _SERVER.Process(target=runpy.run_path, args=(str(ONE_RANK), given, "one_rank"), daemon=True)
         process.start()
         processes.append(process)
     return processes
@@ -58,36 +53,29 @@ def exit_codes(processes: list[BaseProcess], seconds: float = 300) -> list[int |
     return [process.exitcode for process in processes]
 
 
-def wait_until_met(count: int, folder: Path, seconds: float = 100) -> None:
+def wait_until_met(count: int, folder: Path) -> None:
     """Before that nobody can notice that one of them is dead."""
+    wait_until(lambda: all(_has_met(folder, rank) for rank in range(count)))
+
+
+def wait_until(met: Callable[[], bool], seconds: float = 100) -> None:
+    """Raises TimeoutError."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not all(_has_met(folder, rank) for rank in range(count)):
-        time.sleep(0.01)
+    while not met():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} seconds")
+        time.sleep(0.002)
 
 
 def _has_met(folder: Path, rank: int) -> bool:
-    return folder.with_name(f"{folder.name}.rank-{rank}").is_file() and said_by(folder, rank).startswith("met")
+    return said_by(folder, rank).startswith("met")
 
 
 def said_by(folder: Path, rank: int) -> str:
-    return folder.with_name(f"{folder.name}.rank-{rank}").read_text()
+    said = folder.with_name(f"{folder.name}.rank-{rank}")
+    return said.read_text() if said.is_file() else "has not begun"
 
 
 def kill(process: BaseProcess, number: signal.Signals = signal.SIGKILL) -> None:
     assert process.pid is not None
     os.kill(process.pid, number)
-
-
-def _rank(url: str, recipe: Recipe, shards: Path, folder: Path, said: Path) -> None:
-    sys.stderr = said.open("w", buffering=1)
-    faulthandler.dump_traceback_later(280, file=sys.stderr)
-    stop = Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    try:
-        with joined(url) as ranks:
-            print("met", file=sys.stderr)
-            declared = DeclaredRun.of_recipe(recipe, load_manifest(shards, "shards"))
-            train_declared(declared, TrainFolder(folder), Process(ranks, stop))
-    except TuwenError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)

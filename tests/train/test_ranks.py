@@ -18,7 +18,7 @@ from tuwen.train.process import Process
 from tuwen.train.ray_ranks import train_on_cluster
 from tuwen.train.run import open_run
 
-from .rank_processes import exit_codes, kill, said_by, start_ranks, train_on
+from .rank_processes import exit_codes, kill, said_by, start_ranks, train_on, wait_until
 
 
 def with_train(recipe: Recipe, **changed: object) -> Recipe:
@@ -66,9 +66,7 @@ def test_a_run_whose_ranks_are_killed_goes_on_on_any_other_number_of_them_with_t
     for count in (4, 2, 1, 4):
         done = max(kept_steps(folder), default=0)
         ranks = start_ranks(count, recipe, shapes[1] / "shards", folder.path)
-        end = time.monotonic() + 60
-        while max(kept_steps(folder), default=0) == done and time.monotonic() < end:
-            time.sleep(0.002)
+        wait_until(lambda done=done: max(kept_steps(folder), default=0) > done)
         time.sleep(chance.uniform(0, 0.1))
         victim = chance.randrange(count)
         kill(ranks[victim])
@@ -85,8 +83,7 @@ def test_a_run_whose_ranks_are_killed_goes_on_on_any_other_number_of_them_with_t
 def test_ranks_that_are_told_to_end_save_and_leave(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
     recipe = with_train(shapes[0], steps=400, checkpoint_every=400)
     ranks = start_ranks(2, recipe, shapes[1] / "shards", tmp_path / "run")
-    while not (tmp_path / "run" / "validation.jsonl").is_file():
-        time.sleep(0.01)
+    wait_until((tmp_path / "run" / "validation.jsonl").is_file)
     kill(ranks[1], signal.SIGTERM)
     assert exit_codes(ranks) == [143, 143]
     (saved,) = kept_steps(TrainFolder(tmp_path / "run"))
