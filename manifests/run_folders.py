@@ -250,6 +250,11 @@ class TrainFolder(_WithManifest, _WithTokenizers):
         return self.path / "checkpoints"
 
     @property
+    def painter(self) -> Path:
+        """The weights alone, a byte each, instead of a checkpoint."""
+        return self.path / "painter.safetensors"
+
+    @property
     def validation(self) -> Path:
         """One line a validation."""
         return self.path / "validation.jsonl"

@@ -119,6 +119,21 @@ def sample(
 
 
 @train_app.command()
+def painter(
+    run: RunPath,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the painter.")],
+    as_json: AsJson = False,
+) -> None:
+    """Keep of a finished run what painting needs: weights of a byte each, and the tokenizers."""
+    from .painter import save_painter
+    from .run import open_run
+
+    manifest = save_painter(open_run(run), out)
+    size = sum(entry.bytes for entry in manifest.files)
+    print_summary(manifest, f"{size / 1e6:.1f} MB", as_json)
+
+
+@train_app.command()
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of a run.")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The folder of another one.")],

@@ -131,10 +131,8 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
     if found is not None:
         trainer.restore(found)
     first, num_steps = found.step if found else 0, document.optimizer.num_steps
-    with (
-        trainer.stream,
-        Records(run, habits, first, process.show) if ranks.is_first else nullcontext() as records,
-    ):
+    records = Records(run, habits, first, process.show, trainer.products_seconds()) if ranks.is_first else None
+    with trainer.stream, records or nullcontext():
         for done in range(first + 1, num_steps + 1):
             entry = trainer.train_step(done - 1)
             is_last = done == num_steps

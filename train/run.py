@@ -25,11 +25,14 @@ from ..tokenize.caption_ids import CaptionIds, open_caption_ids
 from ..tokenize.image_codes import ImageCodes
 from ..tokenize.open_image_codes import open_image_codes
 from ..tokenize.sequence import SequenceLayout
-from .checkpoint import load_checkpoint
+from .byte_weights import load_byte_weights
+from .checkpoint import Tensors, load_checkpoint
 from .loss_log import StepEntry, read_losses
 from .model import Transformer
 from .optimizer import OptimizerConfig
 from .preset import TrainSettings
+
+SHIPPED = Path(__file__).parent / "shipped"  # painters, by their recipe's name
 
 
 class RunDocument(BaseModel):
@@ -76,13 +79,18 @@ class Run:
         return read_losses(self.folder.losses)
 
     def load_model(self) -> Transformer:
-        """The model of the last checkpoint, in evaluation mode. Raises BadInput when there is none yet."""
-        checkpoint = load_checkpoint(self.folder.checkpoint)
-        if checkpoint is None:
-            raise BadInput(f"{self.folder.path}: no checkpoint yet", cure="let `tuwen train` run for a while")
+        """The model of the last checkpoint, or of a painter, in evaluation mode. Raises BadInput without either."""
         model = Transformer(self.document.settings.model)
-        model.load_state_dict(checkpoint.weights)
+        model.load_state_dict(self._weights())
         return model.eval()
+
+    def _weights(self) -> Tensors:
+        checkpoint = load_checkpoint(self.folder.checkpoint)
+        if checkpoint is not None:
+            return checkpoint.weights
+        if self.folder.painter.is_file():
+            return load_byte_weights(self.folder.painter)
+        raise BadInput(f"{self.folder.path}: no checkpoint yet", cure="let `tuwen train` run for a while")
 
 
 def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument) -> Run:
@@ -102,11 +110,18 @@ def write_document(folder: TrainFolder, document: RunDocument) -> None:
 
 
 def open_run(path: Path) -> Run:
-    """The training run in `path`, or in its `train/`. Raises BadInput when there is none, or one of another version."""
-    for folder in (TrainFolder(path), RunFolder(path).train):
+    """The training run in `path`, or in its `train/`, or the painter that is shipped under that name.
+
+    Raises BadInput when there is none, or one of another version.
+    """
+    for folder in (TrainFolder(path), RunFolder(path).train, TrainFolder(SHIPPED / path)):
         if folder.document.is_file():
             return Run(folder, _read_document(folder.document))
-    raise BadInput(f"{path}: no training run there", cure="name the folder that `tuwen train` wrote")
+    shipped = ", ".join(sorted(each.name for each in SHIPPED.iterdir()))
+    raise BadInput(
+        f"{path}: no training run there",
+        cure=f"name the folder that `tuwen train` wrote, or what is shipped: {shipped}",
+    )
 
 
 def _read_document(path: Path) -> RunDocument:

@@ -24,6 +24,7 @@ from .checkpoint import Checkpoint
 from .coin import coins
 from .loss_log import StepEntry
 from .loss_scale import LossScale
+from .matrix_peak import matrix_products, seconds_alone
 from .micro_batch import MicroBatch
 from .model import Largest, Transformer
 from .optimizer import clip, learning_rate, new_optimizers, skips, take_step
@@ -68,6 +69,13 @@ class Trainer:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    def products_seconds(self) -> float:
+        """How long the matrix products of this rank's share of a step take alone, on this machine."""
+        settings, dtype = self.document.settings, matmul_dtype(self.document.precision, self.device)
+        rows = settings.batch // settings.micro_batches
+        products = matrix_products(self.model, rows, self.document.layout.length - 1)
+        return seconds_alone(products, dtype, self.device) * self.stream.plan.micro_batches
 
     @property
     def judged(self) -> Transformer:
