@@ -269,6 +269,18 @@ class TrainFolder(_WithManifest, _WithTokenizers):
         return self.path / "samples"
 
     @property
+    def sketches(self) -> Path:
+        """The same captions, painted at fixed steps of the training."""
+        return self.path / "sketches"
+
+    @property
+    def sketch_list(self) -> Path:
+        return self.sketches / "sketches.json"
+
+    def sketch(self, steps_done: int) -> Path:
+        return self.sketches / f"step-{steps_done:06d}.png"
+
+    @property
     def paintings(self) -> Path:
         """The demo's pictures, one file a prompt."""
         return self.path / "paintings"

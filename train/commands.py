@@ -24,6 +24,7 @@ from ..manifests.run_folders import RunFolder, TrainFolder
 if TYPE_CHECKING:  # torch: a command that shows its help need not wait for it
     from .declared_run import DeclaredRun
     from .ranks import Ranks
+    from .run import Run
 
 train_app = typer.Typer()
 
@@ -137,14 +138,21 @@ def painter(
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The folder of a run.")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The folder of another one.")],
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with both side by side.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Exit with 0 if two training runs agree bit for bit, else name the first step that differs."""
+    from ..pipeline.report.comparison import write_comparison
     from .compare import first_difference
     from .run import open_run
 
     a, b = open_run(run_a), open_run(run_b)
     difference = first_difference(a, b)
+    if report is not None:
+        _must_have_begun(a, b)
+        write_comparison(report, [a.folder, b.folder], f"they differ at {difference}" if difference else "equal")
     if difference:
         raise CheckFailed(f"the runs differ at {difference}", cure="compare their run.json")
     steps = len(a.losses)
@@ -190,6 +198,12 @@ def _declared(
     folder = RunFolder.of(loaded.name)
     shards = _load_shards(from_ or str(folder.path))
     return DeclaredRun.of_recipe(loaded, shards), TrainFolder(out) if out else folder.train
+
+
+def _must_have_begun(*runs: "Run") -> None:
+    for run in runs:
+        if not run.losses:
+            raise BadInput(f"{run.folder.path}: has done no step", cure="let `tuwen train` run for a while")
 
 
 def _stop_at_sigterm() -> Event:

@@ -26,6 +26,7 @@ from .process import Process, Stopped
 from .ranks import Ranks
 from .records import Records
 from .run import Run, RunDocument, begin_run, open_run
+from .sketches import Sketches
 from .time_steps import NUM_STEPS, steps_within
 from .trainer import Trainer, train_device
 from .validation import Validation
@@ -132,6 +133,7 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
         trainer.restore(found)
     first, num_steps = found.step if found else 0, document.optimizer.num_steps
     records = Records(run, habits, first, process.show, trainer.products_seconds()) if ranks.is_first else None
+    sketches = Sketches.of(run, declared.shards) if ranks.is_first and habits.sketch_every else None
     with trainer.stream, records or nullcontext():
         for done in range(first + 1, num_steps + 1):
             entry = trainer.train_step(done - 1)
@@ -147,6 +149,8 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
                     records.add_validation(validated)
                 if is_kept or is_last or stops:
                     records.save(trainer.checkpoint(done))
+                if sketches is not None and (done % habits.sketch_every == 0 or is_last):
+                    sketches.paint(trainer.judged, done)
             if stops:
                 raise Stopped(f"stopped after step {done - 1}, and saved", cure="the same command continues from there")
 

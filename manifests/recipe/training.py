@@ -39,6 +39,7 @@ class Train(Section):
     keep: Annotated[int, Field(ge=1)] = 2  # checkpoints, the newest
     validate_every: Annotated[int, Field(ge=0)] = 200  # steps; 0: never
     validation_rows: Annotated[int, Field(ge=1)] = 1024  # of the held-out split at most, the first ones
+    sketch_every: Annotated[int, Field(ge=0)] = 0  # steps, after which the same held-out captions are painted; 0: never
     tensorboard: bool = False  # beside losses.jsonl; needs `pip install tuwen[tensorboard]`
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of matrix products; float16 scales the loss
     telemetry: bool = False  # the largest |logit| and |residual| of each step, in losses.jsonl

@@ -18,6 +18,7 @@ from .loss_curve import HeldOutEntry, LossEntry, loss_curve
 from .thumbnails import file_uri
 
 _FILES_SHOWN = 12
+_SKETCHES_SHOWN = 6
 
 
 class NearestScore(TypedDict):
@@ -60,11 +61,21 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
+class Sketch:
+    """The same captions as in every other, painted by the model after so many steps."""
+
+    steps: int
+    picture: str  # data URI
+
+
+@dataclass(frozen=True)
 class TrainingSection:
     run: TrainingRun
     last: LossEntry
     curve: Chart
     held_out: dict[str, float]  # source → mean nats per code of its held-out pairs
+    sketches: list[Sketch]
+    sketched: list[str]  # the captions of each sketch, row by row
     sampled: list[SampledPictures]
     nearest: list[NearestScore]
 
@@ -86,15 +97,26 @@ class Proof:
 def training_section(folder: TrainFolder) -> TrainingSection | None:
     if not folder.manifest.is_file():
         return None
-    losses: list[LossEntry] = _read_lines(folder.losses)
-    validation: list[HeldOutEntry] = _read_lines(folder.validation)
+    losses: list[LossEntry] = read_lines(folder.losses)
+    validation: list[HeldOutEntry] = read_lines(folder.validation)
     sampled = [
         SampledPictures(entry["prompt"], entry["is_caption"], file_uri(folder.paintings / entry["file"]))
-        for entry in _read_json(folder.paintings_list) or []
+        for entry in read_json(folder.paintings_list) or []
     ]
-    run, nearest = _training_run(_read_json(folder.document)), _read_json(folder.nearest) or []
+    run, nearest = _training_run(read_json(folder.document)), read_json(folder.nearest) or []
+    sketched = (read_json(folder.sketch_list) or {}).get("captions", [])
     by_source = validation[-1]["sources"] if validation else {}
-    return TrainingSection(run, losses[-1], loss_curve(losses, validation), by_source, sampled, nearest)
+    return TrainingSection(
+        run, losses[-1], loss_curve(losses, validation), by_source, sketches_of(folder), sketched, sampled, nearest
+    )
+
+
+def sketches_of(folder: TrainFolder) -> list[Sketch]:
+    """The first, the last, and some between them."""
+    found = sorted(folder.sketches.glob("step-*.png"))
+    last = len(found) - 1
+    shown = sorted({round(number * last / (_SKETCHES_SHOWN - 1)) for number in range(_SKETCHES_SHOWN)}) if found else []
+    return [Sketch(int(found[n].stem.removeprefix("step-")), file_uri(found[n])) for n in shown]
 
 
 def proofs(run: RunFolder, corpus: Manifest) -> list[Proof]:
@@ -106,7 +128,7 @@ def proofs(run: RunFolder, corpus: Manifest) -> list[Proof]:
 
 def phase_times(run: RunFolder) -> list[PhaseTime]:
     """How long each phase of a demo took; empty for other runs."""
-    return _read_json(run.times) or []
+    return read_json(run.times) or []
 
 
 def _proof(stage: str, manifest: Manifest) -> Proof:
@@ -135,11 +157,11 @@ def _training_run(document: Json) -> TrainingRun:
     )
 
 
-def _read_lines(path: Path) -> list[Any]:
+def read_lines(path: Path) -> list[Any]:
     """The JSON of each line; none if the file does not exist."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """The content of the file; None if it does not exist."""
     return json.loads(path.read_bytes()) if path.is_file() else None

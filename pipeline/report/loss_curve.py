@@ -7,6 +7,7 @@ line; the losses on held-out pairs are dashed.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 from markupsafe import Markup
@@ -36,6 +37,15 @@ class HeldOutEntry(TypedDict):
     sources: dict[str, float]  # mean nats per code, of the pairs of each source
 
 
+@dataclass(frozen=True)
+class LossLines:
+    """One run of a chart that compares several."""
+
+    name: str
+    losses: list[LossEntry]
+    validation: list[HeldOutEntry]
+
+
 Points = list[tuple[float, float]]  # step, loss
 
 
@@ -63,6 +73,29 @@ def loss_curve(losses: list[LossEntry], validation: list[HeldOutEntry]) -> Chart
     up: Ticks = [(100 * loss / top, f"{loss:g}") for loss in range(0, top + 1, 1 if top <= 5 else 2)]
     svg = Markup("".join([*parts, "</svg>"]))
     return Chart(title="", words=words, svg=svg, across=across, up=up, marks=[], unit="steps")
+
+
+def compared_curves(runs: list[LossLines]) -> Chart:
+    """The losses of the codes of some runs over the samples that they have read; those on held-out pairs are dashed."""
+    most = max(run.losses[-1]["samples"] for run in runs)
+    finite = [entry["codes"] for run in runs for entry in run.losses if math.isfinite(entry["codes"])]
+    top = max(1, math.ceil(max(finite, default=1.0)))
+
+    def path(points: Points) -> str:
+        return " ".join(f"{100 * x / most:.2f},{100 * (1 - min(loss, top) / top):.2f}" for x, loss in points)
+
+    parts, words = ['<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'], []
+    for number, run in enumerate(runs):
+        a_step = run.losses[-1]["samples"] / (run.losses[-1]["step"] + 1)
+        smooth, _ = _smoothed([entry["codes"] for entry in run.losses])
+        held_out = [(entry["step"] * a_step, entry["codes"]) for entry in run.validation]
+        parts.append(f'<polyline points="{path([(x * a_step, y) for x, y in smooth])}" class="smooth run-{number}"/>')
+        parts.append(f'<polyline points="{path(held_out)}" class="held-out run-{number}"/>' if held_out else "")
+        words.append(f"{run.name} {smooth[-1][1]:.2f}" if smooth else run.name)
+    across: Ticks = [(100 * share, f"{round(share * most):,}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    up: Ticks = [(100 * loss / top, f"{loss:g}") for loss in range(0, top + 1, 1 if top <= 5 else 2)]
+    svg = Markup("".join([*parts, "</svg>"]))
+    return Chart(title="", words=words, svg=svg, across=across, up=up, marks=[], unit="samples")
 
 
 def _smoothed(losses: list[float]) -> tuple[Points, Points]:

@@ -10,10 +10,7 @@ part. The pictures are a sample in the order of the keys, which are hashes: a ra
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from ...manifests.atomic import whole_file
-from ...manifests.counted import counted
 from ...manifests.documents import Lineage
 from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.recipe.recipe import Recipe
@@ -51,6 +48,7 @@ from .sources import (
     license_splits,
     source_rows,
 )
+from .templates import template
 from .thumbnails import SmallPictures
 from .tiles import WHOLE_CHARACTERS, Tile, plain
 
@@ -108,7 +106,9 @@ def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> P
         proofs=proofs(run, corpus),
         times=phase_times(run),
     )
-    page = _template().render(vars(sections) | vars(_corpus_sections(corpus, recipe, shards_of(run, corpus))))
+    page = template("report.html").render(
+        vars(sections) | vars(_corpus_sections(corpus, recipe, shards_of(run, corpus)))
+    )
     with whole_file(run.report) as temporary:
         temporary.write_bytes(page.encode("utf-8", "replace"))
     return run.report
@@ -147,18 +147,3 @@ def _corpus_sections(corpus: Manifest, recipe: Recipe, shards: Manifest | None) 
         dropped=dropped_groups(recipe, numbers, samples, pictures),
         duplicates=duplicates_section(corpus, recipe, duplicates, clusters.shapes(), pictures),
     )
-
-
-def _template() -> jinja2.Template:
-    pages = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: plain(value) if type(value) is str else value,  # Markup was made here
-    )
-    pages.filters["n"] = "{:,}".format
-    pages.filters["counted"] = counted
-    pages.filters["percent"] = lambda share: f"{share:.1f}%" if share == 0 or share >= 0.1 else "< 0.1%"
-    return pages.get_template("report.html")
