@@ -11,6 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Self, TypedDict
 
+import numpy as np
+
 from ..manifests.atomic import whole_file
 from ..manifests.canonical import canonical_json
 from ..manifests.manifest import Manifest
@@ -45,7 +47,7 @@ class Sketches:
         if held_out is None or not held_out.samples or not run.folder.image_tokenizer.is_dir():
             return None
         reader, encoder = SplitReader(shards, SPLIT), run.caption_ids
-        metas = reader.metas(range(min(_CAPTIONS_READ, held_out.samples)))
+        metas = reader.metas(np.arange(min(_CAPTIONS_READ, held_out.samples)))
         by_length: dict[int, dict[str, list[int]]] = defaultdict(dict)
         for caption in [meta["caption"] for meta in metas if meta.get("caption")]:
             ids = encoder.encode(caption)[: run.layout.text_max]
