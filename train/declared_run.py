@@ -20,7 +20,7 @@ from ..manifests.recipe.training import Train
 from ..manifests.run_folders import RunFolder
 from ..tokenize.precision import matmul_dtype
 from ..tokenize.sequence import SequenceLayout, layout_for
-from .preset import declared_steps, resolve_optimizer, resolve_settings
+from .preset import PRESETS, declared_steps, resolve_optimizer, resolve_settings
 from .run import RunDocument, open_run
 from .trainer import train_device
 
@@ -74,7 +74,7 @@ class DeclaredRun:
             image_tokenizer=_sha256(lineage.get("image_tokenizer")),
             text_tokenizer=_sha256(lineage.get("text_tokenizer")),
             layout=self.layout,
-            settings=resolve_settings(self.train, self.layout),
+            settings=resolve_settings(self.train, self.layout, self.shards.sample_schema.codes),
             optimizer=resolve_optimizer(self.train, num_steps),
             precision=self._precision,
             minutes=self.minutes,
@@ -90,7 +90,8 @@ class DeclaredRun:
 
 def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
     """The recipe's layout of ids for these shards."""
-    return layout_for(recipe.train.layout, shards.sample_schema, recipe.tokenize.text.max_tokens)
+    name = recipe.train.layout or PRESETS[recipe.train.preset].layout
+    return layout_for(name, shards.sample_schema, recipe.tokenize.text.max_tokens)
 
 
 def differences(found: RunDocument, asked: RunDocument) -> dict[str, tuple[Any, Any]]:

@@ -26,8 +26,11 @@ class StepEntry(TypedDict):
     samples: int  # read until the end of this step
     scale: NotRequired[float]  # of the loss, with float16
     overflows: NotRequired[int]  # steps so far that were not learned from, with float16
-    largest_residual: NotRequired[float]  # absolute values, with telemetry
+    largest_residual: NotRequired[float]  # absolute value of what a block hands on, with telemetry
+    largest_score: NotRequired[float]  # of attention
     largest_logit: NotRequired[float]
+    largest_residuals: NotRequired[list[float]]  # block by block, with `telemetry: layers`
+    largest_scores: NotRequired[list[float]]
 
 
 def read_losses(path: Path) -> list[StepEntry]:

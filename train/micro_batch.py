@@ -20,24 +20,29 @@ from torch import Tensor
 from ..manifests.shards.split_reader import Rows
 from ..tokenize.precision import autocast
 from ..tokenize.sequence import SequenceLayout
-from .model import Largest, Transformer
+from .code_noise import CodeNoise
+from .largest import Largest
+from .model import Transformer
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    ids_BL: Tensor
+    ids_BL: Tensor  # what is predicted, all but the first
+    read_BL: Tensor  # what is read, all but the last: the same ids, unless there is noise
     positions_BL: Tensor
     counts_B2: NDArray[np.int64]  # targets of text and commands, targets of codes
     layout: SequenceLayout
 
     @classmethod
-    def of(cls, rows: Rows, layout: SequenceLayout, device: torch.device) -> Self:
+    def of(cls, rows: Rows, layout: SequenceLayout, device: torch.device, noise: CodeNoise | None = None) -> Self:
         ids, positions = layout.sequences(*rows)
         real = ids != layout.pad
         longest = int(real.sum(axis=1).max())  # padding is at the end: cut what all rows of this micro-batch have of it
         num_targets, num_codes = real[:, 1:].sum(axis=1), (ids[:, 1:] < layout.text_offset).sum(axis=1)
+        read = ids if noise is None else noise.applied(ids, layout)
         return cls(
             torch.from_numpy(ids[:, :longest]).to(device),
+            torch.from_numpy(read[:, :longest]).to(device),
             torch.from_numpy(positions[:, :longest]).to(device),
             np.stack((num_targets - num_codes, num_codes), axis=1),
             layout,
@@ -46,7 +51,7 @@ class MicroBatch:
     def nats_B2(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
         """Summed nats of each row: of text and commands, and of codes."""
         with autocast(self.ids_BL.device, dtype):
-            logits_BLV = model(self.ids_BL[:, :-1], self.positions_BL[:, :-1], largest=largest)
+            logits_BLV = model(self.read_BL[:, :-1], self.positions_BL[:, :-1], largest=largest)
         return summed_nats(logits_BLV, self.ids_BL[:, 1:], self.layout)
 
 

@@ -7,8 +7,8 @@ only at the end, where causal attention does not look, so it needs no mask.
     model = Transformer(ModelConfig(vocab_size=2688, num_positions=92))
     logits_BLV = model(ids_BL, positions_BL)
 
-Sandwich-LN is CogView's (arXiv 2105.13290): each branch has a norm before it and one after it. Each norm is over one
-token alone. (The LN that CogView released divides by a maximum over batch and time, so later tokens leak into it.)
+Sandwich-LN is CogView's (arXiv 2105.13290): each branch has a norm before it and one after it. The defaults of the
+other choices are what docs/log/transformer.md measured.
 
 Shapes: B rows, L tokens, V vocabulary, D width, H heads, E width of a head, G = B·H, T tokens so far (cached and new).
 """
@@ -18,7 +18,14 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from ..manifests.recipe.model_options import Activation, NormKind, Norms, Positions
+from .attention import KeyValueCache, causal_attention
+from .largest import Largest
+from .norms import RMSNorm, new_norm
+from .rotary import CodeGrid, Turns, turned, turns_of
+
 MATRIX_STD, EMBEDDING_STD, BRANCH_GAIN = 0.02, 0.5, 0.2
+TIED_GAIN = EMBEDDING_STD / MATRIX_STD  # of tied embeddings, which begin as a head does
 
 
 class ModelConfig(BaseModel):
@@ -31,104 +38,126 @@ class ModelConfig(BaseModel):
     width: int = Field(default=512, gt=0)  # D
     depth: int = Field(default=4, gt=0)  # blocks
     heads: int = Field(default=4, gt=0)  # H
+    norms: Norms = "sandwich"
+    norm_kind: NormKind = "layer"
+    relaxed_norms: bool = False  # PB-LN
+    activation: Activation = "gelu"
+    positions: Positions = "learned"
+    grid: CodeGrid | None = None  # of the codes; for rotary2d
+    qk_norm: bool = False  # RMSNorm of queries and keys
+    relaxed_attention: bool = False  # PB-relax
+    tie_ids: bool = False  # one matrix embeds ids and predicts them
+    logit_cap: float = Field(default=0.0, ge=0)  # c·tanh(logits/c); 0: none
+    embedding_gradient: float = Field(default=1.0, gt=0, le=1)  # share of its gradient that an embedded id learns from
 
     @model_validator(mode="after")
-    def heads_divide_width(self) -> "ModelConfig":
+    def heads_fit(self) -> "ModelConfig":
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is no multiple of {self.heads} heads: change one of them")
+        if self.positions == "rotary2d" and (self.grid is None or self.head_width % 4):
+            raise ValueError(f"rotary2d needs a grid of codes and heads of a multiple of 4, not {self.head_width}")
         return self
 
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
 
-class KeyValueCache:
-    """The keys and values of the tokens so far, (G, T, E) each, of every block: one buffer a block, for all tokens."""
-
-    def __init__(self, depth: int, most_tokens: int) -> None:
-        self.most_tokens = most_tokens
-        self.buffers: list[Tensor | None] = [None] * depth  # (2, G, most_tokens, E), of the type of the first keys
-        self.num_tokens = [0] * depth
-
-    def extend(self, block: int, k_GLE: Tensor, v_GLE: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new tokens of a block and return all of its keys and values, (G, T, E) each."""
-        G, L, E = k_GLE.shape
-        buffer = self.buffers[block]
-        if buffer is None:
-            buffer = self.buffers[block] = k_GLE.new_empty(2, G, self.most_tokens, E)
-        start, end = self.num_tokens[block], self.num_tokens[block] + L
-        buffer[0, :, start:end], buffer[1, :, start:end] = k_GLE, v_GLE
-        self.num_tokens[block] = end
-        k_GTE, v_GTE = buffer[:, :, :end]
-        return k_GTE, v_GTE
-
-
-class Largest:
-    """The largest absolute values of forward passes: of what the blocks hand on, and of the logits."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.residual = self.logit = torch.zeros((), device=device)
-
-    def see(self, residual: Tensor | None = None, logit: Tensor | None = None) -> None:
-        if residual is not None:
-            self.residual = torch.maximum(self.residual, residual.detach().abs().amax().float())
-        if logit is not None:
-            self.logit = torch.maximum(self.logit, logit.detach().abs().amax().float())
-
-
-def causal_attention(q_GLE: Tensor, k_GTE: Tensor, v_GTE: Tensor) -> Tensor:
-    """Softmax attention (G, L, E), in which the L queries are those of the last L of the T tokens."""
-    L, T, E = q_GLE.shape[1], k_GTE.shape[1], q_GLE.shape[2]
-    if q_GLE.is_cuda and L in (1, T):
-        return F.scaled_dot_product_attention(q_GLE, k_GTE, v_GTE, is_causal=L == T)
-    # On a CPU the backward of SDPA's flash kernel takes five times as long as these lines
-    # (57 against 12 ms for 32 rows of 74 tokens, 6 heads of 64, bfloat16, torch 2.13).
-    future_LT = torch.full((L, T), float("-inf"), dtype=q_GLE.dtype, device=q_GLE.device).triu(T - L + 1)
-    weights_GLT = torch.baddbmm(future_LT, q_GLE, k_GTE.transpose(1, 2), alpha=E**-0.5).softmax(dim=-1)
-    return weights_GLT.to(v_GTE.dtype) @ v_GTE
+    @property
+    def mlp_width(self) -> int:
+        """Four times the width; the three matrices of swiglu have as many numbers as the two of the others."""
+        return round(self.width / 3) * 8 if self.activation == "swiglu" else 4 * self.width
 
 
 class Block(nn.Module):
-    """Attention, then an MLP of four times the width, each between two norms: x + LN(f(LN(x)))."""
+    """Attention, then an MLP, each between two norms: x + LN(f(LN(x))). `pre` leaves the outer norms away."""
 
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
-        width = config.width
-        self.index, self.heads = index, config.heads
-        self.before_attention, self.after_attention = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.before_mlp, self.after_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        width, is_sandwich = config.width, config.norms == "sandwich"
+        kind, relaxed = config.norm_kind, config.relaxed_norms
+        self.config, self.index = config, index
+        self.before_attention = new_norm(kind, width, relaxed)
+        self.after_attention = new_norm(kind, width, relaxed) if is_sandwich else nn.Identity()
+        self.before_mlp = new_norm(kind, width, relaxed)
+        self.after_mlp = new_norm(kind, width, relaxed) if is_sandwich else nn.Identity()
+        self.query_norm, self.key_norm = (
+            RMSNorm(config.head_width, eps=1e-5) if config.qk_norm else None for _ in range(2)
+        )
         self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
-        self.up_proj = nn.Linear(width, 4 * width, bias=False)
-        self.down_proj = nn.Linear(4 * width, width, bias=False)
+        self.up_proj = nn.Linear(width, config.mlp_width * (2 if config.activation == "swiglu" else 1), bias=False)
+        self.down_proj = nn.Linear(config.mlp_width, width, bias=False)
 
-    def attend(self, x_BLD: Tensor, cache: KeyValueCache | None) -> Tensor:
-        B, L, D = x_BLD.shape
-        H, E = self.heads, D // self.heads
+    @property
+    def outer_norms(self) -> list[nn.LayerNorm | nn.RMSNorm]:
+        return [norm for norm in (self.after_attention, self.after_mlp) if not isinstance(norm, nn.Identity)]
+
+    def queries_keys_values(self, x_BLD: Tensor, turns: Turns | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(G, L, E) each."""
+        B, L, _ = x_BLD.shape
+        H, E = self.config.heads, self.config.head_width
         qkv_BL3HE = self.qkv_proj(x_BLD).view(B, L, 3, H, E)
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BLHE, k_BLHE, v_BLHE = qkv_BL3HE.unbind(dim=2)
+            qkv_BL3HE = torch.stack((self.query_norm(q_BLHE), self.key_norm(k_BLHE), v_BLHE), dim=2)
+        if turns is not None:
+            q_BLHE, k_BLHE, v_BLHE = qkv_BL3HE.unbind(dim=2)
+            turned_qk = (turned(each, turns).to(v_BLHE.dtype) for each in (q_BLHE, k_BLHE))
+            qkv_BL3HE = torch.stack((*turned_qk, v_BLHE), dim=2)
         q_GLE, k_GLE, v_GLE = qkv_BL3HE.permute(2, 0, 3, 1, 4).reshape(3, B * H, L, E).unbind()
+        return q_GLE, k_GLE, v_GLE
+
+    def attend(
+        self, x_BLD: Tensor, turns: Turns | None, cache: KeyValueCache | None, largest: Largest | None
+    ) -> Tensor:
+        B, L, D = x_BLD.shape
+        q_GLE, k_GLE, v_GLE = self.queries_keys_values(x_BLD, turns)
         k_GTE, v_GTE = (k_GLE, v_GLE) if cache is None else cache.extend(self.index, k_GLE, v_GLE)
-        attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE)
-        attended_BLD = attended_GLE.view(B, H, L, E).transpose(1, 2).reshape(B, L, D)
+        if largest is not None:
+            largest.see_scores(self.index, q_GLE, k_GTE)
+        attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE, self.config.relaxed_attention)
+        attended_BLD = attended_GLE.view(B, self.config.heads, L, -1).transpose(1, 2).reshape(B, L, D)
         out_BLD: Tensor = self.out_proj(attended_BLD)
         return out_BLD
 
-    def forward(self, x_BLD: Tensor, cache: KeyValueCache | None) -> Tensor:
-        attended_BLD = self.attend(self.before_attention(x_BLD), cache)
+    def mlp(self, x_BLD: Tensor) -> Tensor:
+        hidden_BLM = self.up_proj(x_BLD)
+        match self.config.activation:
+            case "gelu":
+                hidden_BLM = F.gelu(hidden_BLM)
+            case "relu2":
+                hidden_BLM = F.relu(hidden_BLM).square()
+            case "swiglu":
+                gate_BLM, hidden_BLM = hidden_BLM.chunk(2, dim=-1)
+                hidden_BLM = F.silu(gate_BLM) * hidden_BLM
+        out_BLD: Tensor = self.down_proj(hidden_BLM)
+        return out_BLD
+
+    def forward(
+        self, x_BLD: Tensor, turns: Turns | None, cache: KeyValueCache | None, largest: Largest | None
+    ) -> Tensor:
+        attended_BLD = self.attend(self.before_attention(x_BLD), turns, cache, largest)
         x_BLD = x_BLD + self.after_attention(attended_BLD)
-        mlp_BLD = self.down_proj(F.gelu(self.up_proj(self.before_mlp(x_BLD))))
-        out_BLD: Tensor = x_BLD + self.after_mlp(mlp_BLD)
+        out_BLD: Tensor = x_BLD + self.after_mlp(self.mlp(self.before_mlp(x_BLD)))
+        if largest is not None:
+            largest.see_residual(self.index, out_BLD)
         return out_BLD
 
 
 class Transformer(nn.Module):
-    """Caption and picture as one sequence of tokens; each token is predicted from those before it."""
+    """Caption and picture as one sequence of tokens; each token is predicted from those before it.
+
+    Built on the meta device it has shapes alone: `to_empty`, then `initialise`, give it the weights of its seed.
+    """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         self.token = nn.Embedding(config.vocab_size, config.width)
-        self.position = nn.Embedding(config.num_positions, config.width)
+        self.position = nn.Embedding(config.num_positions, config.width) if config.positions == "learned" else None
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
-        self.final_norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        self.final_norm = new_norm(config.norm_kind, config.width, config.relaxed_norms)
+        self.head = None if config.tie_ids else nn.Linear(config.width, config.vocab_size, bias=False)
         self.initialise(torch.Generator().manual_seed(seed))
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -138,13 +167,16 @@ class Transformer(nn.Module):
         small. With 1 there and 0.02 for the embeddings, the branches outweigh the tokens: the loss is 0.3 nats per code
         higher after 1,400 samples.
         """
+        tied = self.token if self.head is None else None
         for module in self.modules():
+            if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+                module.reset_parameters()
             if isinstance(module, nn.Linear | nn.Embedding):
-                std = EMBEDDING_STD if isinstance(module, nn.Embedding) else MATRIX_STD
+                std = EMBEDDING_STD if isinstance(module, nn.Embedding) and module is not tied else MATRIX_STD
                 nn.init.normal_(module.weight, std=std, generator=generator)
-            if isinstance(module, Block):
-                nn.init.constant_(module.after_attention.weight, BRANCH_GAIN)
-                nn.init.constant_(module.after_mlp.weight, BRANCH_GAIN)
+        outer = (norm for block in self.modules() if isinstance(block, Block) for norm in block.outer_norms)
+        for norm in outer:
+            nn.init.constant_(norm.weight, BRANCH_GAIN)
 
     def new_cache(self, most_tokens: int) -> KeyValueCache:
         return KeyValueCache(self.config.depth, most_tokens)
@@ -153,12 +185,27 @@ class Transformer(nn.Module):
         self, ids_BL: Tensor, positions_BL: Tensor, cache: KeyValueCache | None = None, largest: Largest | None = None
     ) -> Tensor:
         """Logits (B, L, V). With a cache the ids continue those of the last call with that cache."""
-        x_BLD = self.token(ids_BL) + self.position(positions_BL)
+        grid, turns = self.config.grid, None
+        x_BLD = self.embedded(ids_BL)
+        if self.position is not None:
+            x_BLD = x_BLD + self.position(positions_BL)
+        elif grid is not None:
+            turns = turns_of(positions_BL, grid, self.config.head_width)
         for block in self.blocks:
-            x_BLD = block(x_BLD, cache)
-            if largest is not None:
-                largest.see(residual=x_BLD)
-        logits_BLV: Tensor = self.head(self.final_norm(x_BLD))
+            x_BLD = block(x_BLD, turns, cache, largest)
+        return self.logits(x_BLD, largest)
+
+    def embedded(self, ids_BL: Tensor) -> Tensor:
+        """(B, L, D), before positions."""
+        x_BLD: Tensor = self.token(ids_BL)
+        if self.config.embedding_gradient < 1:  # x·s + x.detach()·(1 − s), and exactly x
+            x_BLD = torch.lerp(x_BLD.detach(), x_BLD, self.config.embedding_gradient)
+        return x_BLD if self.head is not None else x_BLD * TIED_GAIN
+
+    def logits(self, x_BLD: Tensor, largest: Largest | None = None) -> Tensor:
+        x_BLD = self.final_norm(x_BLD)
+        logits_BLV: Tensor = F.linear(x_BLD, self.token.weight) if self.head is None else self.head(x_BLD)
         if largest is not None:
-            largest.see(logit=logits_BLV)
-        return logits_BLV
+            largest.see_logits(logits_BLV)
+        cap = self.config.logit_cap
+        return (logits_BLV.float() / cap).tanh() * cap if cap else logits_BLV

@@ -21,12 +21,14 @@ from ..manifests.manifest import Manifest
 from ..manifests.shards.split_reader import Verify
 from ..tokenize.precision import matmul_dtype
 from .checkpoint import Checkpoint
+from .code_noise import CodeNoise
 from .coin import coins
+from .largest import Largest, write_largest
 from .loss_log import StepEntry
 from .loss_scale import LossScale
 from .matrix_peak import matrix_products, seconds_alone
 from .micro_batch import MicroBatch
-from .model import Largest, Transformer
+from .model import Transformer
 from .optimizer import clip, learning_rate, new_optimizers, skips, take_step
 from .ranks import Ranks
 from .read_plan import ReadPlan
@@ -101,7 +103,7 @@ class Trainer:
     def train_step(self, step: int) -> StepEntry:
         """Do one update and return its line of the log. Raises CheckFailed when the loss is not finite."""
         document, is_skipped = self.document, skips(self.document.optimizer, step)
-        largest = Largest(self.device) if document.settings.telemetry else None
+        largest = Largest(document.settings.model.depth, self.device) if document.settings.telemetry else None
         batches = [self._next_batch(step, number) for number in range(self.stream.plan.micro_batches)]
         text, codes = self.ranks.total(np.sum([batch.counts_B2.sum(axis=0) for batch in batches], axis=0).tolist())
         for batch in batches:
@@ -119,8 +121,8 @@ class Trainer:
             "samples": self.stream.state()["samples"],
         }
         if largest is not None:
-            seen = self.ranks.largest([largest.residual.item(), largest.logit.item()])
-            entry["largest_residual"], entry["largest_logit"] = seen
+            seen = self.ranks.largest(largest.numbers())
+            write_largest(entry, seen, with_layers=document.settings.telemetry == "layers")
         if not self.scale.is_fixed:
             entry["scale"], entry["overflows"] = self.scale.value, self.scale.overflows
         if not math.isfinite(entry["loss"]) and (self.scale.is_fixed or self.scale.is_exhausted):
@@ -131,11 +133,12 @@ class Trainer:
     def _next_batch(self, step: int, number: int) -> MicroBatch:
         """The rows of dropped captions are read as always, and their text is left away."""
         settings, (codes, text, lengths) = self.document.settings, self.stream.next()
+        positions = self.stream.plan.positions(step, number)
+        noise = CodeNoise(settings.code_noise, settings.seed, positions) if settings.code_noise else None
         if settings.drop_captions:
-            positions = self.stream.plan.positions(step, number)
             is_dropped = coins("drop captions", settings.seed, positions, settings.drop_captions)
             lengths = np.where(is_dropped, 0, lengths)
-        return MicroBatch.of((codes, text, lengths), self.document.layout, self.device)
+        return MicroBatch.of((codes, text, lengths), self.document.layout, self.device, noise)
 
     def _add(self, batch: MicroBatch, text: int, codes: int, largest: Largest | None, with_gradient: bool) -> None:
         """Add a micro-batch's nats, and the gradient of its share of the loss.

@@ -10,12 +10,17 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..order.shuffle import Shuffle
+from .model_options import ModelOptions
 from .section import Section
+
+PresetName = Literal["tiny", "demo", "small", "compact-100m", "compact-400m", "cogview-tutorial", "cogview-base"]
+Layout = Literal["compact", "cogview"]  # of ids and positions; cogview: 32 × 32 codes of 8,192
 
 
 class Train(Section):
-    preset: Literal["tiny", "demo", "small"] = "demo"
-    layout: Literal["compact", "cogview"] = "compact"  # of ids and positions; cogview: 32 × 32 codes of 8,192
+    preset: PresetName = "demo"
+    model: ModelOptions = ModelOptions()
+    layout: Layout | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
     steps: Annotated[int, Field(ge=1)] | None = None  # states it outright; the run is then the same on any machine
     batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
@@ -31,6 +36,7 @@ class Train(Section):
     skip_steps: list[tuple[int, int]] = Field(default=[])  # [[1040, 1060]]: those are read, but not learned from
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of a moving average of the weights, which then paints
     drop_captions: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of positions that learn without one: --guidance
+    code_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the codes that are read as random ones in training
     text_weight: Annotated[float, Field(ge=0)] = 1.0  # of a target of text in the loss; one of a code has 1
     seed: int = 0
     shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
@@ -42,7 +48,7 @@ class Train(Section):
     sketch_every: Annotated[int, Field(ge=0)] = 0  # steps, after which the same held-out captions are painted; 0: never
     tensorboard: bool = False  # beside losses.jsonl; needs `pip install tuwen[tensorboard]`
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of matrix products; float16 scales the loss
-    telemetry: bool = False  # the largest |logit| and |residual| of each step, in losses.jsonl
+    telemetry: bool | Literal["layers"] = False  # largest |residual|, score and |logit| of a step, in losses.jsonl
 
     @model_validator(mode="after")
     def _micro_batches_halve(self) -> "Train":
