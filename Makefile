@@ -9,7 +9,7 @@ TOKENIZE_PEERS := $(VENV)/tokenize-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-sampling bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,12 @@ bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on he
 
 bench-ranks: $(VENV)/.dev  ## the exact sum of gradients beside a plain all-reduce, 1, 2 and 4 ranks (five minutes)
 	$(BIN)/python tests/bench/bench_ranks.py
+
+bench-model: $(VENV)/.dev  ## what each choice of the model is worth at equal compute (SHARDS=runs/emoji/shards, VARIANTS="base qk_norm", SEEDS=3)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_model.py --shards $(or $(SHARDS),runs/emoji/shards) --seeds $(or $(SEEDS),1) $(if $(VARIANTS),--variants $(VARIANTS))
+
+bench-stability: $(VENV)/.dev  ## a deep, narrow model in float16: pre-LN and Sandwich-LN, without and with PB-relax (twelve minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_stability.py
 
 bench-sampling: $(VENV)/.dev  ## sampling with the cache of keys and values beside one pass for each code (two minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_sampling.py

@@ -47,7 +47,9 @@ def matrix_products(model: Transformer, rows: int, tokens: int) -> Counter[Produ
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
             each += _passes(1, rows * tokens, layer.in_features, layer.out_features)
-    heads, head_width = rows * config.heads, config.width // config.heads
+    if model.head is None:  # the embedding is the head, too
+        each += _passes(1, rows * tokens, config.width, config.vocab_size)
+    heads, head_width = rows * config.heads, config.head_width
     for _ in range(config.depth):
         each += _passes(heads, tokens, head_width, tokens)  # scores
         each += _passes(heads, tokens, tokens, head_width)  # the weighted sum of values
