@@ -18,9 +18,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tuwen.manifests.recipe.training import PresetName
 from tuwen.tokenize.sequence import SequenceLayout, compact_layout
-from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.preset import PRESETS
+from tuwen.train.model import Transformer
+from tuwen.train.preset import PRESETS, model_config
 from tuwen.train.sampling import SamplingConfig, noise_stream, sample_batch
 
 
@@ -40,14 +41,10 @@ def main() -> None:
 
 
 @torch.no_grad()
-def seconds(num_codes: int, rows: int, passes: int, preset_name: str) -> tuple[float, float]:
+def seconds(num_codes: int, rows: int, passes: int, preset_name: PresetName) -> tuple[float, float]:
     """Of one picture's codes, `rows` at a time: with the cache, and without it."""
-    preset, layout = PRESETS[preset_name], compact_layout(1024, num_codes, 900, 16)
-    config = ModelConfig(
-        vocab_size=layout.vocab, num_positions=layout.length,
-        width=preset.width, depth=preset.depth, heads=preset.heads,
-    )  # fmt: skip
-    model = Transformer(config).eval()
+    layout = compact_layout(1024, num_codes, 900, 16)
+    model = Transformer(model_config(preset_name, layout)).eval()
     prompt, places = (torch.from_numpy(each).expand(rows, -1) for each in layout.prompt([1, 2, 3]))
     greedy = SamplingConfig(num_codes=num_codes, temperature=0, precision="float32")
     began = time.perf_counter()
