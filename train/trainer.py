@@ -20,9 +20,9 @@ from ..manifests.errors import CheckFailed
 from ..manifests.manifest import Manifest
 from ..manifests.shards.split_reader import Verify
 from ..tokenize.precision import matmul_dtype
+from .captions_seen import captions_seen
 from .checkpoint import Checkpoint
 from .code_noise import CodeNoise
-from .coin import coins
 from .largest import Largest, write_largest
 from .loss_log import StepEntry
 from .loss_scale import LossScale
@@ -131,14 +131,10 @@ class Trainer:
         return entry
 
     def _next_batch(self, step: int, number: int) -> MicroBatch:
-        """The rows of dropped captions are read as always, and their text is left away."""
-        settings, (codes, text, lengths) = self.document.settings, self.stream.next()
-        positions = self.stream.plan.positions(step, number)
+        settings, positions = self.document.settings, self.stream.plan.positions(step, number)
         noise = CodeNoise(settings.code_noise, settings.seed, positions) if settings.code_noise else None
-        if settings.drop_captions:
-            is_dropped = coins("drop captions", settings.seed, positions, settings.drop_captions)
-            lengths = np.where(is_dropped, 0, lengths)
-        return MicroBatch.of((codes, text, lengths), self.document.layout, self.device, noise)
+        rows = captions_seen(self.stream.next(), positions, settings, self.document.layout)
+        return MicroBatch.of(rows, self.document.layout, self.device, noise)
 
     def _add(self, batch: MicroBatch, text: int, codes: int, largest: Largest | None, with_gradient: bool) -> None:
         """Add a micro-batch's nats, and the gradient of its share of the loss.
