@@ -5,7 +5,8 @@
 
 There is one vocabulary: codes from 0, then text pieces, then commands. Text is trimmed to fit, codes never are. In
 `compact` a code has the same position whatever the caption's length. Padding comes last, where causal attention cannot
-see it, so no mask is needed.
+see it, so no mask is needed. A reversed sequence is `[BOI1] codes [EOI1] [ROI1] text [BASE]`: its first token says the
+direction and [BASE] ends the caption, so no id is added. (CogView's begins with [BASE] and has no end.)
 
 The k codes of a position follow each other, codebook by codebook, and each codebook has ids of its own. Interleaved
 codes factorise exactly, and need no other model and no other sampler, for a sequence k times as long. A delayed
@@ -88,32 +89,40 @@ class SequenceLayout:
             self.command_ids["[BASE]"],
             self.command_ids["[BOI1]"],
         ]
-        return np.array(ids, dtype=np.int64), self._prompt_positions(len(text))
+        return np.array(ids, dtype=np.int64), self._positions(len(text), is_reversed=False)[: len(ids)]
 
-    def sequences(self, codes: NDArray[Any], text: NDArray[Any], lengths: Ids) -> tuple[Ids, Ids]:
-        """Lay out codes (n, num_codes) and text (n, ≥ longest) of caption lengths (n,): ids, positions (n, length)."""
+    def sequences(
+        self, codes: NDArray[Any], text: NDArray[Any], lengths: Ids, is_reversed: NDArray[np.bool_] | bool = False
+    ) -> tuple[Ids, Ids]:
+        """Lay out codes (n, num_codes) and text (n, ≥ longest) of caption lengths (n,): ids, positions (n, length).
+
+        `is_reversed` is true of the rows (n,), or of all, that have their picture first.
+        """
         rows = len(codes)
         ids = np.full((rows, self.length), self.pad, dtype=np.int64)
         positions = np.full((rows, self.length), self.length - 1, dtype=np.int64)
         lengths = np.minimum(lengths, self.text_max)
-        for length in np.unique(lengths).tolist():  # rows of one length are laid out together
-            chosen = lengths == length
-            end = length + 3
-            ids[chosen, 0] = self.command_ids["[ROI1]"]
-            ids[chosen, 1 : length + 1] = self.text_offset + text[chosen, :length].astype(np.int64)
-            ids[chosen, length + 1 : end] = [self.command_ids["[BASE]"], self.command_ids["[BOI1]"]]
-            ids[chosen, end : end + self.num_codes] = codes[chosen] + self.code_offsets
-            ids[chosen, end + self.num_codes] = self.command_ids["[EOI1]"]
-            first = self.first_code_position if self.aligned else end
-            positions[chosen, :end] = self._prompt_positions(length)
-            positions[chosen, end : end + self.num_codes + 1] = first + np.arange(self.num_codes + 1)
+        is_reversed = np.broadcast_to(is_reversed, rows)
+        for length, picture_first in sorted(set(zip(lengths.tolist(), is_reversed.tolist(), strict=True))):
+            chosen = (lengths == length) & (is_reversed == picture_first)  # rows of one shape are laid out together
+            caption, picture = (self.num_codes + 2, 0) if picture_first else (0, length + 2)  # where each begins
+            ids[chosen, caption] = self.command_ids["[ROI1]"]
+            ids[chosen, caption + 1 : caption + 1 + length] = self.text_offset + text[chosen, :length].astype(np.int64)
+            ids[chosen, caption + 1 + length] = self.command_ids["[BASE]"]
+            ids[chosen, picture] = self.command_ids["[BOI1]"]
+            ids[chosen, picture + 1 : picture + 1 + self.num_codes] = codes[chosen] + self.code_offsets
+            ids[chosen, picture + 1 + self.num_codes] = self.command_ids["[EOI1]"]
+            positions[chosen, : length + self.num_codes + 4] = self._positions(length, picture_first)
         return ids, positions
 
-    def _prompt_positions(self, length: int) -> Ids:
-        before = np.arange(length + 3)
-        if self.aligned:
-            before[-2:] = [self.text_max + 1, self.text_max + 2]
-        return before
+    def _positions(self, length: int, is_reversed: bool) -> Ids:
+        """Of the tokens in order: in an aligned layout they are those of the text-first sequence."""
+        positions = np.arange(length + self.num_codes + 4)
+        if not self.aligned:
+            return positions
+        caption, picture = positions[: length + 2], self.text_max + 2 + np.arange(self.num_codes + 2)
+        caption[-1] = self.text_max + 1
+        return np.concatenate((picture, caption) if is_reversed else (caption, picture))
 
 
 def layout_for(name: Literal["compact", "cogview"], schema: ArraySchema, text_max: int) -> SequenceLayout:

@@ -5,19 +5,21 @@ numbers_BN = numbers("caption noise", seed=0, positions=range(64, 96), count=6)
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def coins(name: str, seed: int, positions: Iterable[int], share: float) -> NDArray[np.bool_]:
+def coins(name: str, seed: int, positions: Sequence[int], share: float) -> NDArray[np.bool_]:
     """True for a `share` of the positions; coins of other names and seeds are independent."""
+    if not share:
+        return np.zeros(len(positions), dtype=np.bool_)
     digests = (_digest(name, seed, position, num_bytes=8) for position in positions)
     return np.array([int.from_bytes(digest, "little") < share * 2.0**64 for digest in digests], dtype=np.bool_)
 
 
-def numbers(name: str, seed: int, positions: Iterable[int], count: int) -> NDArray[np.int64]:
+def numbers(name: str, seed: int, positions: Sequence[int], count: int) -> NDArray[np.int64]:
     """`count` numbers below 2³² for each position, 16 at most: (positions, count)."""
     digests = b"".join(_digest(name, seed, position, num_bytes=4 * count) for position in positions)
     return np.frombuffer(digests, dtype="<u4").reshape(-1, count).astype(np.int64)

@@ -24,6 +24,7 @@ class StepEntry(TypedDict):
     norm: float  # of the gradient, before it is clipped; 0 in a step that was skipped
     tokens: int  # that the loss is a mean of
     samples: int  # read until the end of this step
+    reverse: NotRequired[float]  # mean nats per piece of captions after their picture, where the step has some
     scale: NotRequired[float]  # of the loss, with float16
     overflows: NotRequired[int]  # steps so far that were not learned from, with float16
     largest_residual: NotRequired[float]  # absolute value of what a block hands on, with telemetry

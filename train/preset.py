@@ -87,6 +87,7 @@ class TrainSettings(BaseModel):
     drop_captions: float = 0.0  # share of the positions whose captions are left away
     code_noise: float = 0.0  # share of the codes that are read as random ones
     caption_noise: float = 0.0  # share of the positions whose captions stand among random pieces
+    reverse: float = 0.0  # share of the positions that learn the caption from the picture
     text_weight: float = 1.0  # of a target of text or commands in the loss that is learned from
     validate_every: int  # steps; 0: never
     validation_rows: int  # of the held-out split at most
@@ -140,6 +141,7 @@ def resolve_settings(recipe: Train, layout: SequenceLayout, codes: CodesSchema) 
         drop_captions=recipe.drop_captions,
         code_noise=recipe.code_noise,
         caption_noise=recipe.caption_noise,
+        reverse=recipe.reverse,
         text_weight=recipe.text_weight,
         validate_every=recipe.validate_every,
         validation_rows=recipe.validation_rows,

@@ -51,15 +51,16 @@ class Records:
         rate = f"{tokens / seconds:,.0f} tokens/s, {self._products_seconds * (len(self._ends) - 1) / seconds:.0%} MFU"
         self._advance(1, note=f"loss {entry['loss']:.3f}{self._last_validation} · {rate}")
         if self._board is not None:
-            for name in ("loss", "text", "codes", "lr", "norm"):
-                self._board.add_scalar(f"train/{name}", entry[name], entry["step"] + 1)
+            for name in ("loss", "text", "codes", "reverse", "lr", "norm"):
+                if name in entry:
+                    self._board.add_scalar(f"train/{name}", entry[name], entry["step"] + 1)
 
     def add_validation(self, entry: ValidationEntry) -> None:
         append_entry(self._validation, entry)
         self._last_validation = f" · validation {entry['loss']:.3f}"
         if self._board is not None:
-            values = {"loss": entry["loss"], "text": entry["text"], "codes": entry["codes"], **entry["sources"]}
-            for name, value in values.items():
+            values = {name: value for name, value in entry.items() if name not in ("step", "sources")}
+            for name, value in {**values, **entry["sources"]}.items():
                 self._board.add_scalar(f"validation/{name}", value, entry["step"])
 
     def save(self, checkpoint: Checkpoint) -> None:

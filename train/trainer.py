@@ -64,7 +64,7 @@ class Trainer:
         model = Transformer(settings.model, settings.seed).to(device).train()
         averaged = copy.deepcopy(model).eval().requires_grad_(False) if document.optimizer.averaging else None
         shapes = [parameter.shape for parameter in model.parameters()]
-        tree = GradientTree(shapes, num_metrics=2, micro_batches=settings.micro_batches, device=device)
+        tree = GradientTree(shapes, num_metrics=4, micro_batches=settings.micro_batches, device=device)
         optimizers, scale = new_optimizers(model, document.optimizer), LossScale.of(document.precision)
         return cls(document, model, averaged, optimizers, scale, stream, ranks, tree)
 
@@ -105,21 +105,24 @@ class Trainer:
         document, is_skipped = self.document, skips(self.document.optimizer, step)
         largest = Largest(document.settings.model.depth, self.device) if document.settings.telemetry else None
         batches = [self._next_batch(step, number) for number in range(self.stream.plan.micro_batches)]
-        text, codes = self.ranks.total(np.sum([batch.counts_B2.sum(axis=0) for batch in batches], axis=0).tolist())
+        counts = self.ranks.total(np.sum([batch.counts_22 for batch in batches], axis=0).flatten().tolist())
         for batch in batches:
-            self._add(batch, text, codes, largest, with_gradient=not is_skipped)
+            self._add(batch, counts, largest, with_gradient=not is_skipped)
         summed = self.tree.total(self.ranks, document.settings.reduction)
-        nats_text, nats_codes = summed.metrics.tolist()
+        nats = summed.metrics.tolist()
+        text, codes, caption, _ = (each / max(1, count) for each, count in zip(nats, counts, strict=True))
         entry: StepEntry = {
             "step": step,
-            "loss": (nats_text + nats_codes) / (text + codes),
-            "text": nats_text / text,
-            "codes": nats_codes / codes,
+            "loss": sum(nats) / sum(counts),
+            "text": text,
+            "codes": codes,
             "lr": learning_rate(document.optimizer, step),
             "norm": 0.0 if is_skipped else self._update(summed, step),
-            "tokens": text + codes,
+            "tokens": sum(counts),
             "samples": self.stream.state()["samples"],
         }
+        if counts[2]:
+            entry["reverse"] = caption
         if largest is not None:
             seen = self.ranks.largest(largest.numbers())
             write_largest(entry, seen, with_layers=document.settings.telemetry == "layers")
@@ -131,25 +134,28 @@ class Trainer:
         return entry
 
     def _next_batch(self, step: int, number: int) -> MicroBatch:
-        settings, positions = self.document.settings, self.stream.plan.positions(step, number)
+        settings, layout = self.document.settings, self.document.layout
+        positions = self.stream.plan.positions(step, number)
         noise = CodeNoise(settings.code_noise, settings.seed, positions) if settings.code_noise else None
-        rows = captions_seen(self.stream.next(), positions, settings, self.document.layout)
-        return MicroBatch.of(rows, self.document.layout, self.device, noise)
+        rows, is_reversed = captions_seen(self.stream.next(), positions, settings, layout)
+        return MicroBatch.of(rows, layout, self.device, noise, is_reversed)
 
-    def _add(self, batch: MicroBatch, text: int, codes: int, largest: Largest | None, with_gradient: bool) -> None:
+    def _add(self, batch: MicroBatch, counts: list[int], largest: Largest | None, with_gradient: bool) -> None:
         """Add a micro-batch's nats, and the gradient of its share of the loss.
 
-        The loss is the weighted mean over the `text` and `codes` targets of the global batch.
+        The loss is the weighted mean over the targets of the global batch: `counts` has text, codes, and both of the
+        reversed rows. Only text before its picture has a weight of its own: what reversed rows learn is their text.
         """
         dtype = matmul_dtype(self.document.precision, self.device)
-        weight = self.document.settings.text_weight
-        weights_2 = torch.tensor([weight, 1.0], device=self.device)
+        weights = [self.document.settings.text_weight, 1.0, 1.0, 1.0]
+        weighted_count = sum(weight * count for weight, count in zip(weights, counts, strict=True))
         with torch.set_grad_enabled(with_gradient):
-            nats_2 = batch.nats_B2(self.model, dtype, largest).sum(dim=0)
+            nats_4 = batch.by_direction(batch.nats_B2(self.model, dtype, largest)).flatten()
         if with_gradient:
-            torch.autograd.backward((nats_2 * weights_2).sum() * (self.scale.value / (weight * text + codes)))
+            weighted_nats = (nats_4 * torch.tensor(weights, device=self.device)).sum()
+            torch.autograd.backward(weighted_nats * (self.scale.value / weighted_count))
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.model.parameters()]
-        self.tree.add(gradients, nats_2.detach())
+        self.tree.add(gradients, nats_4.detach())
         self.model.zero_grad(set_to_none=True)
 
     def _update(self, summed: Summed, step: int) -> float:

@@ -8,7 +8,7 @@ Shapes: B rows, S sources.
 """
 
 from dataclasses import dataclass
-from typing import Self, TypedDict
+from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 import torch
@@ -34,6 +34,16 @@ class ValidationEntry(TypedDict):
     text: float  # mean nats per token of text and commands
     codes: float  # mean nats per code
     sources: dict[str, float]  # mean nats per code, of the pairs of each source
+    reverse: NotRequired[float]  # mean nats per piece of captions after their picture, of a run that learns them
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows of one micro-batch."""
+
+    batch: MicroBatch
+    is_of_SB: Tensor  # 1 where a row is of a source
+    reversed: MicroBatch | None  # the same rows, where the run learns captions from pictures
 
 
 @dataclass(frozen=True)
@@ -41,8 +51,9 @@ class Validation:
     document: RunDocument
     ranks: Ranks
     sources: list[str]
-    batches: list[tuple[MicroBatch, Tensor] | None]  # this rank's, with (S, B) ones where a row is of a source
+    batches: list[HeldOut | None]  # this rank's
     counts_S2: Tensor  # targets of all ranks
+    captions: int  # targets of the reversed rows' captions, of all ranks
 
     @classmethod
     def of(cls, document: RunDocument, shards: Manifest, ranks: Ranks, device: torch.device) -> Self | None:
@@ -57,47 +68,60 @@ class Validation:
         own = settings.micro_batches // ranks.world_size
         rounds = -(-len(runs) // settings.micro_batches)
         numbers = [n for n in range(rounds * settings.micro_batches) if n // own % ranks.world_size == ranks.rank]
-        batches: list[tuple[MicroBatch, Tensor] | None] = []
-        counts = np.zeros((len(sources), 2), np.int64)
+        batches: list[HeldOut | None] = []
+        counts, captions = np.zeros((len(sources), 2), np.int64), 0
         for number in numbers:
             if number >= len(runs):
                 batches.append(None)
                 continue
-            batch = MicroBatch.of(reader.rows(runs[number]), document.layout, device)
+            rows, layout = reader.rows(runs[number]), document.layout
+            batch = MicroBatch.of(rows, layout, device)
+            backwards = MicroBatch.of(rows, layout, device, is_reversed=True) if settings.reverse else None
+            captions += int(backwards.counts_B2[:, 0].sum()) if backwards else 0
             is_of_SB = np.array([[name == source for name in of_run[number]] for source in sources])
             counts += is_of_SB.astype(np.int64) @ batch.counts_B2
-            batches.append((batch, torch.from_numpy(is_of_SB.astype(np.float32)).to(device)))
-        totals = ranks.total(counts.flatten().tolist())
-        return cls(document, ranks, sources, batches, torch.tensor(totals, dtype=torch.float64).view(-1, 2))
+            batches.append(HeldOut(batch, torch.from_numpy(is_of_SB.astype(np.float32)).to(device), backwards))
+        *totals, captions = ranks.total([*counts.flatten().tolist(), captions])
+        return cls(document, ranks, sources, batches, torch.tensor(totals, dtype=torch.float64).view(-1, 2), captions)
 
     @torch.no_grad()
     def losses(self, model: Transformer, steps_done: int) -> ValidationEntry:
         settings, device = self.document.settings, next(model.parameters()).device
         shape = torch.Size((len(self.sources), 2))
-        tree = GradientTree([shape], num_metrics=0, micro_batches=settings.micro_batches, device=device)
-        own, nothing = settings.micro_batches // self.ranks.world_size, torch.empty(0, device=device)
-        nats_S2 = torch.zeros(shape, dtype=torch.float64)
+        tree = GradientTree([shape], num_metrics=1, micro_batches=settings.micro_batches, device=device)
+        own = settings.micro_batches // self.ranks.world_size
+        nats_S2, of_captions = torch.zeros(shape, dtype=torch.float64), 0.0
         model.eval()
         for start in range(0, len(self.batches), own):
             for each in self.batches[start : start + own]:
-                tree.add([self._nats(model, each, shape)], nothing)
-            nats_S2 += tree.total(self.ranks, settings.reduction).gradients[0].double().cpu()
+                of_sources_S2, of_captions_1 = self._nats(model, each, shape)
+                tree.add([of_sources_S2], of_captions_1)
+            summed = tree.total(self.ranks, settings.reduction)
+            nats_S2 += summed.gradients[0].double().cpu()
+            of_captions += summed.metrics.item()
         model.train()
         text, codes = (nats_S2.sum(dim=0) / self.counts_S2.sum(dim=0)).tolist()
         by_source = (nats_S2[:, 1] / self.counts_S2[:, 1]).tolist()
-        return {
+        entry: ValidationEntry = {
             "step": steps_done,
             "loss": float(nats_S2.sum() / self.counts_S2.sum()),
             "text": text,
             "codes": codes,
             "sources": dict(zip(self.sources, by_source, strict=True)),
         }
+        if self.captions:
+            entry["reverse"] = of_captions / self.captions
+        return entry
 
-    def _nats(self, model: Transformer, each: tuple[MicroBatch, Tensor] | None, shape: torch.Size) -> Tensor:
+    def _nats(self, model: Transformer, each: HeldOut | None, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """The nats of each source (S, 2), and those of captions after their pictures (1,)."""
+        device = next(model.parameters()).device
+        dtype, of_captions_1 = matmul_dtype(self.document.precision, device), torch.zeros(1, device=device)
         if each is None:  # fewer micro-batches than the tree has leaves
-            return torch.zeros(shape, device=next(model.parameters()).device)
-        batch, is_of_SB = each
-        return is_of_SB @ batch.nats_B2(model, matmul_dtype(self.document.precision, is_of_SB.device))
+            return torch.zeros(shape, device=device), of_captions_1
+        if each.reversed is not None:
+            of_captions_1 = each.reversed.nats_B2(model, dtype)[:, :1].sum(dim=0)
+        return each.is_of_SB @ each.batch.nats_B2(model, dtype), of_captions_1
 
 
 def spread_runs(num_rows: int, most_rows: int, length: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:

@@ -38,6 +38,7 @@ class Train(Section):
     drop_captions: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of positions that learn without one: --guidance
     code_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the codes that are read as random ones in training
     caption_noise: Annotated[float, Field(ge=0, le=1)] = 0.0  # share with 1 to 4 random pieces around their caption
+    reverse: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of positions that learn the caption from the picture
     text_weight: Annotated[float, Field(ge=0)] = 1.0  # of a target of text in the loss; one of a code has 1
     seed: int = 0
     shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds

@@ -52,6 +52,21 @@ def test_a_prompt_is_the_beginning_of_a_sequence() -> None:
         assert places[0, : len(ids)].tolist() == positions.tolist()
 
 
+def test_a_reversed_sequence_has_the_same_tokens_and_the_picture_first() -> None:
+    """In an aligned layout each token keeps its position; CogView's positions are those of the order."""
+    compact = compact_layout(codebook=10, num_codes=2, text_vocab=5, text_max=3)
+    codes, text, lengths = np.array([[7, 8]] * 2), np.array([[1, 2]] * 2), np.array([2, 2])
+    pad, roi, base, boi, eoi = 15, 16, 17, 18, 19
+    ids, positions = compact.sequences(codes, text, lengths, np.array([False, True]))
+    assert ids.tolist() == [[roi, 11, 12, base, boi, 7, 8, eoi, pad], [boi, 7, 8, eoi, roi, 11, 12, base, pad]]
+    assert positions[:, :-1].tolist() == [[0, 1, 2, 4, 5, 6, 7, 8], [5, 6, 7, 8, 0, 1, 2, 4]]
+    cogview = cogview_layout()
+    ids, positions = cogview.sequences(np.full((1, 1024), 5), np.array([[3]]), np.array([1]), np.array([True]))
+    assert ids[0, :2].tolist() == [58_193, 5]
+    assert ids[0, 1025:1030].tolist() == [58_196, 58_199, 8195, 58_208, 58_192]
+    assert positions[0, :1029].tolist() == list(range(1029))
+
+
 @given(st.integers(1, 4), st.integers(1, 12), st.integers(1, 70_000), st.data())
 def test_the_codes_of_a_sequence_come_back_by_codebook_whatever_the_shape(
     codebooks: int, positions: int, codebook: int, data: st.DataObject

@@ -198,8 +198,8 @@ def test_noise_is_a_function_of_seed_and_position_and_replaces_codes_by_codes_of
     other_seed = CodeNoise(0.3, 6, range(10, 16)).applied(ids, layout)
     assert ((other_seed != ids) & (noised != ids))[is_code].mean() == pytest.approx(0.09, abs=0.02)
     batch = MicroBatch.of(rows, layout, torch.device("cpu"), CodeNoise(0.3, 5, range(10, 16)))
-    assert np.array_equal(batch.ids_BL.numpy(), ids)  # what is predicted
-    assert np.array_equal(batch.read_BL.numpy(), noised)
+    assert np.array_equal(batch.targets_BL.numpy(), ids[:, 1:])
+    assert np.array_equal(batch.read_BL.numpy(), noised[:, :-1])
 
 
 def test_a_model_built_without_memory_is_initialised_to_the_weights_of_its_seed() -> None:

@@ -38,12 +38,15 @@ def assert_equal(a: Path, b: Path) -> None:
     "changed",
     [
         {"precision": "float32"},
-        {"precision": "bfloat16", "averaging": 0.9, "drop_captions": 0.3, "text_weight": 0.5},
+        {
+            "precision": "bfloat16", "averaging": 0.9,
+            "drop_captions": 0.3, "caption_noise": 0.3, "reverse": 0.3, "text_weight": 0.5,
+        },
         {"precision": "float16", "telemetry": True},
         {"optimizer": "muon", "validate_every": 2},
     ],
     ids=["float32", "bfloat16", "float16", "muon"],
-)
+)  # fmt: skip
 def test_weights_optimizer_and_losses_are_equal_for_1_2_and_4_ranks(
     shapes: tuple[Recipe, Path], tmp_path: Path, changed: dict[str, object]
 ) -> None:
