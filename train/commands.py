@@ -8,6 +8,7 @@ Each command loads its inputs, calls one function of this room, and prints the r
 import os
 import signal
 from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,12 @@ if TYPE_CHECKING:  # torch: a command that shows its help need not wait for it
     from .run import Run
 
 train_app = typer.Typer()
+
+
+class By(StrEnum):
+    likelihood = "likelihood"
+    caption_loss = "caption-loss"
+
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or its `train` folder.")]
 
@@ -87,7 +94,13 @@ def sample(
     run: RunPath,
     prompt: Annotated[str, typer.Option("--prompt", help="What the pictures should show, in Chinese.")],
     count: Annotated[int, typer.Option("--count", min=1, help="How many pictures to sample.")] = 16,
-    best: Annotated[int | None, typer.Option("--best", min=1, help="Keep only so many, the likeliest ones.")] = None,
+    best: Annotated[int | None, typer.Option("--best", min=1, help="Keep only so many, chosen --by.")] = None,
+    by: Annotated[
+        By,
+        typer.Option(
+            help="How likely the picture is, or how well it says the prompt; that needs a run with `reverse`."
+        ),
+    ] = By.likelihood,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same pictures.")] = 0,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, help="0 always takes the likeliest code; 1 samples as trained.")
@@ -115,7 +128,7 @@ def sample(
     name = "".join(char if char.isalnum() else "-" for char in prompt)
     file = out or opened.folder.samples / f"{name}-{seed}.png"
     options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-    scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, **options)
+    scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, by=by.value, **options)
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
 
 
@@ -173,10 +186,12 @@ def demo(
     from ..pipeline.executor.stage import StageRun
     from ..pipeline.load_recipe import load_recipe
     from .demo import run_demo
+    from .nearest import said
 
     start_cluster(None, workers)
     report, scores = run_demo(load_recipe("emoji", sets), RunFolder(out), StageRun(workers))
-    print_result({"report": str(report), **scores}, f"\nthe report: {report}", as_json)
+    lines = "".join(f"{said(score)}\n" for score in scores["nearest"])
+    print_result({"report": str(report), **scores}, f"\n{lines}the report: {report}", as_json)
 
 
 def _declared(

@@ -156,23 +156,28 @@ def sample_codes(
         assert empty is not None
         ids_RL, positions_RL = (torch.tensor([list(each)] * BATCH_ROWS, device=device) for each in empty)
         guides = ids_RL, positions_RL
-    for rows in batches_of_equal_length(prompts, num_samples):
-        padded = [*rows, *[rows[-1]] * (BATCH_ROWS - len(rows))]
-        ids_RL = torch.tensor([list(prompts[p]) for p, _ in padded], device=device)
-        positions_RL = torch.tensor([list(positions[p]) for p, _ in padded], device=device)
-        streams_R = [noise_stream(seed, prompts[p], s) for p, s in padded]
+    for rows, num_real in batches_of_equal_length(prompts, num_samples):
+        ids_RL = torch.tensor([list(prompts[p]) for p, _ in rows], device=device)
+        positions_RL = torch.tensor([list(positions[p]) for p, _ in rows], device=device)
+        streams_R = [noise_stream(seed, prompts[p], s) for p, s in rows]
         codes_RN, score_R = sample_batch(model, (ids_RL, positions_RL), guides, streams_R, config)
-        p_R, s_R = (list(indices) for indices in zip(*rows, strict=True))
-        codes_PSN[p_R, s_R] = codes_RN[: len(rows)].cpu().numpy()
-        scores_PS[p_R, s_R] = score_R[: len(rows)].cpu().numpy()
-        on_sampled(len(rows))
+        p_R, s_R = (list(indices) for indices in zip(*rows[:num_real], strict=True))
+        codes_PSN[p_R, s_R] = codes_RN[:num_real].cpu().numpy()
+        scores_PS[p_R, s_R] = score_R[:num_real].cpu().numpy()
+        on_sampled(num_real)
     model.train(was_training)
     return codes_PSN, scores_PS
 
 
-def batches_of_equal_length(prompts: Sequence[Sequence[int]], num_samples: int) -> list[list[tuple[int, int]]]:
-    """All (prompt, sample) pairs in batches of at most BATCH_ROWS, each with prompts of one length."""
+def batches_of_equal_length(
+    prompts: Sequence[Sequence[int]], num_samples: int
+) -> list[tuple[list[tuple[int, int]], int]]:
+    """All (prompt, sample) pairs in batches of BATCH_ROWS, each with prompts of one length; how many of it are real.
+
+    The last pair fills a batch up.
+    """
     by_length: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for p, prompt in enumerate(prompts):
         by_length[len(prompt)] += [(p, s) for s in range(num_samples)]
-    return [rows[i : i + BATCH_ROWS] for rows in by_length.values() for i in range(0, len(rows), BATCH_ROWS)]
+    cut = [rows[i : i + BATCH_ROWS] for rows in by_length.values() for i in range(0, len(rows), BATCH_ROWS)]
+    return [(rows + rows[-1:] * (BATCH_ROWS - len(rows)), len(rows)) for rows in cut]

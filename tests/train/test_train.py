@@ -19,7 +19,7 @@ from tuwen.train.compare import first_difference
 from tuwen.train.declared_run import layout_of
 from tuwen.train.generate_pictures import sample_pictures, sample_prompt
 from tuwen.train.loop import train
-from tuwen.train.nearest import nearest_score
+from tuwen.train.nearest import NearestTest, nearest_score, said
 from tuwen.train.optimizer import OptimizerConfig, learning_rate, take_step
 from tuwen.train.run import open_run
 
@@ -185,7 +185,7 @@ def test_sampling_gives_pictures_that_repeat_and_the_best_come_first(trained: Pa
     assert pictures.shape == (2, 3, 64, 64, 3)
     again, _ = sample_pictures(run, ["蓝"], count=1, seed=0)
     assert np.array_equal(again[0, 0], pictures[1, 0])
-    best = sample_prompt(run, "一个红色的圆", tmp_path / "p.png", count=3, best=2, seed=0, temperature=1.0, top_k=200)
+    best = sample_prompt(run, "一个红色的圆", tmp_path / "p.png", count=3, best=2, seed=0, by="likelihood")
     assert best == sorted((round(float(score), 4) for score in scores[0]), reverse=True)[:2]
     assert (tmp_path / "p.png").is_file()
     with pytest.raises(BadInput, match="is empty"):
@@ -213,3 +213,21 @@ def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untr
     assert perfect["own_in_5"] > 0.9
     assert honest["own_in_5"] < perfect["own_in_5"] / 2
     assert perfect["chance"] == pytest.approx(5 / perfect["pictures"], abs=1e-4)
+    assert (perfect["with_skin_tone"], perfect["own_in_5_with_skin_tone"]) == (0, None)
+    assert perfect["own_in_5_without_skin_tone"] == perfect["own_in_5"]
+    assert said(perfect) == f"own picture among the nearest 5: {perfect['own_in_5']:.1%} of 30 captions of train"
+
+
+def test_own_pictures_are_ranked_by_caption_the_very_pair_by_key_and_skin_tones_are_known() -> None:
+    """Six grey pictures from dark to light; the sampled ones are those of the first and, nearly, of the fifth."""
+    grey = np.repeat(np.arange(0, 240, 40, dtype=np.uint8), 16 * 16 * 3).reshape(6, 16, 16, 3)
+    captions, keys = ["医生", "蜜蜂", "蜜蜂", "医生，浅肤色", "火箭", "圆"], list("abcdef")
+    real = grey.reshape(6, -1).astype(np.float32)
+    test = NearestTest(
+        ["蜜蜂", "医生，浅肤色"], ["c", "d"], np.array(captions, dtype=object), np.array(keys, dtype=object), real
+    )
+    own, strict = test.ranks(np.stack((grey[0], np.full((16, 16, 3), 150, np.uint8))))
+    assert own.tolist() == [1, 1]
+    assert strict.tolist() == [2, 1]
+    assert test.with_skin_tone.tolist() == [False, True]
+    assert test.chance == pytest.approx(5 * 1.5 / 6)
