@@ -9,7 +9,7 @@ TOKENIZE_PEERS := $(VENV)/tokenize-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-choice bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-stability: $(VENV)/.dev  ## a deep, narrow model in float16: pre-LN and Sa
 
 bench-sampling: $(VENV)/.dev  ## sampling with the cache of keys and values beside one pass for each code (two minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_sampling.py
+
+bench-choice: $(VENV)/.dev  ## own-in-5 of RUN=runs/emoji by the way of sampling: greedy, best of 8, guided (half an hour)
+	$(BIN)/python tests/bench/bench_choice.py $(or $(RUN),runs/emoji)
 
 bench-peers: $(PEERS)/.done  ## other people's loaders, in an environment of their own
 

@@ -8,7 +8,7 @@ A section is None where its stage has not run.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ...manifests.documents import FileEntry, Json, ShardEntry
 from ...manifests.manifest import Manifest, load_manifest
@@ -31,6 +31,9 @@ class NearestScore(TypedDict):
     strict_in_5: str
     chance: str
     own_median_rank: int
+    with_skin_tone: NotRequired[int]  # captions that name one; missing until 0.7.0
+    own_in_5_with_skin_tone: NotRequired[str | None]
+    own_in_5_without_skin_tone: NotRequired[str | None]
 
 
 class PhaseTime(TypedDict):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tuwen.manifests.documents import CodesSchema
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.training import Train
 from tuwen.tokenize.sequence import compact_layout
@@ -19,7 +20,8 @@ ROWS = 4000
 
 
 def settings(**shares: float) -> TrainSettings:
-    return resolve_settings(Train(preset="tiny", **shares), LAYOUT)  # type: ignore[arg-type]
+    codes = CodesSchema(dtype="<u2", shape=[2, 2], codebook=10)
+    return resolve_settings(Train(preset="tiny", **shares), LAYOUT, codes)  # type: ignore[arg-type]
 
 
 def rows(length: int, count: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ def run(shapes: tuple[Recipe, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 def test_of_a_reversed_row_the_codes_the_caption_and_its_end_are_learned() -> None:
     rows = np.arange(12).reshape(2, 6), np.array([[1, 2, 3]] * 2), np.array([2, 3])
-    batch = MicroBatch.of(rows, LAYOUT, CPU, np.array([False, True]))
+    batch = MicroBatch.of(rows, LAYOUT, CPU, is_reversed=np.array([False, True]))
     assert batch.counts_B2.tolist() == [[2 + 3, 6], [3 + 1, 6]]  # [BASE] [BOI1] [EOI1] beside 2 pieces; an end beside 3
     learned = batch.targets_BL[1][batch.targets_BL[1] != LAYOUT.pad].tolist()
     assert learned == [6, 7, 8, 9, 10, 11, 21, 22, 23, LAYOUT.command_ids["[BASE]"]]

@@ -275,7 +275,9 @@ def test_the_page_shows_the_training_of_a_run_and_its_sampled_pictures(tmp_path:
     folder.paintings_list.write_text(json.dumps([{"prompt": "一只猫", "file": "0.png", "is_caption": False}]))
     (folder.paintings / "0.png").write_bytes(saved(picture(1), "PNG"))
     score = {"split": "train", "captions": 10, "pictures": 20, "own_in_5": "0.4", "strict_in_5": "0.3", "chance": "0.1"}
-    folder.nearest.write_text(json.dumps([{**score, "own_median_rank": 7}]))
+    of_an_old_run = {**score, "own_median_rank": 7}
+    tones = {"with_skin_tone": 4, "own_in_5_with_skin_tone": "0.25", "own_in_5_without_skin_tone": "0.5"}
+    folder.nearest.write_text(json.dumps([of_an_old_run, {**of_an_old_run, "split": "validation", **tones}]))
     save_manifest(folder.path, new_manifest("train", files=[], lineage={"parents": []}, licenses=[], totals={}))
     page = write_report(tmp_path).read_text(encoding="utf-8")
     for words in (
@@ -284,6 +286,8 @@ def test_the_page_shows_the_training_of_a_run_and_its_sampled_pictures(tmp_path:
         "48 samples read, computed in float32 with 2 threads",
         "nats per code after 3 steps",
         "画 codes 4.50",
+        'without 肤色</th><th class="num">with 肤色</th>',
+        '<td class="num">50.0%</td><td class="num">25.0%</td>',
     ):
         assert words in page
     assert 'alt="sampled from: 一只猫"' in page and "data:image/png;base64," in page
