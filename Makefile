@@ -67,7 +67,7 @@ bench-tokenize: $(VENV)/.dev $(TOKENIZE_PEERS)/.done  ## `tuwen tokenize` beside
 bench-tokenizers: $(VENV)/.dev $(FOREIGN)/.done  ## the shipped tokenizers on held-out emoji and on three sets by other hands (runs/emoji needed)
 	$(BIN)/python tests/bench/bench_tokenizers.py --foreign $(FOREIGN)/node_modules/@iconify-json
 
-bench-ranks: $(VENV)/.dev  ## the exact sum of gradients beside a plain all-reduce, 1, 2 and 4 ranks (five minutes)
+bench-ranks: $(VENV)/.dev  ## a step with the exact sum, a plain all-reduce, a shared optimizer and FSDP2, 2 and 4 ranks (five minutes)
 	$(BIN)/python tests/bench/bench_ranks.py
 
 bench-model: $(VENV)/.dev  ## what each choice of the model is worth at equal compute (SHARDS=runs/emoji/shards, VARIANTS="base qk_norm", SEEDS=3)
@@ -105,7 +105,7 @@ soak-lost: $(VENV)/.dev  ## 1,000 of 10,000 pictures are spoiled after the corpu
 bench-train: $(VENV)/.dev  ## tokens/s and MFU of a training step beside nanoGPT's (NANOGPT=its checkout)
 	$(BIN)/python tests/bench/bench_train.py $(if $(NANOGPT),--nanogpt $(NANOGPT))
 
-soak-ranks: $(VENV)/.dev  ## training killed with 9 at random moments, on 1, 2 and 4 ranks in turn: the same bits (KILLS=10)
+soak-ranks: $(VENV)/.dev  ## training killed with 9 at random moments, on 1, 2, 4 and 8 ranks in turn: the same bits (KILLS=10)
 	$(BIN)/python tests/bench/soak_ranks.py --kills $(or $(KILLS),10)
 
 soak: $(VENV)/.dev  ## ten minutes of reading while shards are spoiled and restored at random (SECONDS=600)

@@ -103,7 +103,7 @@ def _new_document(declared: DeclaredRun, process: Process) -> RunDocument:
         timed = ranks.from_first(declared.document(NUM_STEPS, threads))
         _check_ranks(timed, ranks)
         torch.set_num_threads(timed.threads)
-        num_steps = steps_within(declared.train.minutes, timed, declared.shards, declared.train.verify, process)
+        num_steps = steps_within(declared.train.minutes, timed, declared.shards, declared.train, process)
     document: RunDocument = ranks.from_first(declared.document(num_steps, threads))
     return document
 
@@ -126,7 +126,7 @@ def _check_ranks(document: RunDocument, ranks: Ranks) -> None:
 
 def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None:
     document, ranks, habits = run.document, process.ranks, declared.train
-    trainer = Trainer.new(document, declared.shards, habits.verify, ranks)
+    trainer = Trainer.new(document, declared.shards, habits.verify, ranks, habits.sharded)
     validation = Validation.of(document, declared.shards, ranks, trainer.device)
     found: Checkpoint | None = ranks.from_first(load_checkpoint(run.folder.checkpoint) if ranks.is_first else None)
     if found is not None:
@@ -143,12 +143,13 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
                 validated = validation.losses(trainer.judged, done)
             stops = ranks.total([int(process.stop.is_set())])[0] > 0 and not is_last
             is_kept = done % habits.checkpoint_every == 0 or done == document.optimizer.branch_step
+            checkpoint = trainer.checkpoint(done) if is_kept or is_last or stops else None
             if records is not None:
                 records.add_step(entry)
                 if validated is not None:
                     records.add_validation(validated)
-                if is_kept or is_last or stops:
-                    records.save(trainer.checkpoint(done))
+                if checkpoint is not None:
+                    records.save(checkpoint)
                 if sketches is not None and (done % habits.sketch_every == 0 or is_last):
                     sketches.paint(trainer.judged, done)
             if stops:

@@ -5,17 +5,18 @@ The learning rate is a pure function of the step, so a run that resumes at step 
     optimizers = new_optimizers(model, config)
     for step in range(config.num_steps):
         loss.backward()
-        norm = clip(model, config)
+        clip(model.parameters(), config, norm)
         take_step(optimizers, config, step)
         model.zero_grad()
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 Schedule = Literal["cosine", "wsd"]
 
@@ -74,19 +75,22 @@ def skips(config: OptimizerConfig, step: int) -> bool:
     return any(first <= step < end for first, end in config.skip_steps)
 
 
-def new_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def new_optimizers(
+    model: nn.Module, config: OptimizerConfig, learned: Sequence[nn.Parameter] | None = None
+) -> list[torch.optim.Optimizer]:
     """AdamW decays matrices, but not norms, biases and embeddings. Muon takes the matrices of the blocks.
 
-    Muon's update has the root mean square of AdamW's, so that one learning rate fits both (arXiv 2502.16982).
+    `learned` is what stands for each parameter of the model, and may be a part of it. Muon's update has the root mean
+    square of AdamW's, so that one learning rate fits both (arXiv 2502.16982).
     """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     hidden: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
+    for (name, parameter), part in zip(model.named_parameters(), learned or model.parameters(), strict=True):
         is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
         is_hidden = is_matrix and config.kind == "muon" and not name.startswith("head.")
-        (hidden if is_hidden else decayed if is_matrix else free).append(parameter)
+        (hidden if is_hidden else decayed if is_matrix else free).append(part)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     lr = config.peak_learning_rate
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=lr, betas=config.betas, fused=True)]
@@ -98,9 +102,9 @@ def new_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opti
     return optimizers
 
 
-def clip(model: nn.Module, config: OptimizerConfig) -> Tensor:
-    """Scale the gradients down to the largest norm that is allowed; return their norm before that."""
-    return nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
+def clip(parameters: Iterable[nn.Parameter], config: OptimizerConfig, norm: float) -> None:
+    """Scale gradients of that norm down to the largest one that is allowed."""
+    nn.utils.clip_grads_with_norm_(parameters, config.max_gradient_norm, torch.tensor(norm))
 
 
 def take_step(optimizers: list[torch.optim.Optimizer], config: OptimizerConfig, step: int) -> None:

@@ -11,7 +11,7 @@ words in the store of the group, so that the others end with them too, and with 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -66,6 +66,28 @@ class Ranks:
         """From this rank to the partners of a reduction, the nearest first: 1, 2, 4, …"""
         return [1 << level for level in range(self.world_size.bit_length() - 1)]
 
+    def slice_of(self, length: int) -> slice:
+        """The part of a buffer that this rank has the sum of, after each distance has halved it."""
+        start = 0
+        for distance in self.distances:
+            length //= 2
+            start += length if self.rank & distance else 0
+        return slice(start, start + length)
+
+    def collected(self, own: Tensor) -> Tensor:
+        """The tensors of all ranks, one after the other: (n, …) → (ranks · n, …), the same on every rank."""
+        for distance in self.distances:
+            received = torch.empty_like(own)
+            self.exchange(self.rank ^ distance, own, received)
+            own = torch.cat((received, own) if self.rank & distance else (own, received))
+        return own
+
+    def collect_slices(self, buffer: Tensor) -> None:
+        """Let the first rank's `buffer`, on the CPU, have the slices of all."""
+        slices = [buffer[replace(self, rank=rank).slice_of(len(buffer))] for rank in range(self.world_size)]
+        with _heard(None):
+            dist.gather(slices[self.rank].clone(), slices if self.is_first else None)
+
     def add_up(self, tensor: Tensor) -> None:
         """Replace `tensor` by its sum over all ranks, in an order that the library chooses."""
         if self.world_size > 1:
@@ -98,8 +120,8 @@ def joined(url: str, on_this_machine: int = 1) -> Iterator[Ranks]:
         with _heard(None):
             dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_PATIENCE)
         yield Ranks(rank, world_size, on_this_machine)
-    except TuwenError as error:
-        first = _first_to_end(store, error)
+    except (TuwenError, RuntimeError) as error:
+        first = _first_to_end(store, _plain(error))
         if rank == 0:
             time.sleep(_LAST_WORDS_SECONDS)
         raise first from error
@@ -128,6 +150,15 @@ def _heard(partner: int | None) -> Iterator[None]:
     except RuntimeError as error:
         name = "a rank" if partner is None else f"rank {partner}"
         raise _RankEnded(f"{name} died", cure=DIED_CURE) from error
+
+
+def _plain(error: TuwenError | RuntimeError) -> TuwenError:
+    """Transfers that PyTorch makes by itself, of a model that is shared out, fail with its own words."""
+    if isinstance(error, TuwenError):
+        return error
+    if isinstance(error, dist.DistError) or "gloo" in str(error):
+        return _RankEnded("a rank died", cure=DIED_CURE)
+    raise error
 
 
 def _first_to_end(store: Any, error: TuwenError) -> TuwenError:

@@ -1,13 +1,13 @@
 """How many steps fit into the minutes that a recipe states: measured once, then written into run.json.
 
-num_steps = steps_within(8.0, document, shards, verify="block", process=Process())
+num_steps = steps_within(8.0, document, shards, recipe.train, process=Process())
 """
 
 import statistics
 import time
 
 from ..manifests.manifest import Manifest
-from ..manifests.shards.split_reader import Verify
+from ..manifests.recipe.training import Train
 from .process import Process
 from .run import RunDocument
 from .trainer import Trainer
@@ -17,12 +17,12 @@ WARM_UP_STEPS = 4  # not timed: the first ones read shards and allocate memory
 NUM_STEPS = WARM_UP_STEPS + 12
 
 
-def steps_within(minutes: float, document: RunDocument, shards: Manifest, verify: Verify, process: Process) -> int:
+def steps_within(minutes: float, document: RunDocument, shards: Manifest, habits: Train, process: Process) -> int:
     """The number of steps, 2 or more, by the median time of a step, and of its share of a validation.
 
     The model is thrown away.
     """
-    trainer = Trainer.new(document, shards, verify, process.ranks)
+    trainer = Trainer.new(document, shards, habits.verify, process.ranks, habits.sharded)
     validation = Validation.of(document, shards, process.ranks, trainer.device)
     seconds = []
     with trainer.stream, process.show("time steps", NUM_STEPS, "step") as advance:

@@ -7,7 +7,6 @@
 A step draws nothing at random, so equal weights and an equal step give equal bits, on every rank of any number of them.
 """
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Self
@@ -18,21 +17,24 @@ from torch import Tensor
 
 from ..manifests.errors import CheckFailed
 from ..manifests.manifest import Manifest
+from ..manifests.recipe.training import Sharded
 from ..manifests.shards.split_reader import Verify
 from ..tokenize.precision import matmul_dtype
 from .captions_seen import captions_seen
 from .checkpoint import Checkpoint
 from .code_noise import CodeNoise
+from .fully_sharded import FullySharded
 from .largest import Largest, write_largest
 from .loss_log import StepEntry
 from .loss_scale import LossScale
 from .matrix_peak import matrix_products, seconds_alone
 from .micro_batch import MicroBatch
 from .model import Transformer
-from .optimizer import clip, learning_rate, new_optimizers, skips, take_step
+from .optimizer import learning_rate, skips
 from .ranks import Ranks
 from .read_plan import ReadPlan
-from .reduction import GradientTree, Summed
+from .reduction import in_pairs
+from .replica import Replica
 from .run import RunDocument
 from .stream import Stream, open_stream
 
@@ -44,16 +46,15 @@ def train_device() -> torch.device:
 @dataclass(frozen=True)
 class Trainer:
     document: RunDocument
-    model: Transformer
-    averaged: Transformer | None  # the moving average of the weights
-    optimizers: list[torch.optim.Optimizer]
+    learner: Replica | FullySharded  # holds the model, its average and the optimizers
     scale: LossScale
     stream: Stream
     ranks: Ranks
-    tree: GradientTree
 
     @classmethod
-    def new(cls, document: RunDocument, shards: Manifest, verify: Verify, ranks: Ranks) -> Self:
+    def new(
+        cls, document: RunDocument, shards: Manifest, verify: Verify, ranks: Ranks, sharded: Sharded = "none"
+    ) -> Self:
         """A trainer before its first step; `verify` says how shards are checked and changes no result."""
         settings, device = document.settings, train_device()
         plan = ReadPlan(
@@ -61,12 +62,16 @@ class Trainer:
             world_size=ranks.world_size, micro_batches=settings.micro_batches // ranks.world_size,
         )  # fmt: skip
         stream = open_stream(shards, plan)
-        model = Transformer(settings.model, settings.seed).to(device).train()
-        averaged = copy.deepcopy(model).eval().requires_grad_(False) if document.optimizer.averaging else None
-        shapes = [parameter.shape for parameter in model.parameters()]
-        tree = GradientTree(shapes, num_metrics=4, micro_batches=settings.micro_batches, device=device)
-        optimizers, scale = new_optimizers(model, document.optimizer), LossScale.of(document.precision)
-        return cls(document, model, averaged, optimizers, scale, stream, ranks, tree)
+        learner: Replica | FullySharded
+        if sharded == "model" and ranks.world_size > 1:
+            learner = FullySharded(document, ranks, device)
+        else:
+            learner = Replica(document, ranks, device, shares_optimizer=sharded == "optimizer")
+        return cls(document, learner, LossScale.of(document.precision), stream, ranks)
+
+    @property
+    def model(self) -> Transformer:
+        return self.learner.model
 
     @property
     def device(self) -> torch.device:
@@ -82,21 +87,22 @@ class Trainer:
     @property
     def judged(self) -> Transformer:
         """The model that paints: the average where there is one."""
-        return self.averaged or self.model
+        return self.learner.averaged or self.model
 
     def checkpoint(self, steps_done: int) -> Checkpoint:
-        averaged = self.averaged.state_dict() if self.averaged else {}
-        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
-        scale, stream = self.scale.state(), self.stream.state()
-        return Checkpoint(steps_done, self.model.state_dict(), averaged, optimizers, scale, stream)
+        """All ranks take part; only the first one's is whole, where they share something."""
+        learner = self.learner
+        averaged = learner.weights(learner.averaged) if learner.averaged else {}
+        model, optimizers = learner.weights(learner.model), learner.optimizer_states()
+        return Checkpoint(steps_done, model, averaged, optimizers, self.scale.state(), self.stream.state())
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Raises CheckFailed when the checkpoint is of another stream."""
-        self.model.load_state_dict(checkpoint.model)
-        if self.averaged is not None:
-            self.averaged.load_state_dict(checkpoint.averaged)
-        for optimizer, state in zip(self.optimizers, checkpoint.optimizers, strict=True):
-            optimizer.load_state_dict(state)
+        learner = self.learner
+        learner.load_weights(learner.model, checkpoint.model)
+        if learner.averaged is not None:
+            learner.load_weights(learner.averaged, checkpoint.averaged)
+        learner.load_optimizers(checkpoint.optimizers)
         self.scale.resume(checkpoint.scale)
         self.stream.resume(checkpoint.stream)
 
@@ -106,10 +112,8 @@ class Trainer:
         largest = Largest(document.settings.model.depth, self.device) if document.settings.telemetry else None
         batches = [self._next_batch(step, number) for number in range(self.stream.plan.micro_batches)]
         counts = self.ranks.total(np.sum([batch.counts_22 for batch in batches], axis=0).flatten().tolist())
-        for batch in batches:
-            self._add(batch, counts, largest, with_gradient=not is_skipped)
-        summed = self.tree.total(self.ranks, document.settings.reduction)
-        nats = summed.metrics.tolist()
+        of_own = [self._add(batch, counts, largest, with_gradient=not is_skipped) for batch in batches]
+        nats = in_pairs(self.ranks.collected(torch.stack(of_own))).tolist()
         text, codes, caption, _ = (each / max(1, count) for each, count in zip(nats, counts, strict=True))
         entry: StepEntry = {
             "step": step,
@@ -117,7 +121,7 @@ class Trainer:
             "text": text,
             "codes": codes,
             "lr": learning_rate(document.optimizer, step),
-            "norm": 0.0 if is_skipped else self._update(summed, step),
+            "norm": 0.0 if is_skipped else self._update(step),
             "tokens": sum(counts),
             "samples": self.stream.state()["samples"],
         }
@@ -140,8 +144,8 @@ class Trainer:
         rows, is_reversed = captions_seen(self.stream.next(), positions, settings, layout)
         return MicroBatch.of(rows, layout, self.device, noise, is_reversed)
 
-    def _add(self, batch: MicroBatch, counts: list[int], largest: Largest | None, with_gradient: bool) -> None:
-        """Add a micro-batch's nats, and the gradient of its share of the loss.
+    def _add(self, batch: MicroBatch, counts: list[int], largest: Largest | None, with_gradient: bool) -> Tensor:
+        """Add the gradient of a micro-batch's share of the loss; return its nats, of what `counts` counts.
 
         The loss is the weighted mean over the targets of the global batch: `counts` has text, codes, and both of the
         reversed rows. Only text before its picture has a weight of its own: what reversed rows learn is their text.
@@ -154,26 +158,13 @@ class Trainer:
         if with_gradient:
             weighted_nats = (nats_4 * torch.tensor(weights, device=self.device)).sum()
             torch.autograd.backward(weighted_nats * (self.scale.value / weighted_count))
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.model.parameters()]
-        self.tree.add(gradients, nats_4.detach())
-        self.model.zero_grad(set_to_none=True)
+            self.learner.add_gradient()
+        return nats_4.detach()
 
-    def _update(self, summed: Summed, step: int) -> float:
+    def _update(self, step: int) -> float:
         """Learn from the summed gradients, unless they have overflowed; return their norm before clipping."""
-        if not self.scale.is_fixed:
-            torch._foreach_mul_(summed.gradients, 1 / self.scale.value)
-        for parameter, gradient in zip(self.model.parameters(), summed.gradients, strict=True):
-            parameter.grad = gradient
-        norm = clip(self.model, self.document.optimizer).item()
+        norm = self.learner.gradient_norm(1 / self.scale.value)
         self.scale.update(math.isfinite(norm))
         if self.scale.is_fixed or math.isfinite(norm):
-            take_step(self.optimizers, self.document.optimizer, step)
-            self._average()
-        self.model.zero_grad(set_to_none=True)
+            self.learner.learn(step, norm)
         return norm
-
-    def _average(self) -> None:
-        if self.averaged is not None:
-            averages: list[Tensor] = list(self.averaged.parameters())
-            weights: list[Tensor] = list(self.model.parameters())
-            torch._foreach_lerp_(averages, weights, 1 - self.document.optimizer.averaging)

@@ -20,7 +20,7 @@ from ..tokenize.precision import matmul_dtype
 from .micro_batch import MicroBatch
 from .model import Transformer
 from .ranks import Ranks
-from .reduction import GradientTree
+from .reduction import in_pairs
 from .run import RunDocument
 
 SPLIT = "validation"
@@ -51,7 +51,7 @@ class Validation:
     document: RunDocument
     ranks: Ranks
     sources: list[str]
-    batches: list[HeldOut | None]  # this rank's
+    batches: list[HeldOut]  # this rank's
     counts_S2: Tensor  # targets of all ranks
     captions: int  # targets of the reversed rows' captions, of all ranks
 
@@ -68,17 +68,16 @@ class Validation:
         own = settings.micro_batches // ranks.world_size
         rounds = -(-len(runs) // settings.micro_batches)
         numbers = [n for n in range(rounds * settings.micro_batches) if n // own % ranks.world_size == ranks.rank]
-        batches: list[HeldOut | None] = []
+        batches: list[HeldOut] = []
         counts, captions = np.zeros((len(sources), 2), np.int64), 0
         for number in numbers:
-            if number >= len(runs):
-                batches.append(None)
-                continue
-            rows, layout = reader.rows(runs[number]), document.layout
+            is_extra = number >= len(runs)  # all ranks call the model equally often; such rows are of no source
+            run = 0 if is_extra else number
+            rows, layout = reader.rows(runs[run]), document.layout
             batch = MicroBatch.of(rows, layout, device)
             backwards = MicroBatch.of(rows, layout, device, is_reversed=True) if settings.reverse else None
-            captions += int(backwards.counts_B2[:, 0].sum()) if backwards else 0
-            is_of_SB = np.array([[name == source for name in of_run[number]] for source in sources])
+            captions += int(backwards.counts_B2[:, 0].sum()) if backwards and not is_extra else 0
+            is_of_SB = np.array([[name == source and not is_extra for name in of_run[run]] for source in sources])
             counts += is_of_SB.astype(np.int64) @ batch.counts_B2
             batches.append(HeldOut(batch, torch.from_numpy(is_of_SB.astype(np.float32)).to(device), backwards))
         *totals, captions = ranks.total([*counts.flatten().tolist(), captions])
@@ -86,20 +85,15 @@ class Validation:
 
     @torch.no_grad()
     def losses(self, model: Transformer, steps_done: int) -> ValidationEntry:
-        settings, device = self.document.settings, next(model.parameters()).device
-        shape = torch.Size((len(self.sources), 2))
-        tree = GradientTree([shape], num_metrics=1, micro_batches=settings.micro_batches, device=device)
-        own = settings.micro_batches // self.ranks.world_size
-        nats_S2, of_captions = torch.zeros(shape, dtype=torch.float64), 0.0
+        dtype = matmul_dtype(self.document.precision, next(model.parameters()).device)
+        own = self.document.settings.micro_batches // self.ranks.world_size
+        sums = torch.zeros(2 * len(self.sources) + 1, dtype=torch.float64)
         model.eval()
         for start in range(0, len(self.batches), own):
-            for each in self.batches[start : start + own]:
-                of_sources_S2, of_captions_1 = self._nats(model, each, shape)
-                tree.add([of_sources_S2], of_captions_1)
-            summed = tree.total(self.ranks, settings.reduction)
-            nats_S2 += summed.gradients[0].double().cpu()
-            of_captions += summed.metrics.item()
+            of_own = [_nats(model, each, dtype) for each in self.batches[start : start + own]]
+            sums += in_pairs(self.ranks.collected(torch.stack(of_own))).double().cpu()
         model.train()
+        nats_S2, of_captions = sums[:-1].view(-1, 2), sums[-1].item()
         text, codes = (nats_S2.sum(dim=0) / self.counts_S2.sum(dim=0)).tolist()
         by_source = (nats_S2[:, 1] / self.counts_S2[:, 1]).tolist()
         entry: ValidationEntry = {
@@ -113,15 +107,14 @@ class Validation:
             entry["reverse"] = of_captions / self.captions
         return entry
 
-    def _nats(self, model: Transformer, each: HeldOut | None, shape: torch.Size) -> tuple[Tensor, Tensor]:
-        """The nats of each source (S, 2), and those of captions after their pictures (1,)."""
-        device = next(model.parameters()).device
-        dtype, of_captions_1 = matmul_dtype(self.document.precision, device), torch.zeros(1, device=device)
-        if each is None:  # fewer micro-batches than the tree has leaves
-            return torch.zeros(shape, device=device), of_captions_1
-        if each.reversed is not None:
-            of_captions_1 = each.reversed.nats_B2(model, dtype)[:, :1].sum(dim=0)
-        return each.is_of_SB @ each.batch.nats_B2(model, dtype), of_captions_1
+
+def _nats(model: Transformer, each: HeldOut, dtype: torch.dtype) -> Tensor:
+    """The nats of each source, of text and of codes, and those of captions after their pictures: (2 · S + 1,)."""
+    of_sources_S2 = each.is_of_SB @ each.batch.nats_B2(model, dtype)
+    of_captions = of_sources_S2.new_zeros(())
+    if each.reversed is not None:
+        of_captions = each.is_of_SB.sum(dim=0) @ each.reversed.nats_B2(model, dtype)[:, 0]
+    return torch.cat((of_sources_S2.flatten(), of_captions[None]))
 
 
 def spread_runs(num_rows: int, most_rows: int, length: int) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:

@@ -15,6 +15,7 @@ from .section import Section
 
 PresetName = Literal["tiny", "demo", "small", "compact-100m", "compact-400m", "cogview-tutorial", "cogview-base"]
 Layout = Literal["compact", "cogview"]  # of ids and positions; cogview: 32 × 32 codes of 8,192
+Sharded = Literal["none", "optimizer", "model"]
 
 
 class Train(Section):
@@ -26,6 +27,7 @@ class Train(Section):
     batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
     micro_batches: Annotated[int, Field(ge=1)] | None = None  # of a step, a power of two: as many ranks can share it
     reduction: Literal["exact", "fast"] = "exact"  # exact: the same bits for any number of ranks
+    sharded: Sharded = "none"  # what ranks share out: the optimizer's state (the same bits), or the model too (FSDP2)
     threads: Annotated[int, Field(ge=1)] | None = None  # of each rank; None: the CPUs shared by the ranks of a machine
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: of matrices between the first and the last layer
     lr: Annotated[float, Field(gt=0)] | None = None
@@ -59,4 +61,14 @@ class Train(Section):
             raise ValueError(f"micro_batches {count} is no power of two; their gradients are summed in pairs")
         if count is not None and self.batch is not None and self.batch % count:
             raise ValueError(f"a batch of {self.batch} rows is no multiple of {count} micro-batches")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_sharded(self) -> "Train":
+        if self.sharded != "none" and self.optimizer == "muon":
+            raise ValueError(f"sharded: {self.sharded} cuts matrices anywhere, and muon needs them whole: say adamw")
+        if self.sharded == "model" and self.reduction == "exact":
+            raise ValueError("sharded: model sums gradients in an order of the library's: say reduction: fast, too")
+        if self.sharded == "model" and self.sketch_every:
+            raise ValueError("sharded: model leaves no rank a whole model that could paint: say sketch_every: 0")
         return self

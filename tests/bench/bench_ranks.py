@@ -1,7 +1,9 @@
-"""The cost of the exact sum: milliseconds a step, exact beside fast, for 1, 2 and 4 ranks of one machine.
+"""The cost of equal bits: milliseconds a step by what ranks sum and share, for 2 and 4 ranks of one machine.
 
-    python tests/bench/bench_ranks.py --ranks 1 2 4 --preset demo
+    python tests/bench/bench_ranks.py --ranks 2 4 --preset demo
 
+`exact` and `fast` are `train.reduction`; `optimizer` is exact with the optimizer's state shared out; `model` is FSDP2.
+The last columns are the part in which the first three differ: sum, norm, clipping and update.
 Ranks are processes on loopback (gloo), with one thread each. Every round times each kind once, in turn, so that what
 else the machine does hits all of them alike; the load is printed beside the medians. Shards are random rows.
 """
@@ -24,35 +26,40 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.manifests.synthetic import make_shards
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.order.shuffle import Shuffle
+from tuwen.manifests.recipe.training import Sharded
 from tuwen.tokenize.sequence import compact_layout
 from tuwen.train.model import ModelConfig
 from tuwen.train.optimizer import OptimizerConfig
 from tuwen.train.preset import PRESETS, TrainSettings
 from tuwen.train.ranks import joined
+from tuwen.train.reduction import Reduction
 from tuwen.train.run import RunDocument
 from tuwen.train.trainer import Trainer
 
-KINDS = ("exact", "fast")
+KINDS: dict[str, tuple[Reduction, Sharded]] = {
+    "exact": ("exact", "none"),
+    "fast": ("fast", "none"),
+    "optimizer": ("exact", "optimizer"),
+    "model": ("fast", "model"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--preset", choices=PRESETS, default="demo")
     parser.add_argument("--micro-batches", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=8)
     options = parser.parse_args()
     print(f"{options.preset}, {options.micro_batches} micro-batches, one thread a rank, {os.cpu_count()} CPUs")
-    print(
-        "| ranks | exact ms | fast ms | exact / fast | sum alone ms, exact / fast | load |\n|---|---|---|---|---|---|"
-    )
+    columns = ["ranks", *KINDS, *(f"{kind}: sum and update" for kind in KINDS if kind != "model"), "load"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     with tempfile.TemporaryDirectory() as folder:
         make_shards(Path(folder), {"train": 2048}, block_rows=256)
         for count in options.ranks:
             times = _timed(count, Path(folder), options)
-            exact, fast = (1000 * statistics.median(times[kind]) for kind in KINDS)
-            sums = " / ".join(f"{1000 * statistics.median(times[f'sum {kind}']):.0f}" for kind in KINDS)
-            print(f"| {count} | {exact:.0f} | {fast:.0f} | {exact / fast:.3f} | {sums} | {os.getloadavg()[0]:.1f} |")
+            medians = [f"{1000 * statistics.median(seconds):.0f}" for seconds in times.values()]
+            print(f"| {' | '.join((str(count), *medians, f'{os.getloadavg()[0]:.1f}'))} |", flush=True)
 
 
 def _timed(count: int, shards: Path, options: argparse.Namespace) -> dict[str, list[float]]:
@@ -75,35 +82,48 @@ def _timed(count: int, shards: Path, options: argparse.Namespace) -> dict[str, l
 def _rank(url: str, shards: Path, options: argparse.Namespace, results: Any) -> None:
     torch.set_num_threads(1)
     manifest = load_manifest(shards, "shards")
-    times: dict[str, list[float]] = {name: [] for kind in KINDS for name in (kind, f"sum {kind}")}
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    times |= {f"{kind} alone": [] for kind in KINDS if kind != "model"}
     with joined(url) as ranks:
-        trainers = {kind: Trainer.new(_document(kind, options, manifest.id), manifest, "off", ranks) for kind in KINDS}
+        trainers = {
+            kind: Trainer.new(_document(reduction, options, manifest.id), manifest, "off", ranks, sharded)
+            for kind, (reduction, sharded) in KINDS.items()
+        }
         for number in range(options.rounds + 2):
             for kind, trainer in trainers.items():
+                ranks.total([0])  # all begin together
                 began = time.perf_counter()
                 trainer.train_step(number)
                 ended = time.perf_counter()
-                gradients = [parameter.detach() for parameter in trainer.model.parameters()]
-                for _ in range(trainer.stream.plan.micro_batches):
-                    trainer.tree.add(gradients, torch.zeros(2))
-                ranks.total([0])  # all begin together
-                summing = time.perf_counter()
-                trainer.tree.total(ranks, trainer.document.settings.reduction)
+                alone = _sum_and_update(trainer, number) if kind != "model" else 0.0
                 if number >= 2:
                     times[kind].append(ended - began)
-                    times[f"sum {kind}"].append(time.perf_counter() - summing)
+                    times.get(f"{kind} alone", []).append(alone)
         if ranks.is_first:
             results.put(times)
 
 
-def _document(kind: Any, options: argparse.Namespace, shards: str) -> RunDocument:
+def _sum_and_update(trainer: Trainer, step: int) -> float:
+    """Seconds, for gradients that are there."""
+    learner = trainer.learner
+    for _ in range(trainer.stream.plan.micro_batches):
+        for parameter in learner.model.parameters():
+            parameter.grad = torch.full_like(parameter, 1e-3)
+        learner.add_gradient()
+    trainer.ranks.total([0])
+    began = time.perf_counter()
+    learner.learn(step, learner.gradient_norm())
+    return time.perf_counter() - began
+
+
+def _document(reduction: Reduction, options: argparse.Namespace, shards: str) -> RunDocument:
     preset, layout = PRESETS[options.preset], compact_layout(1024, 64, 900, 16)
     model = ModelConfig(
         vocab_size=layout.vocab, num_positions=layout.length,
         width=preset.width, depth=preset.depth, heads=preset.heads,
     )  # fmt: skip
     settings = TrainSettings(
-        model=model, batch=preset.batch, micro_batches=options.micro_batches, reduction=kind, lr=1e-3, seed=0,
+        model=model, batch=preset.batch, micro_batches=options.micro_batches, reduction=reduction, lr=1e-3, seed=0,
         shuffle=Shuffle(), validate_every=0, validation_rows=1, telemetry=False,
     )  # fmt: skip
     return RunDocument(

@@ -33,7 +33,7 @@ from tuwen.train.largest import Largest
 from tuwen.train.loss_scale import LossScale
 from tuwen.train.micro_batch import MicroBatch
 from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.optimizer import OptimizerConfig, clip, new_optimizers, take_step
+from tuwen.train.optimizer import OptimizerConfig, new_optimizers, take_step
 
 RELAXED = {"relaxed_attention": True, "relaxed_norms": True}
 ARMS: dict[str, dict[str, Any]] = {
@@ -129,7 +129,7 @@ def trained(arm: str, lr: float, seed: int, options: argparse.Namespace) -> Outc
         for parameter in model.parameters():
             assert parameter.grad is not None
             parameter.grad /= scale.value
-        norm = clip(model, plan).item()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), plan.max_gradient_norm).item()
         scale.update(math.isfinite(norm))
         if math.isfinite(norm):
             take_step(optimizers, plan, step)

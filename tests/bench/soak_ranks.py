@@ -1,8 +1,9 @@
-"""kill -9 at random moments of a training on 1, 2 or 4 ranks: at the end the bits are those of an undisturbed run.
+"""kill -9 at random moments of a training on 1, 2, 4 or 8 ranks: at the end the bits are those of an undisturbed run.
 
     python tests/bench/soak_ranks.py --kills 10 --seed 0
 
-Real processes on loopback over shards of random rows, for AdamW and Muon, float32 and bfloat16. One rank, drawn by
+Real processes on loopback over shards of random rows, for AdamW and Muon, float32 and bfloat16. A run on eight ranks
+comes first. Ranks of AdamW share its state or do not, by chance. One rank, drawn by
 chance, is killed at a moment drawn by chance, before, in or after a checkpoint; each of the others must end with exit
 code 1 and a line; then the run goes on on another number of ranks.
 """
@@ -29,8 +30,8 @@ RECIPE = """
 name: soak
 sources: [{name: none, kind: folder, path: .}]
 tokenize: {text: {max_tokens: 16}}
-train: {preset: tiny, steps: STEPS, checkpoint_every: 7, validate_every: 11, averaging: 0.9, threads: 1,
-        optimizer: OPTIMIZER, precision: PRECISION}
+train: {preset: tiny, steps: STEPS, micro_batches: 8, checkpoint_every: 7, validate_every: 11, averaging: 0.9,
+        threads: 1, optimizer: OPTIMIZER, precision: PRECISION}
 """
 
 
@@ -52,13 +53,17 @@ def main() -> None:
 
 
 def _chain(recipe: Recipe, folder: Path, name: str, kills: int, chance: random.Random) -> None:
-    whole, killed, shards = folder / f"{name}-whole", folder / f"{name}-killed", folder / "shards"
+    whole, eight, killed = (folder / f"{name}-{kind}" for kind in ("whole", "eight", "killed"))
+    shards = folder / "shards"
     began = time.monotonic()
     train_on(1, recipe, shards, whole)
     seconds, killed_at, ranks_at = time.monotonic() - began, [], []
+    train_on(8, _sharded(recipe, chance), shards, eight)
+    _assert_equal(whole, eight)
+    print("eight ranks have the bits of one; ", end="", flush=True)
     while len(killed_at) < kills:
-        count = chance.choice((1, 2, 4))
-        ranks = start_ranks(count, recipe, shards, killed)
+        count = chance.choice((1, 2, 4, 8))
+        ranks = start_ranks(count, _sharded(recipe, chance), shards, killed)
         wait_until_met(count, killed)
         time.sleep(chance.uniform(0, 2 * seconds / kills))
         victim = chance.randrange(count)
@@ -70,11 +75,20 @@ def _chain(recipe: Recipe, folder: Path, name: str, kills: int, chance: random.R
         assert all(codes[rank] == 1 and said[rank] for rank in range(count) if rank != victim), (victim, codes, said)
         killed_at.append(max(kept_steps(TrainFolder(killed)), default=0))
         ranks_at.append(count)
-    train_on(chance.choice((1, 2, 4)), recipe, shards, killed)
-    names = ["checkpoint.safetensors", "losses.jsonl", "validation.jsonl", "run.json"]
-    assert load_manifest(whole).id == load_manifest(killed).id
-    assert all((whole / each).read_bytes() == (killed / each).read_bytes() for each in names)
+    train_on(chance.choice((1, 2, 4, 8)), _sharded(recipe, chance), shards, killed)
+    _assert_equal(whole, killed)
     print(f"{len(killed_at)} kills on {ranks_at} ranks after steps {killed_at}: the same bits", flush=True)
+
+
+def _assert_equal(a: Path, b: Path) -> None:
+    names = ["checkpoint.safetensors", "losses.jsonl", "validation.jsonl", "run.json"]
+    assert load_manifest(a).id == load_manifest(b).id
+    assert all((a / each).read_bytes() == (b / each).read_bytes() for each in names)
+
+
+def _sharded(recipe: Recipe, chance: random.Random) -> Recipe:
+    shared = chance.choice(("none", "optimizer")) if recipe.train.optimizer == "adamw" else "none"
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"sharded": shared})})
 
 
 def _recipe(folder: Path, steps: int, optimizer: str, precision: str) -> Recipe:

@@ -23,7 +23,7 @@ from tuwen.train.loop import train
 from tuwen.train.micro_batch import MicroBatch
 from tuwen.train.model import ModelConfig, Transformer
 from tuwen.train.norms import new_norm
-from tuwen.train.optimizer import OptimizerConfig, clip, new_optimizers, take_step
+from tuwen.train.optimizer import OptimizerConfig, new_optimizers, take_step
 from tuwen.train.preset import model_config
 from tuwen.train.rotary import CodeGrid, turned, turns_of
 from tuwen.train.run import open_run
@@ -64,7 +64,7 @@ def losses_of(model: Transformer, steps: int) -> list[float]:
     for step in range(steps):
         loss = F.cross_entropy(model(ids[:, :-1], positions[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
-        clip(model, config)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
         take_step(optimizers, config, step)
         model.zero_grad()
         losses.append(loss.item())

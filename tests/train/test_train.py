@@ -47,7 +47,7 @@ def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
                 raise Killed
             return take_step(*arguments)  # type: ignore[arg-type,func-returns-value]
 
-        monkeypatch.setattr("tuwen.train.trainer.take_step", dies)
+        monkeypatch.setattr("tuwen.train.replica.take_step", dies)
         with pytest.raises(Killed):
             train(shapes[0], shards, TrainFolder(tmp_path))
     monkeypatch.undo()
