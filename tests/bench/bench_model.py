@@ -6,8 +6,8 @@
 A variant is a name of `VARIANTS`, a key of `train` with its value, or several of them joined by `+`. One thread trains
 each from its first step to the end of its schedule, with a number of steps that takes `--seconds` of CPU time, or with
 equal `--samples`. The time of a step is the median over steps that the variants do in turn, so that what else the
-machine does hits all of them alike. Train is the mean of the last twentieth of the steps, before noise is a loss of its
-own; validation is the held-out loss of the last weights.
+machine does hits all of them alike. Train is the mean of the last twentieth of the steps, with noise where a variant
+has it; validation is the held-out loss of the last weights. Copy shards first that may be written anew meanwhile.
 """
 
 import argparse
@@ -71,6 +71,7 @@ def main() -> None:
     recipes = {name: recipe_of(name, options) for name in options.variants}
     documents = [document_of(recipe, 100, shards, options) for recipe in recipes.values()]
     milliseconds = step_times(documents, shards)
+    print(dict(zip(recipes, (round(each, 1) for each in milliseconds), strict=True)), "ms a step", file=sys.stderr)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in recipes}
     steps: dict[str, int] = {}
     for seed in range(options.seeds):
@@ -78,7 +79,9 @@ def main() -> None:
             steps[name] = round(options.samples / recipe.batch if options.samples else 1000 * options.seconds / each)
             document = document_of(recipe.model_copy(update={"seed": seed}), steps[name], shards, options)
             found[name].append(trained(document, shards))
-            print(f"{name}, seed {seed}: {found[name][-1]}", file=sys.stderr, flush=True)
+            own, held_out = found[name][-1]
+            about = f"{name}, seed {seed}, {steps[name]} steps"
+            print(f"{about}: train {own:.3f}, validation {held_out:.3f}", file=sys.stderr, flush=True)
     shape, precision = f"{options.depth} × {options.width} × {options.heads}", documents[0].precision
     print(f"{shape}, batch {options.batch}, lr {options.lr:g}, {precision}, {options.seeds} seed(s), one thread\n")
     print("| variant | ms a step | steps | samples | train, nats per code | validation |\n|---|---|---|---|---|---|")
