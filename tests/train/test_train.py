@@ -19,7 +19,7 @@ from tuwen.train.compare import first_difference
 from tuwen.train.declared_run import layout_of
 from tuwen.train.generate_pictures import sample_pictures, sample_prompt
 from tuwen.train.loop import train
-from tuwen.train.nearest import NearestTest, nearest_score, said
+from tuwen.train.nearest import NearestScore, NearestTest, nearest_score, said
 from tuwen.train.optimizer import OptimizerConfig, learning_rate, take_step
 from tuwen.train.run import open_run
 
@@ -215,7 +215,10 @@ def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untr
     assert perfect["chance"] == pytest.approx(5 / perfect["pictures"], abs=1e-4)
     assert (perfect["with_skin_tone"], perfect["own_in_5_with_skin_tone"]) == (0, None)
     assert perfect["own_in_5_without_skin_tone"] == perfect["own_in_5"]
-    assert said(perfect) == f"own picture among the nearest 5: {perfect['own_in_5']:.1%} of 30 captions of train"
+    line = f"own picture among the nearest 5: {perfect['own_in_5']:.1%} of 30 captions of train"
+    assert said(perfect) == line
+    toned: NearestScore = {**perfect, "with_skin_tone": 4, "own_in_5_with_skin_tone": 0.25}
+    assert said(toned) == f"{line}, {perfect['own_in_5']:.1%} without skin tone, 25.0% with one"
 
 
 def test_own_pictures_are_ranked_by_caption_the_very_pair_by_key_and_skin_tones_are_known() -> None:
