@@ -14,6 +14,7 @@ TEXT_MODEL = "text.model"
 IMAGE_TOKENIZER = "image_tokenizer"
 LOST = "lost.parquet"
 TOKENIZER_FILES = ("weights.safetensors", "config.json")  # what the folder of an image tokenizer must hold
+BY_OTHER_HANDS = ("by-other-hands.json", "by-other-hands.webp")  # what it may hold besides
 
 
 class _WithManifest:
@@ -156,6 +157,16 @@ class ImageTokenizerFolder(_WithManifest):
     @property
     def recipe(self) -> Path:
         return self.path / "recipe.yaml"
+
+    @property
+    def by_other_hands(self) -> Path:
+        """What it keeps of pictures by hands that no training saw, as JSON: measured once, for shipped tokenizers."""
+        return self.path / BY_OTHER_HANDS[0]
+
+    @property
+    def by_other_hands_sheet(self) -> Path:
+        """Some of them above what came back of them, as a picture."""
+        return self.path / BY_OTHER_HANDS[1]
 
 
 @dataclass(frozen=True)
@@ -321,6 +332,11 @@ class RunFolder:
     @property
     def train(self) -> TrainFolder:
         return TrainFolder(self.path / "train")
+
+    @property
+    def samples(self) -> Path:
+        """Pictures of a shipped painter, which has no folder of its own to write into."""
+        return self.path / "samples"
 
     @property
     def report(self) -> Path:

@@ -75,6 +75,12 @@ class Run:
         return open_image_codes(self.folder.image_tokenizer)
 
     @property
+    def samples(self) -> Path:
+        """Where its pictures go: into the run, or, of a shipped painter, below the current directory."""
+        is_shipped = self.folder.path.parent == SHIPPED
+        return RunFolder.of(self.folder.path.name).samples if is_shipped else self.folder.samples
+
+    @property
     def losses(self) -> list[StepEntry]:
         return read_losses(self.folder.losses)
 

@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypedDict
 
 from ...manifests.documents import ImageTokenizer, Leakage, ShardEntry, Split
 from ...manifests.manifest import load_manifest
-from ...manifests.run_folders import ShardsFolder
+from ...manifests.run_folders import ImageTokenizerFolder, ShardsFolder
 from .thumbnails import file_uri
 
 _SHARDS_SHOWN = 6
@@ -27,6 +27,15 @@ class Reconstruction(TypedDict):
     ssim: NotRequired[str]  # not before version 0.7
     codebook_used: str  # share of the codes, 0 … 1
     perplexity: str
+
+
+class OtherHand(TypedDict):
+    """An entry of by-other-hands.json: pictures of a hand that no training saw. Numbers are decimal strings."""
+
+    name: str
+    pictures: int
+    psnr_mean_db: str
+    ssim: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class CodesOfTokenizer:
     num_codes: int  # of a picture
     measured: Reconstruction | None
     sheet: str  # data URI
+    other_hands: list[OtherHand]
+    other_hands_sheet: str  # data URI
     worst: list[ShardQuality]  # by PSNR
     num_measured: int  # shards
 
@@ -80,6 +91,7 @@ def shards_section(folder: ShardsFolder) -> ShardsSection | None:
 
 def _codes(folder: ShardsFolder, array: str, tokenizer: ImageTokenizer, shards: list[ShardEntry]) -> CodesOfTokenizer:
     measured = [_quality(shard.name, shard.quality[array]) for shard in shards if shard.quality.get(array)]
+    files = ImageTokenizerFolder(folder.image_tokenizer_of(array))
     return CodesOfTokenizer(
         array=array,
         tokenizer=tokenizer,
@@ -87,6 +99,8 @@ def _codes(folder: ShardsFolder, array: str, tokenizer: ImageTokenizer, shards: 
         num_codes=prod(tokenizer.grid) * tokenizer.codebooks,
         measured=_reconstruction(folder, array),
         sheet=file_uri(folder.reconstruction_sheet_of(array)),
+        other_hands=json.loads(files.by_other_hands.read_bytes()) if files.by_other_hands.is_file() else [],
+        other_hands_sheet=file_uri(files.by_other_hands_sheet),
         worst=sorted(measured, key=lambda quality: quality.psnr_db)[:_SHARDS_SHOWN],
         num_measured=len(measured),
     )

@@ -11,8 +11,9 @@ from PIL import Image
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
-from tuwen.manifests.run_folders import ImageTokenizerFolder
+from tuwen.manifests.run_folders import ImageTokenizerFolder, ShardsFolder
 from tuwen.manifests.verify import verify_manifest
+from tuwen.pipeline.report.codes import shards_section
 from tuwen.tokenize.compact.compact_codes import CompactCodes, save_compact_vq
 from tuwen.tokenize.compact.compact_vq import CompactVQ, CompactVQConfig
 from tuwen.tokenize.crops.cropped import fit_square
@@ -111,3 +112,14 @@ def test_reconstruction_is_measured_on_pictures_of_the_validation_split(shapes: 
     assert measured["pictures"] == load_manifest(run / "shards").document["splits"]["validation"]["samples"]
     assert measured["psnr_mean_db"] > 15
     assert (run / "shards" / "reconstruction.png").is_file()
+
+
+def test_the_report_shows_what_a_shipped_tokenizer_keeps_of_pictures_by_other_hands(
+    shapes: tuple[Recipe, Path],
+) -> None:
+    section = shards_section(ShardsFolder(shapes[1] / "shards"))
+    assert section is not None
+    (codes,) = section.codes
+    assert [hand["name"] for hand in codes.other_hands] == ["Fluent", "FxEmojis", "Noto"]
+    assert all(20 < float(hand["psnr_mean_db"]) < 26 for hand in codes.other_hands)
+    assert codes.other_hands_sheet.startswith("data:image/webp")

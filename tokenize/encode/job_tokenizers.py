@@ -13,7 +13,7 @@ from pathlib import Path
 from ...manifests.atomic import whole_file
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.recipe.tokenizing import ImageTokenizer
-from ...manifests.run_folders import TOKENIZER_FILES, ImageTokenizerFolder, ShardsFolder
+from ...manifests.run_folders import BY_OTHER_HANDS, TOKENIZER_FILES, ImageTokenizerFolder, ShardsFolder
 from ...pipeline.executor.part import InputFile
 from ..caption_ids import CaptionIds, open_caption_ids
 from ..image_codes import ImageTokenizerIdentity
@@ -95,6 +95,7 @@ def _put_image_tokenizer(asked: ImageTokenizer, base: Path, folder: ImageTokeniz
         convert(asked, base, folder)
         return
     source = find_image_tokenizer(asked.tokenizer, base)
-    for name in TOKENIZER_FILES:
-        with whole_file(folder.path / name) as temporary:
-            shutil.copyfile(source / name, temporary)
+    for name in (*TOKENIZER_FILES, *BY_OTHER_HANDS):
+        if name in TOKENIZER_FILES or (source / name).is_file():
+            with whole_file(folder.path / name) as temporary:
+                shutil.copyfile(source / name, temporary)
