@@ -20,7 +20,7 @@ from tuwen.manifests.environment import PACKAGE
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import RunFolder
-from tuwen.train.loop import train
+from tuwen.train.training.loop import train
 
 ROOMS = ("manifests", "pipeline", "tokenize", "train")
 

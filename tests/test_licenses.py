@@ -17,7 +17,7 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TEXT_MODEL, TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.train.loop import train
+from tuwen.train.training.loop import train
 
 from .conftest import COLOURS, SHAPES, draw, png, write_recipe
 from .stages import build_corpus, train_tokenizers, write_report, write_shards

@@ -23,9 +23,9 @@ from ..manifests.manifest import FILE_NAME, Manifest, load_manifest
 from ..manifests.run_folders import RunFolder, TrainFolder
 
 if TYPE_CHECKING:  # torch: a command that shows its help need not wait for it
-    from .declared_run import DeclaredRun
-    from .ranks import Ranks
-    from .run import Run
+    from .ranks.ranks import Ranks
+    from .run.run import Run
+    from .training.declared_run import DeclaredRun
 
 train_app = typer.Typer()
 
@@ -69,17 +69,17 @@ def train(
     """Train the transformer on shards. Given again, the command continues where it was interrupted."""
     from ..pipeline.executor.ray_cluster import start_cluster
     from ..pipeline.report.report import refresh_report
-    from .process import Process
-    from .run import open_run
+    from .run.run import open_run
+    from .training.process import Process
 
     declared, folder = _declared(recipe, from_, sets, out)
     if workers is not None and workers > 1:
-        from .ray_ranks import train_on_cluster
+        from .training.ray_ranks import train_on_cluster
 
         start_cluster(ray, workers)  # before SIGTERM is caught: Ray catches it too
         train_on_cluster(declared, folder, workers, resume, Process(stop=_stop_at_sigterm()))
     else:
-        from .loop import train_declared
+        from .training.loop import train_declared
 
         with _ranks() as ranks:
             train_declared(declared, folder, Process(ranks, _stop_at_sigterm()), resume)
@@ -122,9 +122,9 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Sample pictures for a prompt, side by side in one PNG."""
-    from .generate_pictures import sample_prompt
-    from .run import open_run
-    from .sampling import DrawOptions
+    from .painting.generate_pictures import sample_prompt
+    from .painting.sampling import DrawOptions
+    from .run.run import open_run
 
     opened = open_run(run)
     name = "".join(char if char.isalnum() else "-" for char in prompt)
@@ -141,8 +141,8 @@ def painter(
     as_json: AsJson = False,
 ) -> None:
     """Keep of a finished run what painting needs: weights of a byte each, and the tokenizers."""
-    from .painter import save_painter
-    from .run import open_run
+    from .painting.painter import save_painter
+    from .run.run import open_run
 
     manifest = save_painter(open_run(run), out)
     size = sum(entry.bytes for entry in manifest.files)
@@ -160,8 +160,8 @@ def compare(
 ) -> None:
     """Exit with 0 if two training runs agree bit for bit, else name the first step that differs."""
     from ..pipeline.report.comparison import write_comparison
-    from .compare import first_difference
-    from .run import open_run
+    from .run.compare import first_difference
+    from .run.run import open_run
 
     a, b = open_run(run_a), open_run(run_b)
     difference = first_difference(a, b)
@@ -188,7 +188,7 @@ def demo(
     from ..pipeline.executor.stage import StageRun
     from ..pipeline.load_recipe import load_recipe
     from .demo import run_demo
-    from .nearest import said
+    from .painting.nearest import said
 
     start_cluster(None, workers)
     report, scores = run_demo(load_recipe("emoji", sets), RunFolder(out), StageRun(workers))
@@ -201,7 +201,7 @@ def _declared(
 ) -> tuple["DeclaredRun", TrainFolder]:
     """What is to be trained, and where."""
     from ..pipeline.load_recipe import load_recipe
-    from .declared_run import DeclaredRun
+    from .training.declared_run import DeclaredRun
 
     if from_ is not None and Path(from_).name == TrainFolder(Path()).document.name:
         if recipe is not None or sets:
@@ -234,7 +234,7 @@ def _ranks() -> "AbstractContextManager[Ranks]":
     """The ranks that torchrun has started, as its variables say; else this process alone."""
     import torch
 
-    from .ranks import ALONE, joined
+    from .ranks.ranks import ALONE, joined
 
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return nullcontext(ALONE)

@@ -28,10 +28,10 @@ from ..pipeline.report.report import write_report
 from ..tokenize.encode.write_shards import write_shards
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers
-from .generate_pictures import sample_pictures, save_grid
-from .loop import train
-from .nearest import NearestScore, nearest_score
-from .run import Run
+from .painting.generate_pictures import sample_pictures, save_grid
+from .painting.nearest import NearestScore, nearest_score
+from .run.run import Run
+from .training.loop import train
 
 PROMPTS = (
     "一只蜜蜂", "红心", "蓝心", "旗：法国", "西瓜", "企鹅",

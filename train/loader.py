@@ -25,8 +25,8 @@ from ..manifests.manifest import load_manifest
 from ..manifests.order.order import open_order
 from ..manifests.order.shuffle import Shuffle
 from ..manifests.shards.split_reader import SplitReader, Verify
-from .consumed import Consumed, StreamState
-from .read_plan import ReadPlan
+from .reading.consumed import Consumed, StreamState
+from .reading.read_plan import ReadPlan
 
 
 class Batch(TypedDict):

@@ -3,7 +3,7 @@
     python tests/bench/bench_choice.py runs/emoji --captions 200
 
 Needs a run of `tuwen train` or a painter, and the corpus that it was trained on. For some captions of each split, one
-picture is chosen each way. The table has own-in-5 and strict-in-5 (train/nearest.py) in percent, each with Wilson's 95%
+picture is chosen each way. The table has own-in-5 and strict-in-5 (painting/nearest.py) in percent, each with Wilson's 95%
 interval, and own-in-5 of the captions without and with a skin tone. The captions, and the eight samples that are chosen
 among, are the same for every way. Choosing by caption-loss needs a run with `reverse`, guidance one with
 `drop_captions`; else these rows are left out.
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.run_folders import RunFolder
 from tuwen.tokenize.image_codes import Pictures
-from tuwen.train.generate_pictures import JUDGES, sample
-from tuwen.train.nearest import NEAREST, NearestTest
-from tuwen.train.run import Run, open_run
+from tuwen.train.painting.generate_pictures import JUDGES, sample
+from tuwen.train.painting.nearest import NEAREST, NearestTest
+from tuwen.train.run.run import Run, open_run
 
 GUIDANCE = (1.5, 3.0, 5.0)
 

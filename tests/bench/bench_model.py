@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.manifests.recipe.training import Train
 from tuwen.tokenize.sequence import layout_for
-from tuwen.train.declared_run import DeclaredRun
-from tuwen.train.ranks import ALONE
-from tuwen.train.run import RunDocument
-from tuwen.train.trainer import Trainer
-from tuwen.train.validation import Validation
+from tuwen.train.ranks.ranks import ALONE
+from tuwen.train.run.run import RunDocument
+from tuwen.train.training.declared_run import DeclaredRun
+from tuwen.train.training.trainer import Trainer
+from tuwen.train.training.validation import Validation
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},

@@ -28,13 +28,13 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.order.shuffle import Shuffle
 from tuwen.manifests.recipe.training import Sharded
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.model import ModelConfig
-from tuwen.train.optimizer import OptimizerConfig
-from tuwen.train.preset import PRESETS, TrainSettings
-from tuwen.train.ranks import joined
-from tuwen.train.reduction import Reduction
-from tuwen.train.run import RunDocument
-from tuwen.train.trainer import Trainer
+from tuwen.train.ranks.ranks import joined
+from tuwen.train.ranks.reduction import Reduction
+from tuwen.train.run.preset import PRESETS, TrainSettings
+from tuwen.train.run.run import RunDocument
+from tuwen.train.run.schedule import OptimizerConfig
+from tuwen.train.training.trainer import Trainer
+from tuwen.train.transformer.model import ModelConfig
 
 KINDS: dict[str, tuple[Reduction, Sharded]] = {
     "exact": ("exact", "none"),

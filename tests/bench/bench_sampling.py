@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tuwen.manifests.recipe.training import PresetName
 from tuwen.tokenize.sequence import SequenceLayout, compact_layout
-from tuwen.train.model import Transformer
-from tuwen.train.preset import PRESETS, model_config
-from tuwen.train.sampling import SamplingConfig, noise_stream, sample_batch
+from tuwen.train.painting.sampling import SamplingConfig, noise_stream, sample_batch
+from tuwen.train.run.preset import PRESETS, model_config
+from tuwen.train.transformer.model import Transformer
 
 
 def main() -> None:

@@ -29,11 +29,12 @@ from torch.overrides import TorchFunctionMode
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.largest import Largest
-from tuwen.train.loss_scale import LossScale
-from tuwen.train.micro_batch import MicroBatch
-from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.optimizer import OptimizerConfig, new_optimizers, take_step
+from tuwen.train.run.schedule import OptimizerConfig
+from tuwen.train.training.loss_scale import LossScale
+from tuwen.train.training.optimizer import new_optimizers, take_step
+from tuwen.train.transformer.largest import Largest
+from tuwen.train.transformer.micro_batch import MicroBatch
+from tuwen.train.transformer.model import ModelConfig, Transformer
 
 RELAXED = {"relaxed_attention": True, "relaxed_norms": True}
 ARMS: dict[str, dict[str, Any]] = {

@@ -75,8 +75,8 @@ def read_ours(name: str, folder: Path, seconds: float, threads: int) -> dict[str
     began = time.perf_counter()
     from tuwen.manifests.manifest import load_manifest
     from tuwen.manifests.order.shuffle import parse_shuffle
-    from tuwen.train.read_plan import ReadPlan
-    from tuwen.train.stream import open_stream
+    from tuwen.train.reading.read_plan import ReadPlan
+    from tuwen.train.reading.stream import open_stream
 
     manifest = load_manifest(folder)
     stream = open_stream(manifest, ReadPlan(seed=0, batch=BATCH, shuffle=parse_shuffle(OURS[name]), threads=threads))
@@ -140,8 +140,8 @@ def _write_small(samples: int, folder: Path) -> None:
 
 def grown(folder: Path) -> dict[str, Any]:
     from tuwen.manifests.manifest import load_manifest
-    from tuwen.train.read_plan import ReadPlan
-    from tuwen.train.stream import open_stream
+    from tuwen.train.reading.read_plan import ReadPlan
+    from tuwen.train.reading.stream import open_stream
 
     before = memory()["own_mb"]
     manifest = load_manifest(folder)

@@ -32,11 +32,11 @@ from tests.manifests.synthetic import make_shards
 from tuwen.manifests.manifest import Manifest, load_manifest
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.precision import matmul_dtype
-from tuwen.train.declared_run import DeclaredRun
-from tuwen.train.matrix_peak import flops, matrix_products, seconds_alone
-from tuwen.train.ranks import ALONE
-from tuwen.train.run import RunDocument
-from tuwen.train.trainer import Trainer, train_device
+from tuwen.train.ranks.ranks import ALONE
+from tuwen.train.run.run import RunDocument
+from tuwen.train.training.declared_run import DeclaredRun
+from tuwen.train.training.trainer import Trainer, train_device
+from tuwen.train.transformer.matrix_peak import flops, matrix_products, seconds_alone
 
 
 def main() -> None:

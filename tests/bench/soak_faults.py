@@ -32,8 +32,8 @@ from tuwen.manifests.remote import download
 from tuwen.manifests.remote.file_cache import cache_folder
 from tuwen.manifests.shards import split_reader
 from tuwen.manifests.shards.split_reader import Rows
-from tuwen.train.read_plan import ReadPlan
-from tuwen.train.stream import Stream, open_stream
+from tuwen.train.reading.read_plan import ReadPlan
+from tuwen.train.reading.stream import Stream, open_stream
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

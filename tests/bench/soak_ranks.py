@@ -24,7 +24,7 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import ShardsFolder, TrainFolder
 from tuwen.pipeline.load_recipe import load_recipe
-from tuwen.train.kept_checkpoints import kept_steps
+from tuwen.train.run.kept_checkpoints import kept_steps
 
 RECIPE = """
 name: soak

@@ -25,8 +25,8 @@ from tuwen.manifests.remote.file_cache import cache_folder, cached
 from tuwen.manifests.shards.shard_locations import locations_of
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
-from tuwen.train.read_plan import ReadPlan
-from tuwen.train.stream import open_stream
+from tuwen.train.reading.read_plan import ReadPlan
+from tuwen.train.reading.stream import open_stream
 
 from .servers import Fault, FaultyHTTPServer, s3_server
 from .synthetic import make_row, make_shards

@@ -33,8 +33,8 @@ from tuwen.tokenize.import_codes.asked import Asked, parse_grid
 from tuwen.tokenize.import_codes.import_codes import import_codes
 from tuwen.tokenize.open_image_codes import open_image_codes
 from tuwen.tokenize.sequence import layout_for
-from tuwen.train.generate_pictures import sample_pictures
-from tuwen.train.loop import train
+from tuwen.train.painting.generate_pictures import sample_pictures
+from tuwen.train.training.loop import train
 
 from ..conftest import files_of, write_recipe
 from .toy_tokenizers import MODULE

@@ -10,10 +10,10 @@ from tuwen.manifests.errors import TuwenError
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
-from tuwen.train.declared_run import DeclaredRun
-from tuwen.train.loop import train_declared
-from tuwen.train.process import Process
-from tuwen.train.ranks import joined
+from tuwen.train.ranks.ranks import joined
+from tuwen.train.training.declared_run import DeclaredRun
+from tuwen.train.training.loop import train_declared
+from tuwen.train.training.process import Process
 
 
 def run_rank(url: str, recipe: Recipe, shards: Path, folder: Path, said: Path) -> None:

@@ -19,7 +19,7 @@ from tuwen.manifests.recipe.recipe import Recipe
 # By path: the name of this package is the name of the checkout's folder, which a forked process cannot import.
 ONE_RANK = Path(__file__).with_name("one_rank.py")
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tuwen.train.loop"])
+_SERVER.set_forkserver_preload(["tuwen.train.training.loop"])
 
 
 def start_ranks(count: int, recipe: Recipe, shards: Path, folder: Path) -> list[BaseProcess]:

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from tuwen.manifests.manifest import load_manifest
-from tuwen.train.read_plan import ReadPlan
-from tuwen.train.stream import open_stream
+from tuwen.train.reading.read_plan import ReadPlan
+from tuwen.train.reading.stream import open_stream
 
 
 def main(folder: str, rank: int, world_size: int, batch: int, steps: int, log: Path) -> None:

@@ -9,9 +9,9 @@ from tuwen.manifests.documents import CodesSchema
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.training import Train
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.captions_seen import captions_seen
-from tuwen.train.preset import TrainSettings, resolve_settings
-from tuwen.train.run import open_run
+from tuwen.train.run.preset import TrainSettings, resolve_settings
+from tuwen.train.run.run import open_run
+from tuwen.train.training.captions_seen import captions_seen
 
 from .test_plans import trained
 

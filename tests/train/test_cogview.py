@@ -17,8 +17,8 @@ from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.tokenize.caption_ids import open_caption_ids
 from tuwen.tokenize.pretrained.cogview_vq import CogViewVQ
 from tuwen.tokenize.sequence import cogview_layout
-from tuwen.train.generate_pictures import sample_pictures
-from tuwen.train.loop import train
+from tuwen.train.painting.generate_pictures import sample_pictures
+from tuwen.train.training.loop import train
 
 from ..conftest import draw, write_recipe
 from ..stages import build_corpus, write_shards
@@ -85,7 +85,7 @@ def test_the_ids_of_a_pair_are_cogviews(tokenized: Shards) -> None:
 def test_a_model_of_1089_positions_and_58240_ids_trains_and_gives_pictures(
     tokenized: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuwen.train.sampling.BATCH_ROWS", 1)  # for the time that 1,024 codes take
+    monkeypatch.setattr("tuwen.train.painting.sampling.BATCH_ROWS", 1)  # for the time that 1,024 codes take
     run = train(tokenized.recipe, tokenized.manifest, TrainFolder(tmp_path))
     assert run.layout == cogview_layout()
     assert (run.document.settings.model.num_positions, run.document.settings.model.vocab_size) == (1089, 58_240)

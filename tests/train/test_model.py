@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.micro_batch import summed_nats
-from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.optimizer import OptimizerConfig, learning_rate, new_optimizers, take_step
-from tuwen.train.sampling import SamplingConfig, choose_codes, sample_codes
+from tuwen.train.painting.sampling import SamplingConfig, choose_codes, sample_codes
+from tuwen.train.run.schedule import OptimizerConfig, learning_rate
+from tuwen.train.training.optimizer import new_optimizers, take_step
+from tuwen.train.transformer.micro_batch import summed_nats
+from tuwen.train.transformer.model import ModelConfig, Transformer
 
 VOCABULARY, CODES = 64, 40
 

@@ -15,18 +15,19 @@ from tuwen.manifests.recipe.model_options import ModelOptions
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.tokenize.sequence import cogview_layout, compact_layout
-from tuwen.train.attention import causal_attention
-from tuwen.train.code_noise import CodeNoise
-from tuwen.train.generate_pictures import sample_pictures
-from tuwen.train.largest import Largest
-from tuwen.train.loop import train
-from tuwen.train.micro_batch import MicroBatch
-from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.norms import new_norm
-from tuwen.train.optimizer import OptimizerConfig, new_optimizers, take_step
-from tuwen.train.preset import model_config
-from tuwen.train.rotary import CodeGrid, turned, turns_of
-from tuwen.train.run import open_run
+from tuwen.train.painting.generate_pictures import sample_pictures
+from tuwen.train.run.preset import model_config
+from tuwen.train.run.run import open_run
+from tuwen.train.run.schedule import OptimizerConfig
+from tuwen.train.training.loop import train
+from tuwen.train.training.optimizer import new_optimizers, take_step
+from tuwen.train.transformer.attention import causal_attention
+from tuwen.train.transformer.code_noise import CodeNoise
+from tuwen.train.transformer.largest import Largest
+from tuwen.train.transformer.micro_batch import MicroBatch
+from tuwen.train.transformer.model import ModelConfig, Transformer
+from tuwen.train.transformer.norms import new_norm
+from tuwen.train.transformer.rotary import CodeGrid, turned, turns_of
 
 from .test_model import VOCABULARY, tokens
 from .test_ranks import with_train

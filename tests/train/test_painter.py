@@ -10,11 +10,11 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.verify import verify_manifest
-from tuwen.train.byte_weights import load_byte_weights, save_byte_weights
-from tuwen.train.generate_pictures import sample_pictures
-from tuwen.train.loop import train
-from tuwen.train.painter import save_painter
-from tuwen.train.run import open_run
+from tuwen.train.painting.generate_pictures import sample_pictures
+from tuwen.train.painting.painter import save_painter
+from tuwen.train.run.byte_weights import load_byte_weights, save_byte_weights
+from tuwen.train.run.run import open_run
+from tuwen.train.training.loop import train
 
 
 @pytest.fixture(scope="module")

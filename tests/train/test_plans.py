@@ -15,21 +15,21 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
-from tuwen.train.checkpoint import load_checkpoint, save_checkpoint
-from tuwen.train.coin import coins
-from tuwen.train.compare import first_difference
-from tuwen.train.declared_run import DeclaredRun
-from tuwen.train.generate_pictures import sample_pictures
-from tuwen.train.kept_checkpoints import kept_steps
-from tuwen.train.loop import train, train_declared
-from tuwen.train.loss_log import read_lines
-from tuwen.train.micro_batch import MicroBatch
-from tuwen.train.optimizer import OptimizerConfig, learning_rate
-from tuwen.train.process import Process
-from tuwen.train.read_plan import ReadPlan
-from tuwen.train.run import open_run
-from tuwen.train.stream import open_stream
-from tuwen.train.validation import spread_runs
+from tuwen.train.painting.generate_pictures import sample_pictures
+from tuwen.train.reading.coin import coins
+from tuwen.train.reading.read_plan import ReadPlan
+from tuwen.train.reading.stream import open_stream
+from tuwen.train.run.checkpoint import load_checkpoint, save_checkpoint
+from tuwen.train.run.compare import first_difference
+from tuwen.train.run.kept_checkpoints import kept_steps
+from tuwen.train.run.loss_log import read_lines
+from tuwen.train.run.run import open_run
+from tuwen.train.run.schedule import OptimizerConfig, learning_rate
+from tuwen.train.training.declared_run import DeclaredRun
+from tuwen.train.training.loop import train, train_declared
+from tuwen.train.training.process import Process
+from tuwen.train.training.validation import spread_runs
+from tuwen.train.transformer.micro_batch import MicroBatch
 
 from .test_ranks import with_train
 
@@ -161,8 +161,8 @@ def test_the_validation_loss_is_the_mean_over_all_held_out_tokens(shapes: Built,
 def test_the_scale_of_the_loss_halves_at_each_overflow_and_nothing_is_learned_from_it(
     shapes: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuwen.train.loss_scale.FIRST", 2.0**26)
-    monkeypatch.setattr("tuwen.train.loss_scale.GROWS_AFTER", 8)
+    monkeypatch.setattr("tuwen.train.training.loss_scale.FIRST", 2.0**26)
+    monkeypatch.setattr("tuwen.train.training.loss_scale.GROWS_AFTER", 8)
     losses = open_run(trained(shapes, tmp_path, steps=24, precision="float16", telemetry=True)).losses
     scale, since = 2.0**26, 0
     for entry in losses:

@@ -9,8 +9,8 @@ import torch
 from tuwen.manifests.environment import PACKAGE
 from tuwen.manifests.recipe.training import PresetName
 from tuwen.tokenize.sequence import cogview_layout, compact_layout
-from tuwen.train.model import Transformer
-from tuwen.train.preset import PRESETS, model_config
+from tuwen.train.run.preset import PRESETS, model_config
+from tuwen.train.transformer.model import Transformer
 
 # As the README says: 256 codes of 1,024, captions of 32 pieces of 8,000; or CogView's ids.
 LAYOUTS = {"compact": compact_layout(1024, 256, 8000, 32), "cogview": cogview_layout()}

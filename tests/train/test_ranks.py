@@ -13,14 +13,14 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.training import Train
 from tuwen.manifests.run_folders import TrainFolder
-from tuwen.train.checkpoint import load_checkpoint
-from tuwen.train.compare import first_difference
-from tuwen.train.declared_run import DeclaredRun
-from tuwen.train.kept_checkpoints import kept_steps, make_latest
-from tuwen.train.loop import train, train_declared
-from tuwen.train.process import Process
-from tuwen.train.ray_ranks import train_on_cluster
-from tuwen.train.run import open_run
+from tuwen.train.run.checkpoint import load_checkpoint
+from tuwen.train.run.compare import first_difference
+from tuwen.train.run.kept_checkpoints import kept_steps, make_latest
+from tuwen.train.run.run import open_run
+from tuwen.train.training.declared_run import DeclaredRun
+from tuwen.train.training.loop import train, train_declared
+from tuwen.train.training.process import Process
+from tuwen.train.training.ray_ranks import train_on_cluster
 
 from .rank_processes import exit_codes, kill, said_by, start_ranks, train_on, wait_until
 from .thread_ranks import on_ranks

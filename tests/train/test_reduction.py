@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tuwen.train.flat import FlatLayout
-from tuwen.train.ranks import Ranks
-from tuwen.train.reduction import GradientTree, Reduction, in_pairs, norm_in_pieces, spread
+from tuwen.train.ranks.flat import FlatLayout
+from tuwen.train.ranks.ranks import Ranks
+from tuwen.train.ranks.reduction import GradientTree, Reduction, in_pairs, norm_in_pieces, spread
 
 from .thread_ranks import on_ranks
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from tuwen.manifests.order.shuffle import Shuffle
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.model import ModelConfig
-from tuwen.train.optimizer import OptimizerConfig
-from tuwen.train.preset import TrainSettings
-from tuwen.train.ranks import Ranks
-from tuwen.train.reduction import Reduction
-from tuwen.train.replica import Replica
-from tuwen.train.run import RunDocument
+from tuwen.train.ranks.ranks import Ranks
+from tuwen.train.ranks.reduction import Reduction
+from tuwen.train.run.preset import TrainSettings
+from tuwen.train.run.run import RunDocument
+from tuwen.train.run.schedule import OptimizerConfig
+from tuwen.train.training.replica import Replica
+from tuwen.train.transformer.model import ModelConfig
 
 from .thread_ranks import on_ranks
 

@@ -11,13 +11,14 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.tokenize.sequence import compact_layout
-from tuwen.train.caption_loss import caption_losses
-from tuwen.train.generate_pictures import sample, sample_pictures, sample_prompt
-from tuwen.train.loss_log import read_lines
-from tuwen.train.micro_batch import MicroBatch
-from tuwen.train.model import ModelConfig, Transformer
-from tuwen.train.optimizer import OptimizerConfig, new_optimizers, take_step
-from tuwen.train.run import Run, open_run
+from tuwen.train.painting.caption_loss import caption_losses
+from tuwen.train.painting.generate_pictures import sample, sample_pictures, sample_prompt
+from tuwen.train.run.loss_log import read_lines
+from tuwen.train.run.run import Run, open_run
+from tuwen.train.run.schedule import OptimizerConfig
+from tuwen.train.training.optimizer import new_optimizers, take_step
+from tuwen.train.transformer.micro_batch import MicroBatch
+from tuwen.train.transformer.model import ModelConfig, Transformer
 
 from .test_plans import trained
 

@@ -13,14 +13,14 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.tokenizing import ImageTokenizer, Tokenize
 from tuwen.manifests.run_folders import TEXT_MODEL, RunFolder, TrainFolder
 from tuwen.tokenize.reconstruction import measure_reconstruction
-from tuwen.train.generate_pictures import sample_pictures
-from tuwen.train.loop import train
-from tuwen.train.micro_batch import summed_nats
-from tuwen.train.nearest import nearest_score
-from tuwen.train.read_plan import ReadPlan
-from tuwen.train.run import Run
-from tuwen.train.sampling import SamplingConfig, sample_codes
-from tuwen.train.stream import Stream, open_stream
+from tuwen.train.painting.generate_pictures import sample_pictures
+from tuwen.train.painting.nearest import nearest_score
+from tuwen.train.painting.sampling import SamplingConfig, sample_codes
+from tuwen.train.reading.read_plan import ReadPlan
+from tuwen.train.reading.stream import Stream, open_stream
+from tuwen.train.run.run import Run
+from tuwen.train.training.loop import train
+from tuwen.train.transformer.micro_batch import summed_nats
 
 from ..stages import write_report, write_shards
 from ..tokenize.toy_tokenizers import MODULE

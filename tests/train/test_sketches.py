@@ -13,9 +13,9 @@ from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
-from tuwen.train.compare import first_difference
-from tuwen.train.loop import train
-from tuwen.train.run import open_run
+from tuwen.train.run.compare import first_difference
+from tuwen.train.run.run import open_run
+from tuwen.train.training.loop import train
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from tuwen.manifests.order.mixture import Phase
 from tuwen.manifests.order.shuffle import Shuffle, parse_shuffle
 from tuwen.train import stream as stream_module
 from tuwen.train.loader import Batch, ShardDataset, ShardLoader
-from tuwen.train.read_plan import ReadPlan
-from tuwen.train.stream import Stream, open_stream
+from tuwen.train.reading.read_plan import ReadPlan
+from tuwen.train.reading.stream import Stream, open_stream
 
 from ..manifests.synthetic import make_row, make_shards
 

@@ -15,13 +15,14 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
-from tuwen.train.compare import first_difference
-from tuwen.train.declared_run import layout_of
-from tuwen.train.generate_pictures import sample_pictures, sample_prompt
-from tuwen.train.loop import train
-from tuwen.train.nearest import NearestScore, NearestTest, nearest_score, said
-from tuwen.train.optimizer import OptimizerConfig, learning_rate, take_step
-from tuwen.train.run import open_run
+from tuwen.train.painting.generate_pictures import sample_pictures, sample_prompt
+from tuwen.train.painting.nearest import NearestScore, NearestTest, nearest_score, said
+from tuwen.train.run.compare import first_difference
+from tuwen.train.run.run import open_run
+from tuwen.train.run.schedule import OptimizerConfig, learning_rate
+from tuwen.train.training.declared_run import layout_of
+from tuwen.train.training.loop import train
+from tuwen.train.training.optimizer import take_step
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def test_a_killed_and_resumed_run_has_the_bits_of_one_that_was_not(
                 raise Killed
             return take_step(*arguments)  # type: ignore[arg-type,func-returns-value]
 
-        monkeypatch.setattr("tuwen.train.replica.take_step", dies)
+        monkeypatch.setattr("tuwen.train.training.replica.take_step", dies)
         with pytest.raises(Killed):
             train(shapes[0], shards, TrainFolder(tmp_path))
     monkeypatch.undo()
@@ -208,7 +209,7 @@ def test_the_nearest_score_is_one_for_the_real_pictures_and_far_less_for_an_untr
         ), None
 
     honest = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
-    monkeypatch.setattr("tuwen.train.nearest.sample_pictures", copies)
+    monkeypatch.setattr("tuwen.train.painting.nearest.sample_pictures", copies)
     perfect = nearest_score(run, corpus, recipe.split.validation, "train", 30, seed=0, temperature=0)
     assert perfect["own_in_5"] > 0.9
     assert honest["own_in_5"] < perfect["own_in_5"] / 2

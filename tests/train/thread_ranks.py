@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from tuwen.train.ranks import Ranks
+from tuwen.train.ranks.ranks import Ranks
 
 T = TypeVar("T")
 Post = dict[tuple[int, int], SimpleQueue[Any]]  # (from, to) → what is under way

@@ -1,0 +1,1 @@
+"""Prompts → codes → pictures, and how well they match."""

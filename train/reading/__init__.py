@@ -1,0 +1,1 @@
+"""Position → row → batch: the stream of a training, and the coins of its positions."""

@@ -1,0 +1,1 @@
+"""The folder of a run: what it was asked to be, its checkpoints and its logs."""

@@ -1,0 +1,142 @@
+"""The folder of a training run: its declared inputs, its losses, its weights and the tokenizers that its codes need.
+
+    run = open_run(Path("runs/emoji"))           # or runs/emoji/train
+    run.layout, run.caption_ids, run.image_codes, run.losses, run.load_model()
+
+The folder is complete in itself, so pictures can be sampled wherever it is copied: `run.json` (the inputs, number of
+steps included), `text.model`, `image_tokenizer/`, `losses.jsonl`, `checkpoint.safetensors`, `manifest.json`.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ...manifests.atomic import whole_file
+from ...manifests.canonical import canonical_json, exact
+from ...manifests.errors import BadInput, CheckFailed
+from ...manifests.manifest import Manifest
+from ...manifests.run_folders import RunFolder, ShardsFolder, TrainFolder
+from ...manifests.validation_words import plain_errors
+from ...tokenize.caption_ids import CaptionIds, open_caption_ids
+from ...tokenize.image_codes import ImageCodes
+from ...tokenize.open_image_codes import open_image_codes
+from ...tokenize.sequence import SequenceLayout
+from ..transformer.model import Transformer
+from .byte_weights import load_byte_weights
+from .checkpoint import Tensors, load_checkpoint
+from .loss_log import StepEntry, read_losses
+from .preset import TrainSettings
+from .schedule import OptimizerConfig
+
+SHIPPED = Path(__file__).parents[1] / "shipped"  # painters, by their recipe's name
+
+
+class RunDocument(BaseModel):
+    """run.json: two runs with equal documents give the same bits on one machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shards: str  # id of the shard manifest
+    image_tokenizer: str  # sha256
+    text_tokenizer: str  # sha256
+    layout: SequenceLayout
+    settings: TrainSettings
+    optimizer: OptimizerConfig
+    precision: Literal["float32", "bfloat16", "float16"]  # of matrix products
+    threads: int  # of torch: sums are cut by their number
+    minutes: str | None = None  # that the recipe stated; the number of steps was measured for them
+
+
+@dataclass(frozen=True)
+class Run:
+    folder: TrainFolder
+    document: RunDocument
+
+    @property
+    def layout(self) -> SequenceLayout:
+        return self.document.layout
+
+    @property
+    def caption_ids(self) -> CaptionIds:
+        return open_caption_ids(self.folder.text_model.read_bytes())
+
+    @property
+    def image_codes(self) -> ImageCodes:
+        """Raises BadInput when the shards were imported without their image tokenizer."""
+        if not self.folder.image_tokenizer.is_dir():
+            raise BadInput(
+                f"{self.folder.image_tokenizer}: the shards of this run were imported without their image tokenizer",
+                cure="import and train again with --tokenizer FOLDER, or put its two files there",
+            )
+        return open_image_codes(self.folder.image_tokenizer)
+
+    @property
+    def samples(self) -> Path:
+        """Where its pictures go: into the run, or, of a shipped painter, below the current directory."""
+        is_shipped = self.folder.path.parent == SHIPPED
+        return RunFolder.of(self.folder.path.name).samples if is_shipped else self.folder.samples
+
+    @property
+    def losses(self) -> list[StepEntry]:
+        return read_losses(self.folder.losses)
+
+    def load_model(self) -> Transformer:
+        """The model of the last checkpoint, or of a painter, in evaluation mode. Raises BadInput without either."""
+        model = Transformer(self.document.settings.model)
+        model.load_state_dict(self._weights())
+        return model.eval()
+
+    def _weights(self) -> Tensors:
+        checkpoint = load_checkpoint(self.folder.checkpoint)
+        if checkpoint is not None:
+            return checkpoint.weights
+        if self.folder.painter.is_file():
+            return load_byte_weights(self.folder.painter)
+        raise BadInput(f"{self.folder.path}: no checkpoint yet", cure="let `tuwen train` run for a while")
+
+
+def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument) -> Run:
+    """Write run.json and copy the tokenizers of the shards, before the first step."""
+    source = ShardsFolder(shards.folder)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source.text_model, folder.text_model)
+    if source.image_tokenizer.is_dir():  # imported shards may have none
+        shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
+    write_document(folder, document)
+    return Run(folder, document)
+
+
+def write_document(folder: TrainFolder, document: RunDocument) -> None:
+    with whole_file(folder.document) as temporary:
+        temporary.write_bytes(canonical_json(exact(document.model_dump())) + b"\n")
+
+
+def open_run(path: Path) -> Run:
+    """The training run in `path`, or in its `train/`, or the painter that is shipped under that name.
+
+    Raises BadInput when there is none, or one of another version.
+    """
+    for folder in (TrainFolder(path), RunFolder(path).train, TrainFolder(SHIPPED / path)):
+        if folder.document.is_file():
+            return Run(folder, _read_document(folder.document))
+    shipped = ", ".join(sorted(each.name for each in SHIPPED.iterdir()))
+    raise BadInput(
+        f"{path}: no training run there",
+        cure=f"name the folder that `tuwen train` wrote, or what is shipped: {shipped}",
+    )
+
+
+def _read_document(path: Path) -> RunDocument:
+    try:
+        document = json.loads(path.read_bytes())
+        return RunDocument.model_validate(document)
+    except ValidationError as error:
+        problem = plain_errors(error, document)[0].problem
+        cure = "use the version that trained it, or train again in another --out"
+        raise BadInput(f"{path}: of another version of tuwen ({problem})", cure) from None
+    except ValueError:
+        raise CheckFailed(f"{path}: not JSON, so it was cut or altered", cure="restore it, or train again") from None

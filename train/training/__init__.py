@@ -1,0 +1,1 @@
+"""A run from its first step, or its checkpoint, to its last."""

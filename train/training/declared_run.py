@@ -1,0 +1,111 @@
+"""What a training is asked to be: recipe and shards, or the run.json of an earlier one, → the document of the run.
+
+declared = DeclaredRun.of_recipe(recipe, shards)
+declared.num_steps                        # None: the recipe states minutes, for which they are measured
+declared.document(num_steps=2000, threads=2)
+differences(found, asked)                 # {"settings.lr": (0.002, 0.001)}
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+
+from ...manifests.documents import Json
+from ...manifests.errors import BadInput
+from ...manifests.manifest import Manifest, load_manifest
+from ...manifests.recipe.recipe import Recipe
+from ...manifests.recipe.training import Train
+from ...manifests.run_folders import RunFolder
+from ...tokenize.precision import matmul_dtype
+from ...tokenize.sequence import SequenceLayout, layout_for
+from ..run.preset import PRESETS, declared_steps, resolve_optimizer, resolve_settings
+from ..run.run import RunDocument, open_run
+from .trainer import train_device
+
+
+@dataclass(frozen=True)
+class DeclaredRun:
+    shards: Manifest
+    train: Train  # of the recipe; of a repeated run only what changes no result is read of it
+    recipe: Json  # as the manifest of the run records it
+    layout: SequenceLayout
+    repeated: RunDocument | None = None  # the run.json that is to be trained again
+
+    @classmethod
+    def of_recipe(cls, recipe: Recipe, shards: Manifest) -> Self:
+        return cls(shards, recipe.train, recipe.document(), layout_of(recipe, shards))
+
+    @classmethod
+    def of_run(cls, path: Path) -> Self:
+        """Repeat the run.json at `path`, with the shards beside its run.
+
+        Raises BadInput when they are not those that the run has read.
+        """
+        run = open_run(path.parent)
+        shards = load_manifest(RunFolder(path.resolve().parent.parent).shards.path, "shards")
+        if shards.id != run.document.shards:
+            raise BadInput(
+                f"{path}: is of the shards {run.document.shards}, and those at {shards.folder} are {shards.id}",
+                cure="tokenize as then; `tuwen manifest diff` shows what differs",
+            )
+        made = load_manifest(run.folder.path) if run.folder.manifest.is_file() else shards
+        return cls(shards, Train(), made.document["lineage"]["recipe"], run.layout, run.document)
+
+    @property
+    def num_steps(self) -> int | None:
+        return self.repeated.optimizer.num_steps if self.repeated else declared_steps(self.train)
+
+    @property
+    def minutes(self) -> str | None:
+        """The minutes that the number of steps is measured for; None when the steps are declared."""
+        if self.repeated:
+            return self.repeated.minutes
+        return str(self.train.minutes) if declared_steps(self.train) is None else None
+
+    def document(self, num_steps: int, threads: int) -> RunDocument:
+        """The run.json of so many steps, with so many threads where the recipe does not state them."""
+        if self.repeated:
+            return self.repeated
+        lineage = self.shards.document["lineage"]
+        return RunDocument(
+            shards=self.shards.id,
+            image_tokenizer=_sha256(lineage.get("image_tokenizer")),
+            text_tokenizer=_sha256(lineage.get("text_tokenizer")),
+            layout=self.layout,
+            settings=resolve_settings(self.train, self.layout, self.shards.sample_schema.codes),
+            optimizer=resolve_optimizer(self.train, num_steps),
+            precision=self._precision,
+            minutes=self.minutes,
+            threads=self.train.threads or threads,
+        )
+
+    @property
+    def _precision(self) -> Literal["float32", "bfloat16", "float16"]:
+        if self.train.precision != "auto":
+            return self.train.precision
+        return "bfloat16" if matmul_dtype("auto", train_device()) == torch.bfloat16 else "float32"
+
+
+def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
+    """The recipe's layout of ids for these shards."""
+    name = recipe.train.layout or PRESETS[recipe.train.preset].layout
+    return layout_for(name, shards.sample_schema, recipe.tokenize.text.max_tokens)
+
+
+def differences(found: RunDocument, asked: RunDocument) -> dict[str, tuple[Any, Any]]:
+    """The values that are not the same, by their keys in run.json: (the run's, those that are asked for)."""
+    a, b = _flat(found.model_dump()), _flat(asked.model_dump())
+    return {key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)}
+
+
+def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _sha256(tokenizer: Any) -> str:
+    return tokenizer["sha256"] if isinstance(tokenizer, dict) else ""

@@ -1,0 +1,94 @@
+"""Rows → one micro-batch of ids on the device, and its losses as sums.
+
+    batch = MicroBatch.of(stream.next(), layout, device)
+    batch.counts_B2                                     # targets of each row: of text and commands, of codes
+    nats_B2 = batch.nats_B2(model, torch.bfloat16)      # their summed nats
+
+Sums, and not means: the loss of a step is one mean over all tokens of its global batch, however it is cut.
+
+A reversed row has its picture first. Of its text only the caption's pieces and its end are targets, so that these nats
+are −log p(caption | picture); the commands between picture and caption are always given.
+Shapes: B rows, L tokens, V vocabulary; 2 kinds of targets.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...manifests.shards.split_reader import Rows
+from ...tokenize.precision import autocast
+from ...tokenize.sequence import SequenceLayout
+from .code_noise import CodeNoise
+from .largest import Largest
+from .model import Transformer
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    read_BL: Tensor  # what is read: all tokens but the last, of which code noise may change some
+    positions_BL: Tensor
+    targets_BL: Tensor  # the token after each; padding does not count
+    counts_B2: NDArray[np.int64]  # targets of text and commands, targets of codes
+    is_reversed_B: NDArray[np.bool_]
+    layout: SequenceLayout
+
+    @classmethod
+    def of(
+        cls,
+        rows: Rows,
+        layout: SequenceLayout,
+        device: torch.device,
+        noise: CodeNoise | None = None,
+        is_reversed: NDArray[np.bool_] | bool = False,
+    ) -> Self:
+        """`is_reversed` is true of the rows (B,), or of all, that have their picture first."""
+        is_reversed = np.array(np.broadcast_to(is_reversed, len(rows[0])))
+        ids, positions = layout.sequences(*rows, is_reversed)
+        read = ids if noise is None else noise.applied(ids, layout)
+        longest = int((ids != layout.pad).sum(axis=1).max())  # padding is at the end: what all rows have of it is cut
+        targets = ids[:, 1:longest].copy()
+        targets[is_reversed, layout.num_codes : layout.num_codes + 2] = layout.pad  # [EOI1] [ROI1]
+        num_targets, num_codes = (targets != layout.pad).sum(axis=1), (targets < layout.text_offset).sum(axis=1)
+        return cls(
+            torch.from_numpy(read[:, : longest - 1]).to(device),
+            torch.from_numpy(positions[:, : longest - 1]).to(device),
+            torch.from_numpy(targets).to(device),
+            np.stack((num_targets - num_codes, num_codes), axis=1),
+            is_reversed,
+            layout,
+        )
+
+    @property
+    def counts_22(self) -> NDArray[np.int64]:
+        """`counts_B2` by direction: of the rows with their caption first, and of the reversed ones."""
+        return np.stack([self.counts_B2[rows].sum(axis=0) for rows in (~self.is_reversed_B, self.is_reversed_B)])
+
+    def nats_B2(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
+        """Summed nats of each row: of text and commands, and of codes."""
+        with autocast(self.read_BL.device, dtype):
+            logits_BLV = model(self.read_BL, self.positions_BL, largest=largest)
+        return summed_nats(logits_BLV, self.targets_BL, self.layout)
+
+    def by_direction(self, values_B2: Tensor) -> Tensor:
+        """The sums of what rows have of each kind: of those with the caption first, of the reversed ones (2, 2)."""
+        is_reversed_B1 = torch.from_numpy(self.is_reversed_B)[:, None].to(values_B2.device)
+        return torch.stack(
+            [values_B2.masked_fill(others, 0).sum(dim=0) for others in (is_reversed_B1, ~is_reversed_B1)]
+        )
+
+
+def summed_nats(logits_BLV: Tensor, targets_BL: Tensor, layout: SequenceLayout) -> Tensor:
+    """Summed nats of each row, of text and commands, and of codes: (B, 2). Padding does not count.
+
+    The kind of a token is that of the target, the token that is predicted.
+    """
+    nats = F.cross_entropy(logits_BLV.float().flatten(0, 1), targets_BL.flatten(), reduction="none")
+    nats_BL = nats.view(targets_BL.shape)
+    is_code = targets_BL < layout.text_offset
+    text_BL = nats_BL.masked_fill(is_code | (targets_BL == layout.pad), 0.0)
+    return torch.stack((text_BL.sum(dim=1), nats_BL.masked_fill(~is_code, 0.0).sum(dim=1)), dim=1)
