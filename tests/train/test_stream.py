@@ -24,8 +24,8 @@ from tuwen.manifests.manifest import Manifest
 from tuwen.manifests.merge import merge
 from tuwen.manifests.order.mixture import Phase
 from tuwen.manifests.order.shuffle import Shuffle, parse_shuffle
-from tuwen.train import stream as stream_module
 from tuwen.train.loader import Batch, ShardDataset, ShardLoader
+from tuwen.train.reading import stream as stream_module
 from tuwen.train.reading.read_plan import ReadPlan
 from tuwen.train.reading.stream import Stream, open_stream
 
