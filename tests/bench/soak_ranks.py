@@ -2,8 +2,8 @@
 
     python tests/bench/soak_ranks.py --kills 10 --seed 0
 
-Real processes on loopback over shards of random rows, for AdamW and Muon, float32 and bfloat16. A run on eight ranks
-comes first. Ranks of AdamW share its state or do not, by chance. One rank, drawn by
+Real processes on loopback over shards of random rows, for AdamW and Muon, float32 and bfloat16. A run on eight ranks,
+which share AdamW's state, comes first. Later ones share it or do not, by chance. One rank, drawn by
 chance, is killed at a moment drawn by chance, before, in or after a checkpoint; each of the others must end with exit
 code 1 and a line; then the run goes on on another number of ranks.
 """
@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -58,16 +59,17 @@ def _chain(recipe: Recipe, folder: Path, name: str, kills: int, chance: random.R
     began = time.monotonic()
     train_on(1, recipe, shards, whole)
     seconds, killed_at, ranks_at = time.monotonic() - began, [], []
-    train_on(8, _sharded(recipe, chance), shards, eight)
+    train_on(8, _sharing(recipe), shards, eight)
     _assert_equal(whole, eight)
     print("eight ranks have the bits of one; ", end="", flush=True)
     while len(killed_at) < kills:
         count = chance.choice((1, 2, 4, 8))
-        ranks = start_ranks(count, _sharded(recipe, chance), shards, killed)
+        ranks = start_ranks(count, chance.choice((recipe, _sharing(recipe))), shards, killed)
         wait_until_met(count, killed)
         time.sleep(chance.uniform(0, 2 * seconds / kills))
         victim = chance.randrange(count)
-        kill(ranks[victim])
+        with suppress(ProcessLookupError):  # it has ended
+            kill(ranks[victim])
         codes = exit_codes(ranks)
         if codes == [0] * count:
             break  # it was done before
@@ -75,7 +77,7 @@ def _chain(recipe: Recipe, folder: Path, name: str, kills: int, chance: random.R
         assert all(codes[rank] == 1 and said[rank] for rank in range(count) if rank != victim), (victim, codes, said)
         killed_at.append(max(kept_steps(TrainFolder(killed)), default=0))
         ranks_at.append(count)
-    train_on(chance.choice((1, 2, 4, 8)), _sharded(recipe, chance), shards, killed)
+    train_on(chance.choice((1, 2, 4, 8)), chance.choice((recipe, _sharing(recipe))), shards, killed)
     _assert_equal(whole, killed)
     print(f"{len(killed_at)} kills on {ranks_at} ranks after steps {killed_at}: the same bits", flush=True)
 
@@ -86,9 +88,10 @@ def _assert_equal(a: Path, b: Path) -> None:
     assert all((a / each).read_bytes() == (b / each).read_bytes() for each in names)
 
 
-def _sharded(recipe: Recipe, chance: random.Random) -> Recipe:
-    shared = chance.choice(("none", "optimizer")) if recipe.train.optimizer == "adamw" else "none"
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"sharded": shared})})
+def _sharing(recipe: Recipe) -> Recipe:
+    """With the optimizer's state shared out, where it can be."""
+    sharded = "none" if recipe.train.optimizer == "muon" else "optimizer"
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"sharded": sharded})})
 
 
 def _recipe(folder: Path, steps: int, optimizer: str, precision: str) -> Recipe:

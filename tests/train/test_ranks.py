@@ -55,7 +55,7 @@ def assert_equal(a: Path, b: Path) -> None:
 def test_weights_optimizer_and_losses_are_equal_for_1_2_and_4_ranks(
     shapes: tuple[Recipe, Path], tmp_path: Path, changed: dict[str, object]
 ) -> None:
-    recipe, shards = with_train(shapes[0], steps=5, **changed), load_manifest(shapes[1] / "shards")
+    recipe, shards = with_train(shapes[0], steps=3, **changed), load_manifest(shapes[1] / "shards")
     declared = DeclaredRun.of_recipe(recipe, shards)
     train(recipe, shards, TrainFolder(tmp_path / "1"))
     for count in (2, 4):
@@ -65,7 +65,7 @@ def test_weights_optimizer_and_losses_are_equal_for_1_2_and_4_ranks(
 
 
 def test_ranks_that_are_processes_have_the_bits_of_one(shapes: tuple[Recipe, Path], tmp_path: Path) -> None:
-    recipe = with_train(shapes[0], steps=5, precision="bfloat16", averaging=0.9, validate_every=2, sharded="optimizer")
+    recipe = with_train(shapes[0], steps=3, precision="bfloat16", averaging=0.9, validate_every=2, sharded="optimizer")
     train(recipe, load_manifest(shapes[1] / "shards"), TrainFolder(tmp_path / "1"))
     for count, sharded in ((2, "none"), (4, "optimizer")):
         train_on(count, with_train(recipe, sharded=sharded), shapes[1] / "shards", tmp_path / str(count))
