@@ -73,7 +73,7 @@ bench-ranks: $(VENV)/.dev  ## a step with the exact sum, a plain all-reduce, a s
 bench-model: $(VENV)/.dev  ## what each choice of the model is worth at equal compute (SHARDS=runs/emoji/shards, VARIANTS="base qk_norm", SEEDS=3)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_model.py --shards $(or $(SHARDS),runs/emoji/shards) --seeds $(or $(SEEDS),1) $(if $(VARIANTS),--variants $(VARIANTS))
 
-bench-stability: $(VENV)/.dev  ## a deep, narrow model in float16: pre-LN and Sandwich-LN, without and with PB-relax (twelve minutes)
+bench-stability: $(VENV)/.dev  ## a deep, narrow model in float16: pre-LN and Sandwich-LN, without and with PB-relax (five minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_stability.py
 
 bench-sampling: $(VENV)/.dev  ## sampling with the cache of keys and values beside one pass for each code (two minutes)

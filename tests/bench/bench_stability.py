@@ -1,6 +1,6 @@
 """CogView's claim at toy scale: what keeps a deep, narrow model learning in float16 at a high learning rate.
 
-    python tests/bench/bench_stability.py --lrs 1e-2 1e-1 --seeds 3 --steps 60
+    python tests/bench/bench_stability.py --lrs 2e-2 1e-1 3e-1 --seeds 3 --steps 60
 
 Four arms: pre-LN and Sandwich-LN, each without and with PB-relax (attention and norms). All activations are float16,
 the residual too, as in CogView's training. (The trainer itself keeps the residual in float32.) Weights and AdamW are
@@ -78,7 +78,7 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--lrs", type=float, nargs="+", default=[1e-2, 1e-1])
+    parser.add_argument("--lrs", type=float, nargs="+", default=[2e-2, 1e-1, 3e-1])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=8)
