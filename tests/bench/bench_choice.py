@@ -4,8 +4,8 @@
 
 Needs a run of `tuwen train` or a painter, and the corpus that it was trained on. For some captions of each split, one
 picture is chosen each way. The table has own-in-5 and strict-in-5 (painting/nearest.py) in percent, each with Wilson's
-95% interval, and own-in-5 of the captions without and with a skin tone. The captions, and the eight samples that are chosen
-among, are the same for every way. Choosing by caption-loss needs a run with `reverse`, guidance one with
+95% interval, and own-in-5 of the captions without and with a skin tone. The captions, and the eight samples that are
+chosen among, are the same for every way. Choosing by caption-loss needs a run with `reverse`, guidance one with
 `drop_captions`; else these rows are left out.
 """
 
