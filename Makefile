@@ -39,7 +39,7 @@ check: $(VENV)/.dev $(VENV)/typing/tuwen  ## format, lint, types, and the trap i
 	$(BIN)/mypy -p tuwen
 
 test: $(VENV)/.dev  ## the whole suite in two processes, in under five minutes on two slow cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: bench-report bench-webdataset  ## the measurements that need no peers and take some minutes
 

@@ -123,7 +123,7 @@ def open_run(path: Path) -> Run:
     for folder in (TrainFolder(path), RunFolder(path).train, TrainFolder(SHIPPED / path)):
         if folder.document.is_file():
             return Run(folder, _read_document(folder.document))
-    shipped = ", ".join(sorted(each.name for each in SHIPPED.iterdir()))
+    shipped = ", ".join(sorted(each.name for each in SHIPPED.glob("*")))
     raise BadInput(
         f"{path}: no training run there",
         cure=f"name the folder that `tuwen train` wrote, or what is shipped: {shipped}",
