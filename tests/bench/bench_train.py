@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, help="default: random rows of the emoji shards' shape")
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--optimizer", default="adamw", choices=("adamw", "muon"), help="ours; nanoGPT's is AdamW")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=4, help="of a round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -117,6 +118,7 @@ def report(options: argparse.Namespace, shards: Manifest) -> None:
 
 def new_trainer(options: argparse.Namespace, shards: Manifest) -> Trainer:
     sets = [f"train.preset={options.preset}", "train.steps=1000000", f"train.precision={options.precision}"]
+    sets += [f"train.optimizer={options.optimizer}", "train.sketch_every=0"]
     declared = DeclaredRun.of_recipe(load_recipe("emoji", sets), shards)
     return Trainer.new(declared.document(1_000_000, options.threads), shards, "block", ALONE)
 

