@@ -40,9 +40,10 @@ def keep_freed_memory() -> None:
     Else glibc maps each large array anew, and the kernel clears its pages: 69,000 page faults and 140 of 480 ms for a
     picture of 128 px through LlamaGen's VQ-16 on one core, and none of 335 ms with it, for 160 MB more.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # macOS has none
-    for parameter, value in _MALLOPT.items() if mallopt else ():
-        mallopt(parameter, value)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # macOS has none
+        for parameter, value in _MALLOPT.items():
+            library.mallopt(parameter, value)
 
 
 def computing(device: torch.device, precision: str) -> torch.autocast:
