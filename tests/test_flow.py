@@ -59,7 +59,7 @@ def begin(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_for(condition: Any, process: subprocess.Popen[str], seconds: float = 150) -> None:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.02)
