@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ...manifests.atomic import whole_file
-from ...manifests.documents import Json
+from ...manifests.flattened import flattened
 from ...manifests.run_folders import TrainFolder
 from .charts import Chart
-from .later_stages import NearestScore, Sketch, read_json, read_lines, sketches_of
+from .later_stages import NearestScore, Sketch, read_json, read_lines, sketched_captions, sketches_of
 from .loss_curve import HeldOutEntry, LossEntry, LossLines, compared_curves
 from .templates import template
 
@@ -41,11 +41,10 @@ def write_comparison(page: Path, folders: list[TrainFolder], verdict: str) -> No
     for name, folder in zip(names, folders, strict=True):
         losses: list[LossEntry] = read_lines(folder.losses)
         validation: list[HeldOutEntry] = read_lines(folder.validation)
-        captions = (read_json(folder.sketch_list) or {}).get("captions", [])
         held_out, nearest = validation[-1] if validation else None, read_json(folder.nearest) or []
-        runs.append(ComparedRun(name, losses[-1], held_out, sketches_of(folder), captions, nearest))
+        runs.append(ComparedRun(name, losses[-1], held_out, sketches_of(folder), sketched_captions(folder), nearest))
         lines.append(LossLines(name, losses, validation))
-    documents = [_flat(read_json(folder.document)) for folder in folders]
+    documents = [flattened(read_json(folder.document)) for folder in folders]
     sections = Comparison(verdict, runs, compared_curves(lines), differing(documents))
     with whole_file(page) as temporary:
         temporary.write_bytes(template("comparison.html").render(vars(sections)).encode("utf-8", "replace"))
@@ -56,10 +55,3 @@ def differing(documents: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     keys = dict.fromkeys(key for document in documents for key in document)
     values = {key: [str(document.get(key, "–")) for document in documents] for key in keys}
     return [(key, each) for key, each in values.items() if len(set(each)) > 1]
-
-
-def _flat(document: Json, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

@@ -107,11 +107,23 @@ def training_section(folder: TrainFolder) -> TrainingSection | None:
         for entry in read_json(folder.paintings_list) or []
     ]
     run, nearest = _training_run(read_json(folder.document)), read_json(folder.nearest) or []
-    sketched = (read_json(folder.sketch_list) or {}).get("captions", [])
     by_source = validation[-1]["sources"] if validation else {}
     return TrainingSection(
-        run, losses[-1], loss_curve(losses, validation), by_source, sketches_of(folder), sketched, sampled, nearest
+        run,
+        losses[-1],
+        loss_curve(losses, validation),
+        by_source,
+        sketches_of(folder),
+        sketched_captions(folder),
+        sampled,
+        nearest,
     )
+
+
+def sketched_captions(folder: TrainFolder) -> list[str]:
+    """The captions of every sketch, in the order of its pictures; none where nothing was sketched."""
+    captions: list[str] = read_json(folder.sketch_list) or []
+    return captions
 
 
 def sketches_of(folder: TrainFolder) -> list[Sketch]:

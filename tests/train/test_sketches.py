@@ -32,15 +32,15 @@ def test_the_same_held_out_captions_are_painted_at_fixed_steps(
     shapes: tuple[Recipe, Path], runs: tuple[Path, Path]
 ) -> None:
     folder = TrainFolder(runs[0])
-    listed = json.loads(folder.sketch_list.read_text())
+    captions = json.loads(folder.sketch_list.read_text())
     held_out = {meta["caption"] for meta in SplitReader(load_manifest(shapes[1] / "shards"), "validation").all_meta()}
-    assert listed["captions"]
-    assert set(listed["captions"]) <= held_out
+    assert captions
+    assert set(captions) <= held_out
     assert sorted(path.name for path in folder.sketches.glob("*.png")) == [
         "step-000005.png", "step-000010.png", "step-000012.png",
     ]  # fmt: skip
     pictures = [np.asarray(Image.open(folder.sketch(steps))) for steps in (5, 12)]
-    columns, rows = min(8, len(listed["captions"])), -(-len(listed["captions"]) // 8)
+    columns, rows = min(8, len(captions)), -(-len(captions) // 8)
     assert {picture.shape for picture in pictures} == {(64 * rows, 64 * columns, 3)}
     assert all(picture.std() > 1 for picture in pictures)
 

@@ -9,7 +9,7 @@ picture differs from that of another step by the weights alone. Nothing of the t
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Self, TypedDict
+from typing import Self
 
 import numpy as np
 
@@ -25,13 +25,6 @@ from .sampling import BATCH_ROWS, SamplingConfig, sample_codes
 
 _HELD_OUT, _CAPTIONS_READ = "validation", 1024
 COLUMNS = 8
-
-
-class SketchList(TypedDict):
-    """sketches.json."""
-
-    captions: list[str]  # in the order of the pictures, row by row
-    columns: int
 
 
 @dataclass(frozen=True)
@@ -55,9 +48,8 @@ class Sketches:
             return None
         chosen = dict(list(max(by_length.values(), key=len).items())[:BATCH_ROWS])
         run.folder.sketches.mkdir(parents=True, exist_ok=True)
-        listed: SketchList = {"captions": list(chosen), "columns": COLUMNS}
         with whole_file(run.folder.sketch_list) as temporary:
-            temporary.write_bytes(canonical_json(listed) + b"\n")
+            temporary.write_bytes(canonical_json(list(chosen)) + b"\n")
         return cls(run, list(chosen.values()))
 
     def paint(self, model: Transformer, steps_done: int) -> None:

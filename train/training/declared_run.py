@@ -14,6 +14,7 @@ import torch
 
 from ...manifests.documents import Json
 from ...manifests.errors import BadInput
+from ...manifests.flattened import flattened
 from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.recipe.training import Train
@@ -96,15 +97,8 @@ def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
 
 def differences(found: RunDocument, asked: RunDocument) -> dict[str, tuple[Any, Any]]:
     """The values that are not the same, by their keys in run.json: (the run's, those that are asked for)."""
-    a, b = _flat(found.model_dump()), _flat(asked.model_dump())
+    a, b = flattened(found.model_dump()), flattened(asked.model_dump())
     return {key: (a.get(key), b.get(key)) for key in {**a, **b} if a.get(key) != b.get(key)}
-
-
-def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _sha256(tokenizer: Any) -> str:
