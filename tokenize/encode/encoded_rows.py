@@ -3,6 +3,7 @@
     save_encoded(path, encoded)                         # Parquet, whole or not at all
     read_facts(path)                                    # None: the stretch is not done
     encoded = read_encoded(path, arrays=["codes"])
+    forget_lost(scratch)                                # those with pairs that were lost are encoded again
 
 The file holds all that a shard takes of these rows, so the pictures need not be read again.
 """
@@ -84,6 +85,14 @@ def read_encoded(path: Path, arrays: list[str]) -> EncodedRows | None:
         codes[array] = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
     meta = [json.loads(line) for line in table["meta"].to_pylist()]
     return EncodedRows(meta, table["text"].to_pylist(), codes, _facts(table.schema))
+
+
+def forget_lost(scratch: Path) -> None:
+    """Removes the files of stretches that lost a pair. `scratch` holds the folders of all parts."""
+    for path in scratch.glob("*/*.parquet"):
+        facts = read_facts(path)
+        if facts is not None and facts.lost:
+            path.unlink()
 
 
 def _facts(schema: pa.Schema) -> Facts:

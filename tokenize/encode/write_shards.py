@@ -34,6 +34,7 @@ from ..plan_parts import PLAN_COLUMNS, plan_parts
 from .crops_ahead import CropPlan
 from .encode_rows import EncodePlan
 from .encode_shard import EncodeConfig, ShardSummary, encode_shard
+from .encoded_rows import forget_lost
 from .job_tokenizers import JobTokenizers, device_of, put_tokenizers
 from .job_watch import JobWatch, check_lost
 from .lost_pairs import lost_pairs, without_lost, write_lost_pairs
@@ -133,6 +134,7 @@ def _encode(
     )
     if retry_lost:
         forget_where(folder.path, lambda summary: bool(summary["lost"]))
+        forget_lost(scratch_of(folder.path))  # of shards that were not finished when the job was stopped
     total = sum(map(len, splits.values()))
     watch = JobWatch(scratch_of(folder.path), total, tokenize.quality.max_failed, tokenize.quality.max_fall_db)
     results = run_stage(TOKENIZE, parts, config, folder.path, run, meter=watch)

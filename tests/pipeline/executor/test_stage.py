@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, TypedDict
@@ -9,9 +10,10 @@ from typing import Any, TypedDict
 import pytest
 import ray
 
-from tuwen.manifests.errors import BadInput
+from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.pipeline.executor import stage as stage_module
 from tuwen.pipeline.executor.fingerprint import MadeBy
+from tuwen.pipeline.executor.meter import PartMeter
 from tuwen.pipeline.executor.part import InputFile, Part, PartResult
 from tuwen.pipeline.executor.stage import Stage, StageRun, run_stage
 
@@ -113,6 +115,34 @@ def test_what_a_part_refuses_comes_out_as_it_was_and_the_others_stay_done(runs: 
     runs.run("a", "good")
     assert runs.counts["p0"] == 1
     assert not list(runs.out.glob(".part-*"))
+
+
+def wait_or_write(part: Part[str], config: Config, folder: Path) -> dict[str, int]:
+    """Writes its text; "slow" does so as soon as a file `go` lies beside the ledger."""
+    go = Path(config["ledger"]).with_name("go")
+    for _ in range(600 if part.spec == "slow" else 0):
+        if go.exists():
+            break
+        time.sleep(0.05)
+    return write_part(part, config, folder)
+
+
+class RefusingMeter(PartMeter):
+    def finished(self, result: PartResult[Any]) -> None:
+        raise CheckFailed("too much was lost", cure="none")
+
+
+def test_parts_that_are_at_work_are_ended_before_what_stopped_the_stage_comes_out(runs: Runs) -> None:
+    """Else they would write their markers into the next run, which begins while the error is still held."""
+    stage = Stage("wait", wait_or_write, libraries=("numpy",), unhashed=("ledger",))
+    parts = [Part("p0", "slow"), Part("p1", "fast")]
+    config = Config(ledger=str(runs.ledger), suffix="")
+    with pytest.raises(CheckFailed) as held:
+        run_stage(stage, parts, config, runs.out, StageRun(workers=2, cpus=0.5), meter=RefusingMeter(2))
+    runs.ledger.with_name("go").touch()
+    time.sleep(1)
+    assert held.value.cure == "none"
+    assert runs.counts == {"p1": 1}
 
 
 def test_code_and_libraries_that_changed_are_named_with_the_parts_and_pairs_that_run_again(
