@@ -9,7 +9,7 @@ the pointer is on it.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -29,6 +29,7 @@ class Chart:
     up: Ticks  # from the bottom
     marks: Ticks  # rules, from the left
     unit: str
+    keys: list[str] = field(default_factory=list)  # of a chart of lines: the colour that each of `words` is about
 
 
 def histogram(

@@ -142,3 +142,12 @@ def test_losses_on_held_out_pairs_are_dashed_lines_at_their_steps() -> None:
     assert '<polyline points="50.00,25.00 100.00,50.00" class="held-out codes"/>' in chart.svg
     assert chart.words[2] == "held out: codes 2.00, text 1.00"
     assert "held-out" not in loss_curve(losses, []).svg
+
+
+def test_captions_told_from_pictures_have_a_line_of_their_own_in_steps_that_had_some() -> None:
+    losses: list[LossEntry] = [{"step": step, "codes": 4.0, "text": 2.0, "samples": 8 * step} for step in range(3)]
+    losses[1]["reverse"] = 1.0
+    chart = loss_curve(losses, [])
+    assert '<polyline points="50.00,75.00" class="smooth reverse"/>' in chart.svg
+    assert (chart.keys[2], chart.words[2]) == ("reverse", "述 captions from pictures 1.00")
+    assert "reverse" not in loss_curve(losses[:1], []).keys
