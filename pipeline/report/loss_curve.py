@@ -58,8 +58,12 @@ Points = list[tuple[float, float]]  # step, loss
 
 def loss_curve(losses: list[LossEntry], validation: list[HeldOutEntry]) -> Chart:
     steps = losses[-1]["step"] + 1
-    lines = {name: [(entry["step"], entry[name]) for entry in losses if name in entry] for name, _ in _LINES}
-    held_out = {name: [(entry["step"] - 1, entry[name]) for entry in validation if name in entry] for name, _ in _LINES}
+    lines: dict[str, Points] = {
+        name: [(entry["step"], entry[name]) for entry in losses if name in entry] for name, _ in _LINES
+    }
+    held_out: dict[str, Points] = {
+        name: [(entry["step"] - 1, entry[name]) for entry in validation if name in entry] for name, _ in _LINES
+    }
     finite = [loss for line in lines.values() for _, loss in line if math.isfinite(loss)]
     top = max(1, math.ceil(max(finite, default=1.0)))
 
@@ -71,7 +75,7 @@ def loss_curve(losses: list[LossEntry], validation: list[HeldOutEntry]) -> Chart
         )
 
     parts = ['<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">']
-    words = {}
+    words: dict[str, str] = {}
     for name, label in _LINES:
         smooth, raw = _smoothed(lines[name], steps)
         for kind, points in (("raw", raw), ("smooth", smooth), ("held-out", held_out[name])):
