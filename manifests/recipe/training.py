@@ -42,6 +42,7 @@ class Train(Section):
     caption_noise: Annotated[float, Field(ge=0, le=1)] = 0.0  # share with 1 to 4 random pieces around their caption
     reverse: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of positions that learn the caption from the picture
     text_weight: Annotated[float, Field(ge=0)] = 1.0  # of a target of text in the loss; one of a code has 1
+    first_code_weight: Annotated[float, Field(ge=1)] = 1.0  # of a picture's first code; the j-th: 1 + (weight − 1) / j
     seed: int = 0
     shuffle: Shuffle = Shuffle()  # window: for shards that are remote, or more than memory holds
     verify: Literal["off", "first", "block", "always"] = "block"  # how shards are checked while they are read

@@ -13,7 +13,7 @@ from tuwen.tokenize.sequence import compact_layout
 from tuwen.train.painting.sampling import SamplingConfig, choose_codes, sample_codes
 from tuwen.train.run.schedule import OptimizerConfig, learning_rate
 from tuwen.train.training.optimizer import new_optimizers, take_step
-from tuwen.train.transformer.micro_batch import summed_nats
+from tuwen.train.transformer.micro_batch import summed_nats, target_nats
 from tuwen.train.transformer.model import ModelConfig, Transformer
 
 VOCABULARY, CODES = 64, 40
@@ -213,6 +213,6 @@ def test_losses_are_split_by_the_kind_of_the_label_and_padding_does_not_count() 
     targets = torch.from_numpy(ids[:, 1:])
     logits = torch.zeros(1, targets.shape[1], layout.vocab)
     logits[0, torch.arange(targets.shape[1]), targets[0]] = torch.where(targets[0] < 4, 3.0, 0.0)
-    text, codes = summed_nats(logits, targets, layout)[0].tolist()
+    text, codes = summed_nats(target_nats(logits, targets), targets, layout)[0].tolist()
     assert text == pytest.approx(4 * math.log(layout.vocab))  # piece, BASE, BOI1, EOI1
     assert codes == pytest.approx(2 * (math.log(layout.vocab - 1 + math.e**3) - 3))

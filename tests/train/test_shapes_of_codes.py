@@ -20,7 +20,7 @@ from tuwen.train.reading.read_plan import ReadPlan
 from tuwen.train.reading.stream import Stream, open_stream
 from tuwen.train.run.run import Run
 from tuwen.train.training.loop import train
-from tuwen.train.transformer.micro_batch import summed_nats
+from tuwen.train.transformer.micro_batch import summed_nats, target_nats
 
 from ..stages import write_report, write_shards
 from ..tokenize.toy_tokenizers import MODULE
@@ -175,6 +175,6 @@ def test_the_loss_of_codes_counts_every_code_and_nothing_else(trained: Set) -> N
     logits[0, targets[0] < layout.text_offset, 0] = 1.0  # the nats of a code differ from those of a text or a command
     of_code = float(torch.log(torch.tensor(layout.vocab - 1 + np.e)))
     of_text = float(np.log(layout.vocab))
-    nats_of_text, nats_of_codes = summed_nats(logits, targets, layout)[0].tolist()
+    nats_of_text, nats_of_codes = summed_nats(target_nats(logits, targets), targets, layout)[0].tolist()
     assert nats_of_codes == pytest.approx(layout.num_codes * of_code, rel=1e-5)
     assert nats_of_text == pytest.approx(5 * of_text, rel=1e-5)

@@ -89,6 +89,7 @@ class TrainSettings(BaseModel):
     caption_noise: float = 0.0  # share of the positions whose captions stand among random pieces
     reverse: float = 0.0  # share of the positions that learn the caption from the picture
     text_weight: float = 1.0  # of a target of text or commands in the loss that is learned from
+    first_code_weight: float = 1.0  # of the first code of a picture there; code j has 1 + (weight − 1) / (j + 1)
     validate_every: int  # steps; 0: never
     validation_rows: int  # of the held-out split at most
     telemetry: bool | Literal["layers"]  # whether the log has the largest residual, score and logit
@@ -143,6 +144,7 @@ def resolve_settings(recipe: Train, layout: SequenceLayout, codes: CodesSchema) 
         caption_noise=recipe.caption_noise,
         reverse=recipe.reverse,
         text_weight=recipe.text_weight,
+        first_code_weight=recipe.first_code_weight,
         validate_every=recipe.validate_every,
         validation_rows=recipe.validation_rows,
         telemetry=recipe.telemetry,

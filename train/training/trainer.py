@@ -32,8 +32,9 @@ from ..run.schedule import learning_rate, skips
 from ..transformer.code_noise import CodeNoise
 from ..transformer.largest import Largest
 from ..transformer.matrix_peak import matrix_products, seconds_alone
-from ..transformer.micro_batch import MicroBatch
+from ..transformer.micro_batch import MicroBatch, summed_nats
 from ..transformer.model import Transformer
+from ..transformer.target_weights import TargetWeights
 from .captions_seen import captions_seen
 from .fully_sharded import FullySharded
 from .loss_scale import LossScale
@@ -152,18 +153,17 @@ class Trainer:
         """Add the gradient of a micro-batch's share of the loss; return its nats, of what `counts` counts.
 
         The loss is the weighted mean over the targets of the global batch: `counts` has text, codes, and both of the
-        reversed rows. Only text before its picture has a weight of its own: what reversed rows learn is their text.
+        reversed rows.
         """
-        dtype = matmul_dtype(self.document.precision, self.device)
-        weights = [self.document.settings.text_weight, 1.0, 1.0, 1.0]
-        weighted_count = sum(weight * count for weight, count in zip(weights, counts, strict=True))
+        settings, dtype = self.document.settings, matmul_dtype(self.document.precision, self.device)
+        weights = TargetWeights.of(settings.text_weight, settings.first_code_weight, self.document.layout)
         with torch.set_grad_enabled(with_gradient):
-            nats_4 = batch.by_direction(batch.nats_B2(self.model, dtype, largest)).flatten()
+            nats_BL = batch.nats_BL(self.model, dtype, largest)
         if with_gradient:
-            weighted_nats = (nats_4 * torch.tensor(weights, device=self.device)).sum()
-            torch.autograd.backward(weighted_nats * (self.scale.value / weighted_count))
+            weighted_nats = (nats_BL * weights.of_batch(batch)).sum()
+            torch.autograd.backward(weighted_nats * (self.scale.value / weights.total(counts)))
             self.learner.add_gradient()
-        return nats_4.detach()
+        return batch.by_direction(summed_nats(nats_BL.detach(), batch.targets_BL, batch.layout)).flatten()
 
     def _update(self, step: int) -> float:
         """Learn from the summed gradients, unless they have overflowed; return their norm before clipping."""

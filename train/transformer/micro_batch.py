@@ -68,11 +68,15 @@ class MicroBatch:
         """`counts_B2` by direction: of the rows with their caption first, and of the reversed ones."""
         return np.stack([self.counts_B2[rows].sum(axis=0) for rows in (~self.is_reversed_B, self.is_reversed_B)])
 
-    def nats_B2(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
-        """Summed nats of each row: of text and commands, and of codes."""
+    def nats_BL(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
+        """The nats of each target; those of padding do not count."""
         with autocast(self.read_BL.device, dtype):
             logits_BLV = model(self.read_BL, self.positions_BL, largest=largest)
-        return summed_nats(logits_BLV, self.targets_BL, self.layout)
+        return target_nats(logits_BLV, self.targets_BL)
+
+    def nats_B2(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
+        """Summed nats of each row: of text and commands, and of codes."""
+        return summed_nats(self.nats_BL(model, dtype, largest), self.targets_BL, self.layout)
 
     def by_direction(self, values_B2: Tensor) -> Tensor:
         """The sums of what rows have of each kind: of those with the caption first, of the reversed ones (2, 2)."""
@@ -82,13 +86,16 @@ class MicroBatch:
         )
 
 
-def summed_nats(logits_BLV: Tensor, targets_BL: Tensor, layout: SequenceLayout) -> Tensor:
+def target_nats(logits_BLV: Tensor, targets_BL: Tensor) -> Tensor:
+    nats = F.cross_entropy(logits_BLV.float().flatten(0, 1), targets_BL.flatten(), reduction="none")
+    return nats.view(targets_BL.shape)
+
+
+def summed_nats(nats_BL: Tensor, targets_BL: Tensor, layout: SequenceLayout) -> Tensor:
     """Summed nats of each row, of text and commands, and of codes: (B, 2). Padding does not count.
 
     The kind of a token is that of the target, the token that is predicted.
     """
-    nats = F.cross_entropy(logits_BLV.float().flatten(0, 1), targets_BL.flatten(), reduction="none")
-    nats_BL = nats.view(targets_BL.shape)
     is_code = targets_BL < layout.text_offset
     text_BL = nats_BL.masked_fill(is_code | (targets_BL == layout.pad), 0.0)
     return torch.stack((text_BL.sum(dim=1), nats_BL.masked_fill(~is_code, 0.0).sum(dim=1)), dim=1)
