@@ -33,12 +33,13 @@ class TargetWeights:
 
     def of_batch(self, batch: MicroBatch) -> Tensor:
         """The weight of each target: (B, L). Padding has none."""
-        is_code = (batch.targets_BL < batch.layout.text_offset).cpu().numpy()
-        code = np.minimum(np.maximum(is_code.cumsum(axis=1) - 1, 0), len(self.codes) - 1)
-        weights = np.where(is_code, self.codes[code], self.text)
-        weights[batch.is_reversed_B] = 1
-        weights[(batch.targets_BL == batch.layout.pad).cpu().numpy()] = 0
-        return torch.from_numpy(weights.astype(np.float32)).to(batch.targets_BL.device)
+        targets_BL, layout = batch.targets_BL, batch.layout
+        is_code = targets_BL < layout.text_offset
+        code = (is_code.cumsum(dim=1) - 1).clamp(0, layout.num_codes - 1)
+        codes = torch.tensor(self.codes, dtype=torch.float32).to(targets_BL.device)
+        is_reversed_B1 = torch.from_numpy(batch.is_reversed_B)[:, None].to(targets_BL.device)
+        weights_BL = torch.where(is_code, codes[code], self.text)
+        return weights_BL.masked_fill(is_reversed_B1, 1.0).masked_fill(targets_BL == layout.pad, 0.0)
 
     def total(self, counts: Sequence[int]) -> float:
         """The summed weights of a step; `counts` has text, codes, and both of the reversed rows."""
