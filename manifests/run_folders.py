@@ -334,6 +334,11 @@ class RunFolder:
         return TrainFolder(self.path / "train")
 
     @property
+    def samples(self) -> Path:
+        """Pictures of a shipped painter, which has no folder of its own to write into."""
+        return self.path / "samples"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

@@ -35,7 +35,9 @@ class By(StrEnum):
     caption_loss = "caption-loss"
 
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or its `train` folder.")]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a run, or its `train` folder; `emoji` is shipped.")
+]
 
 
 @train_app.command()
@@ -126,7 +128,7 @@ def sample(
 
     opened = open_run(run)
     name = "".join(char if char.isalnum() else "-" for char in prompt)
-    file = out or opened.folder.samples / f"{name}-{seed}.png"
+    file = out or opened.samples / f"{name}-{seed}.png"
     options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
     scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, by=by.value, **options)
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
+from tuwen.__main__ import app
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
@@ -46,6 +50,24 @@ def test_a_painter_is_a_fraction_of_its_run_and_paints(trained: Path, tmp_path: 
     wanted, expected = sample_pictures(open_run(trained), ["一个红色的圆"], 2, seed=0)
     assert sampled.shape == wanted.shape
     assert scores == pytest.approx(expected, abs=0.1)
+
+
+def test_the_shipped_painter_is_whole_and_small_and_paints_a_red_heart_below_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    painter = load_manifest(open_run(Path("emoji")).folder.path)
+    assert not list(verify_manifest(painter))
+    assert sum(file.bytes for file in painter.files) < 25e6
+    result = CliRunner().invoke(app, ["sample", "emoji", "--prompt", "红心", "--count", "1", "--temperature", "0"])
+    assert result.exit_code == 0, result.output
+    red, green, blue = np.array(Image.open("runs/emoji/samples/红心-0.png").convert("RGB")).reshape(-1, 3).T / 255
+    assert ((red > 0.6) & (green < 0.4) & (blue < 0.4)).mean() > 0.2
+
+
+def test_a_name_that_is_neither_a_run_nor_shipped_is_told_what_is_shipped(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no training run there.*what is shipped: emoji"):
+        open_run(tmp_path / "flags")
 
 
 def test_a_painter_of_a_painter_or_in_a_folder_that_holds_something_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ from .loss_log import StepEntry, read_losses
 from .preset import TrainSettings
 from .schedule import OptimizerConfig
 
+SHIPPED = Path(__file__).parents[1] / "shipped"  # painters, by their recipe's name
+
 
 class RunDocument(BaseModel):
     """run.json: two runs with equal documents give the same bits on one machine."""
@@ -73,6 +75,12 @@ class Run:
         return open_image_codes(self.folder.image_tokenizer)
 
     @property
+    def samples(self) -> Path:
+        """Where its pictures go: into the run, or, of a shipped painter, below the current directory."""
+        is_shipped = self.folder.path.parent == SHIPPED
+        return RunFolder.of(self.folder.path.name).samples if is_shipped else self.folder.samples
+
+    @property
     def losses(self) -> list[StepEntry]:
         return read_losses(self.folder.losses)
 
@@ -108,11 +116,18 @@ def write_document(folder: TrainFolder, document: RunDocument) -> None:
 
 
 def open_run(path: Path) -> Run:
-    """The training run in `path`, or in its `train/`. Raises BadInput when there is none, or one of another version."""
-    for folder in (TrainFolder(path), RunFolder(path).train):
+    """The training run in `path`, or in its `train/`, or the painter that is shipped under that name.
+
+    Raises BadInput when there is none, or one of another version.
+    """
+    for folder in (TrainFolder(path), RunFolder(path).train, TrainFolder(SHIPPED / path)):
         if folder.document.is_file():
             return Run(folder, _read_document(folder.document))
-    raise BadInput(f"{path}: no training run there", cure="name the folder that `tuwen train` wrote")
+    shipped = ", ".join(sorted(each.name for each in SHIPPED.glob("*")))
+    raise BadInput(
+        f"{path}: no training run there",
+        cure=f"name the folder that `tuwen train` wrote, or what is shipped: {shipped}",
+    )
 
 
 def _read_document(path: Path) -> RunDocument:
