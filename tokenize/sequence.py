@@ -91,6 +91,12 @@ class SequenceLayout:
         ]
         return np.array(ids, dtype=np.int64), self._positions(len(text), is_reversed=False)[: len(ids)]
 
+    def picture(self, codes: Ids) -> tuple[Ids, Ids]:
+        """Return ids and positions of `[BOI1] codes [EOI1] [ROI1]`, which precede a caption; codes are (num_codes,)."""
+        commands = self.command_ids
+        ids = [commands["[BOI1]"], *(codes + self.code_offsets).tolist(), commands["[EOI1]"], commands["[ROI1]"]]
+        return np.array(ids, dtype=np.int64), self._positions(0, is_reversed=True)[: len(ids)]
+
     def sequences(
         self, codes: NDArray[Any], text: NDArray[Any], lengths: Ids, is_reversed: NDArray[np.bool_] | bool = False
     ) -> tuple[Ids, Ids]:

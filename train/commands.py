@@ -135,6 +135,39 @@ def sample(
 
 
 @train_app.command()
+def caption(
+    run: RunPath,
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="PICTURE...", help="Files of pictures.", show_default=False)
+    ],
+    count: Annotated[int, typer.Option("--count", min=1, max=64, help="How many captions of each picture.")] = 1,
+    beams: Annotated[
+        int, typer.Option("--beams", min=1, max=64, help="How many beginnings of captions are kept in the search.")
+    ] = 8,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="0 searches the likeliest captions; over 0 they are drawn.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same captions.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Say what pictures show; needs a run with `reverse`."""
+    from .describing.describe_pictures import DescribeOptions, describe
+    from .run.run import open_run
+
+    described = describe(open_run(run), pictures, DescribeOptions(count, beams, temperature, seed))
+    document = [
+        {"file": str(file), "captions": [{"text": each.text, "score": round(each.score, 4)} for each in captions]}
+        for file, captions in zip(pictures, described, strict=True)
+    ]
+    lines = [
+        f"{file}: {each.text} ({each.score:.2f} nats a piece)"
+        for file, captions in zip(pictures, described, strict=True)
+        for each in captions
+    ]
+    print_result(document, "\n".join(lines), as_json)
+
+
+@train_app.command()
 def painter(
     run: RunPath,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the painter.")],

@@ -24,6 +24,7 @@ class Train(Section):
     layout: Layout | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
     steps: Annotated[int, Field(ge=1)] | None = None  # states it outright; the run is then the same on any machine
+    samples: Annotated[int, Field(ge=1)] | None = None  # rows that are read in all, in whole steps; instead of `steps`
     batch: Annotated[int, Field(ge=1)] | None = None  # rows a step; None: the preset's
     micro_batches: Annotated[int, Field(ge=1)] | None = None  # of a step, a power of two: as many ranks can share it
     reduction: Literal["exact", "fast"] = "exact"  # exact: the same bits for any number of ranks
@@ -41,6 +42,7 @@ class Train(Section):
     code_noise: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the codes that are read as random ones in training
     caption_noise: Annotated[float, Field(ge=0, le=1)] = 0.0  # share with 1 to 4 random pieces around their caption
     reverse: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of positions that learn the caption from the picture
+    reverse_weight: Annotated[float, Field(ge=0)] = 1.0  # of a target of such a caption in the loss
     text_weight: Annotated[float, Field(ge=0)] = 1.0  # of a target of text in the loss; one of a code has 1
     first_code_weight: Annotated[float, Field(ge=1)] = 1.0  # of a picture's first code; the j-th: 1 + (weight − 1) / j
     seed: int = 0
@@ -54,6 +56,12 @@ class Train(Section):
     tensorboard: bool = False  # beside losses.jsonl; needs `pip install tuwen[tensorboard]`
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # of matrix products; float16 scales the loss
     telemetry: bool | Literal["layers"] = False  # largest |residual|, score and |logit| of a step, in losses.jsonl
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> "Train":
+        if self.steps is not None and self.samples is not None:
+            raise ValueError(f"steps {self.steps} and samples {self.samples} both say when it ends: leave one away")
+        return self
 
     @model_validator(mode="after")
     def _micro_batches_halve(self) -> "Train":

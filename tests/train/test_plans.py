@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from tuwen.manifests.errors import BadInput, CheckFailed
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
+from tuwen.manifests.recipe.training import Train
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.train.painting.generate_pictures import sample_pictures
@@ -23,6 +25,7 @@ from tuwen.train.run.checkpoint import load_checkpoint, save_checkpoint
 from tuwen.train.run.compare import first_difference
 from tuwen.train.run.kept_checkpoints import kept_steps
 from tuwen.train.run.loss_log import read_lines
+from tuwen.train.run.preset import declared_steps
 from tuwen.train.run.run import open_run
 from tuwen.train.run.schedule import OptimizerConfig, learning_rate
 from tuwen.train.training.declared_run import DeclaredRun
@@ -120,8 +123,10 @@ def test_compare_sees_what_the_weights_do_not_show_yet(shapes: Built, tmp_path: 
 
 def test_a_run_json_is_repeated_bit_for_bit_and_says_when_its_shards_are_others(shapes: Built, tmp_path: Path) -> None:
     run = shapes[1] / "train"
-    trained(shapes, run, steps=3)
-    train_declared(DeclaredRun.of_run(run / "run.json"), TrainFolder(tmp_path / "again"), Process())
+    trained(shapes, run, steps=3, keep=1)
+    repeated = DeclaredRun.of_run(run / "run.json")
+    assert repeated.train.keep == 1  # what changes no result is repeated, too
+    train_declared(repeated, TrainFolder(tmp_path / "again"), Process())
     assert load_manifest(run).id == load_manifest(tmp_path / "again").id
     assert load_manifest(run).lineage.recipe == load_manifest(tmp_path / "again").lineage.recipe
     (tmp_path / "moved" / "train").mkdir(parents=True)
@@ -130,6 +135,13 @@ def test_a_run_json_is_repeated_bit_for_bit_and_says_when_its_shards_are_others(
     (tmp_path / "moved" / "shards").symlink_to(shapes[1] / "shards")
     with pytest.raises(BadInput, match="is of the shards sha256:0, and those at"):
         DeclaredRun.of_run(tmp_path / "moved" / "train" / "run.json")
+
+
+def test_samples_are_read_in_whole_steps_and_say_more_than_minutes() -> None:
+    assert declared_steps(Train(samples=33, batch=16)) == 3
+    assert declared_steps(Train(samples=32, batch=16, minutes=8)) == 2
+    with pytest.raises(ValidationError, match="steps 5 and samples 80 both say when it ends: leave one away"):
+        Train(samples=80, steps=5)
 
 
 def test_the_loss_of_a_step_is_one_mean_over_its_batch_however_it_is_cut(shapes: Built, tmp_path: Path) -> None:

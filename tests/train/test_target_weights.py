@@ -16,20 +16,23 @@ def batch_of(is_reversed: list[bool]) -> MicroBatch:
     return MicroBatch.of(ROWS, LAYOUT, torch.device("cpu"), is_reversed=np.array(is_reversed))
 
 
+def weights_of(text: float = 0.5, first_code: float = 13.0, reversed_text: float = 3.0) -> TargetWeights:
+    return TargetWeights.of(text, first_code, reversed_text, LAYOUT)
+
+
 def test_the_first_code_weighs_most_and_the_others_less_and_less_while_padding_weighs_nothing() -> None:
-    weights = TargetWeights.of(text=0.5, first_code=13.0, layout=LAYOUT).of_batch(batch_of([False, False]))
+    weights = weights_of().of_batch(batch_of([False, False]))
     codes = [13.0, 7.0, 5.0, 4.0]
     assert weights.tolist() == [[0.5] * 5 + codes + [0.5], [0.5] * 3 + codes + [0.5, 0.0, 0.0]]
 
 
-def test_in_a_reversed_row_every_target_weighs_one() -> None:
+def test_in_a_reversed_row_codes_weigh_one_and_the_caption_has_a_weight_of_its_own() -> None:
     batch = batch_of([False, True])
-    weights = TargetWeights.of(text=0.5, first_code=13.0, layout=LAYOUT).of_batch(batch)
-    is_target = (batch.targets_BL[1] != LAYOUT.pad).float()
-    assert weights[1].tolist() == is_target.tolist()
+    assert (batch.targets_BL[1] == LAYOUT.pad).tolist() == [False] * 4 + [True] * 2 + [False] * 2 + [True] * 2
+    assert weights_of().of_batch(batch)[1].tolist() == [1.0] * 4 + [0.0] * 2 + [3.0] * 2 + [0.0] * 2
 
 
 @pytest.mark.parametrize("is_reversed", [[False, False], [False, True], [True, True]])
 def test_the_total_of_a_step_is_the_sum_of_the_weights_of_its_targets(is_reversed: list[bool]) -> None:
-    weights, batch = TargetWeights.of(text=0.25, first_code=16.0, layout=LAYOUT), batch_of(is_reversed)
+    weights, batch = weights_of(), batch_of(is_reversed)
     assert weights.total(batch.counts_22.flatten().tolist()) == pytest.approx(float(weights.of_batch(batch).sum()))

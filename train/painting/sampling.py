@@ -10,7 +10,6 @@ on what else is sampled in the same call. Prompts of equal length share a batch:
 Shapes: P prompts, S samples of each, R rows a batch, L ids of a prompt, N codes of a picture, K size of a codebook.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypedDict
@@ -23,6 +22,8 @@ from torch import Tensor
 
 from ...tokenize.precision import Precision, autocast, matmul_dtype
 from ..transformer.model import Transformer
+from .decoder import Decoder
+from .noise import gumbel_noise, noise_stream
 
 # Every batch has as many rows: kernels for 3 rows and for 16 differ in the last bits, and so would the pictures.
 BATCH_ROWS = 16
@@ -50,19 +51,6 @@ class SamplingConfig(BaseModel):
     precision: Precision = "auto"  # of matrix products
 
 
-def noise_stream(seed: int, prompt: Sequence[int], sample: int) -> torch.Generator:
-    """What the noise of one sample is drawn from, code after code."""
-    name = f"{seed}/{sample}/{','.join(map(str, prompt))}"
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
-
-
-def gumbel_noise(streams_R: Sequence[torch.Generator], codebook_size: int) -> Tensor:
-    """Noise (R, K) of one code: the one with the largest logit / temperature + noise is a draw from the softmax."""
-    # Drawn a code at a time: that of a whole picture of 1,024 codes of 8,192 is 32 MB a row.
-    return -torch.stack([torch.empty(codebook_size).exponential_(generator=each) for each in streams_R]).log()
-
-
 def choose_codes(logits_RK: Tensor, noise_RK: Tensor, config: SamplingConfig) -> Tensor:
     """One code for each row (R,), drawn from its top_k likeliest, of which the likeliest make up top_p."""
     if config.temperature == 0:
@@ -79,22 +67,6 @@ def outside_nucleus(logits_RK: Tensor, top_p: float) -> Tensor:
     sorted_RK, codes_RK = logits_RK.softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     before_RK = sorted_RK.cumsum(dim=-1) - sorted_RK
     return torch.zeros_like(codes_RK, dtype=torch.bool).scatter(1, codes_RK, before_RK >= top_p)
-
-
-class Decoder:
-    """A model that has read some prompts of equal length and continues them, one token a row at a time."""
-
-    def __init__(self, model: Transformer, ids_RL: Tensor, positions_RL: Tensor, num_codes: int) -> None:
-        self.model, self.new_ids, self.new_positions = model, ids_RL, positions_RL
-        self.cache = model.new_cache(ids_RL.shape[1] + num_codes - 1)
-
-    def logits_RV(self) -> Tensor:
-        """Of the next token; to be called once after each `append`."""
-        logits_RLV: Tensor = self.model(self.new_ids, self.new_positions, self.cache)
-        return logits_RLV[:, -1]
-
-    def append(self, ids_R: Tensor) -> None:
-        self.new_ids, self.new_positions = ids_R[:, None], self.new_positions[:, -1:] + 1
 
 
 @torch.no_grad()  # not inference_mode: there autocast casts every weight anew at every step (1.6 times the time)

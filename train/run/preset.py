@@ -89,6 +89,7 @@ class TrainSettings(BaseModel):
     caption_noise: float = 0.0  # share of the positions whose captions stand among random pieces
     reverse: float = 0.0  # share of the positions that learn the caption from the picture
     text_weight: float = 1.0  # of a target of text or commands in the loss that is learned from
+    reverse_weight: float = 1.0  # of a target of a caption after its picture
     first_code_weight: float = 1.0  # of the first code of a picture there; code j has 1 + (weight − 1) / (j + 1)
     validate_every: int  # steps; 0: never
     validation_rows: int  # of the held-out split at most
@@ -144,6 +145,7 @@ def resolve_settings(recipe: Train, layout: SequenceLayout, codes: CodesSchema) 
         caption_noise=recipe.caption_noise,
         reverse=recipe.reverse,
         text_weight=recipe.text_weight,
+        reverse_weight=recipe.reverse_weight,
         first_code_weight=recipe.first_code_weight,
         validate_every=recipe.validate_every,
         validation_rows=recipe.validation_rows,
@@ -170,6 +172,7 @@ def resolve_optimizer(recipe: Train, num_steps: int) -> OptimizerConfig:
 
 def declared_steps(recipe: Train) -> int | None:
     """The number of steps, or None when the recipe states minutes: then it is measured (`time_steps.steps_within`)."""
-    if recipe.steps:
-        return recipe.steps
-    return None if recipe.minutes else PRESETS[recipe.preset].steps
+    preset = PRESETS[recipe.preset]
+    if recipe.samples:
+        return math.ceil(recipe.samples / (recipe.batch or preset.batch))
+    return recipe.steps or (None if recipe.minutes else preset.steps)

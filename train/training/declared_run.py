@@ -19,6 +19,7 @@ from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.recipe.recipe import Recipe
 from ...manifests.recipe.training import Train
 from ...manifests.run_folders import RunFolder
+from ...pipeline.load_recipe import recorded_recipe
 from ...tokenize.precision import matmul_dtype
 from ...tokenize.sequence import SequenceLayout, layout_for
 from ..run.preset import PRESETS, declared_steps, resolve_optimizer, resolve_settings
@@ -51,8 +52,10 @@ class DeclaredRun:
                 f"{path}: is of the shards {run.document.shards}, and those at {shards.folder} are {shards.id}",
                 cure="tokenize as then; `tuwen manifest diff` shows what differs",
             )
-        made = load_manifest(run.folder.path) if run.folder.manifest.is_file() else shards
-        return cls(shards, Train(), made.document["lineage"]["recipe"], run.layout, run.document)
+        if not run.folder.manifest.is_file():  # it was stopped: run.json has all that matters
+            return cls(shards, Train(), shards.document["lineage"]["recipe"], run.layout, run.document)
+        recipe = load_manifest(run.folder.path).document["lineage"]["recipe"]
+        return cls(shards, recorded_recipe(recipe).train, recipe, run.layout, run.document)
 
     @property
     def num_steps(self) -> int | None:

@@ -132,7 +132,7 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
     if found is not None:
         trainer.restore(found)
     first, num_steps = found.step if found else 0, document.optimizer.num_steps
-    records = Records(run, habits, first, process.show, trainer.products_seconds()) if ranks.is_first else None
+    records = Records(run, habits, first, process.show, trainer.seconds_a_token()) if ranks.is_first else None
     sketches = Sketches.of(run, declared.shards) if ranks.is_first and habits.sketch_every else None
     with trainer.stream, records or nullcontext():
         for done in range(first + 1, num_steps + 1):

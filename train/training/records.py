@@ -1,6 +1,6 @@
 """What the first rank writes and shows while a run is trained: logs, checkpoints, progress, TensorBoard.
 
-with Records(run, habits, first_step=200, show=progress, products_seconds=0.4) as records:
+with Records(run, habits, first_step=200, show=progress, seconds_a_token=1e-4) as records:
     records.add_step(entry)
     records.add_validation(entry)
     records.save(trainer.checkpoint(400))
@@ -24,7 +24,7 @@ _RATE_STEPS = 20  # the last ones, over which tokens per second are counted
 
 
 class Records:
-    def __init__(self, run: Run, habits: Train, first_step: int, show: Show, products_seconds: float) -> None:
+    def __init__(self, run: Run, habits: Train, first_step: int, show: Show, seconds_a_token: float) -> None:
         folder, num_steps = run.folder, run.document.optimizer.num_steps
         self._open = ExitStack()
         self._losses = self._open.enter_context(reopen_losses(folder.losses, first_step))
@@ -34,7 +34,7 @@ class Records:
         self._open.callback(self._checkpoints.close)
         self._advance = self._open.enter_context(show("train", num_steps - first_step, "step"))
         self._ends: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=_RATE_STEPS)  # time, tokens
-        self._products_seconds = products_seconds  # of a step's matrix products alone
+        self._seconds_a_token = seconds_a_token  # of its matrix products alone
         self._last_validation = ""
 
     def __enter__(self) -> Self:
@@ -48,7 +48,7 @@ class Records:
         self._ends.append((time.monotonic(), entry["tokens"]))
         seconds = self._ends[-1][0] - self._ends[0][0]
         tokens = sum(count for _, count in list(self._ends)[1:])
-        rate = f"{tokens / seconds:,.0f} tokens/s, {self._products_seconds * (len(self._ends) - 1) / seconds:.0%} MFU"
+        rate = f"{tokens / seconds:,.0f} tokens/s, {tokens * self._seconds_a_token / seconds:.0%} MFU"
         self._advance(1, note=f"loss {entry['loss']:.3f}{self._last_validation} · {rate}")
         if self._board is not None:
             for name in ("loss", "text", "codes", "reverse", "lr", "norm"):

@@ -52,6 +52,7 @@ def train_device() -> torch.device:
 class Trainer:
     document: RunDocument
     learner: Replica | FullySharded  # holds the model, its average and the optimizers
+    weights: TargetWeights
     scale: LossScale
     stream: Stream
     ranks: Ranks
@@ -72,7 +73,10 @@ class Trainer:
             learner = FullySharded(document, ranks, device)
         else:
             learner = Replica(document, ranks, device, shares_optimizer=sharded == "optimizer")
-        return cls(document, learner, LossScale.of(document.precision), stream, ranks)
+        weights = TargetWeights.of(
+            settings.text_weight, settings.first_code_weight, settings.reverse_weight, document.layout
+        )
+        return cls(document, learner, weights, LossScale.of(document.precision), stream, ranks)
 
     @property
     def model(self) -> Transformer:
@@ -82,12 +86,12 @@ class Trainer:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def products_seconds(self) -> float:
-        """How long the matrix products of this rank's share of a step take alone, on this machine."""
+    def seconds_a_token(self) -> float:
+        """How long the matrix products of one token of a step take alone, when all ranks are as fast as this one."""
         settings, dtype = self.document.settings, matmul_dtype(self.document.precision, self.device)
-        rows = settings.batch // settings.micro_batches
-        products = matrix_products(self.model, rows, self.document.layout.length - 1)
-        return seconds_alone(products, dtype, self.device) * self.stream.plan.micro_batches
+        rows, tokens = settings.batch // settings.micro_batches, self.document.layout.length - 1
+        alone = seconds_alone(matrix_products(self.model, rows, tokens), dtype, self.device)
+        return alone / (rows * tokens * self.ranks.world_size)
 
     @property
     def judged(self) -> Transformer:
@@ -155,13 +159,12 @@ class Trainer:
         The loss is the weighted mean over the targets of the global batch: `counts` has text, codes, and both of the
         reversed rows.
         """
-        settings, dtype = self.document.settings, matmul_dtype(self.document.precision, self.device)
-        weights = TargetWeights.of(settings.text_weight, settings.first_code_weight, self.document.layout)
+        dtype = matmul_dtype(self.document.precision, self.device)
         with torch.set_grad_enabled(with_gradient):
             nats_BL = batch.nats_BL(self.model, dtype, largest)
         if with_gradient:
-            weighted_nats = (nats_BL * weights.of_batch(batch)).sum()
-            torch.autograd.backward(weighted_nats * (self.scale.value / weights.total(counts)))
+            weighted_nats = (nats_BL * self.weights.of_batch(batch)).sum()
+            torch.autograd.backward(weighted_nats * (self.scale.value / self.weights.total(counts)))
             self.learner.add_gradient()
         return batch.by_direction(summed_nats(nats_BL.detach(), batch.targets_BL, batch.layout)).flatten()
 

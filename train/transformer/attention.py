@@ -38,6 +38,15 @@ class KeyValueCache:
         k_GTE, v_GTE = buffer[:, :, :end]
         return k_GTE, v_GTE
 
+    def take_rows(self, rows_B: Tensor) -> None:
+        """Go on with the tokens of each of `rows_B`, some perhaps several times, in that order."""
+        for buffer, end in zip(self.buffers, self.num_tokens, strict=True):
+            if buffer is not None:
+                _, groups, most_tokens, width = buffer.shape
+                by_row = buffer.view(2, len(rows_B), groups // len(rows_B), most_tokens, width)
+                rows = by_row[:, :, :, :end]  # (2, B, H, T, E)
+                rows.copy_(rows[:, rows_B])
+
 
 def causal_attention(q_GLE: Tensor, k_GTE: Tensor, v_GTE: Tensor, relaxed: bool = False) -> Tensor:
     """Softmax attention (G, L, E), in which the L queries are those of the last L of the T tokens."""

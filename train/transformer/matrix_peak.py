@@ -2,7 +2,7 @@
 
     products = matrix_products(model, rows=16, tokens=90)        # of the forward and the backward pass of a micro-batch
     alone = seconds_alone(products, torch.bfloat16, device)      # these very shapes, one after the other
-    utilisation = alone * micro_batches / seconds_of_a_step
+    utilisation = alone * micro_batches / seconds_of_a_step     # where no token of them is padding
 
 The peak is the machine's own with the model's shapes, flops(products) / alone, and not a number of its maker: what
 remains to 100% is what a step does besides its products.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .model import Transformer
 
-_ROUNDS = 3  # of which the fastest counts
+_ROUNDS, _SECONDS = 5, 0.02  # at least so many and so long, of which the fastest counts: the first ones are slow
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def seconds_alone(products: Counter[Product], dtype: torch.dtype, device: torch.
 
 def _fastest(product: Product, dtype: torch.dtype, device: torch.device) -> float:
     a, b = product.operands(dtype, device)
-    seconds = []
-    for _ in range(_ROUNDS):
+    seconds: list[float] = []
+    while len(seconds) < _ROUNDS or sum(seconds) < _SECONDS:
         began = time.perf_counter()
         a @ b
         if device.type == "cuda":

@@ -1,0 +1,1 @@
+"""Pictures → captions: what the model says of a picture."""
