@@ -261,6 +261,11 @@ class TrainFolder(_WithManifest, _WithTokenizers):
         return self.path / "checkpoints"
 
     @property
+    def init(self) -> Path:
+        """The weights that a fine-tuning began from."""
+        return self.path / "init.safetensors"
+
+    @property
     def painter(self) -> Path:
         """The weights alone, a byte each, instead of a checkpoint."""
         return self.path / "painter.safetensors"

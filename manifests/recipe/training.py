@@ -18,8 +18,17 @@ Layout = Literal["compact", "cogview"]  # of ids and positions; cogview: 32 × 3
 Sharded = Literal["none", "optimizer", "model"]
 
 
+class Lora(Section):
+    """Of each matrix of the blocks an update of that rank is learned, and nothing else (arXiv 2106.09685)."""
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16.0  # the update counts alpha / rank times
+
+
 class Train(Section):
     preset: PresetName = "demo"
+    init: str | None = None  # the finished run that it begins from: a folder, relative to the recipe, or `emoji`
+    lora: Lora | None = None  # of a training with `init`: the base stays as it is
     model: ModelOptions = ModelOptions()
     layout: Layout | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
@@ -73,11 +82,19 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_a_base(self) -> "Train":
+        if self.lora is not None and self.init is None:
+            raise ValueError("lora updates the matrices of another run: say init: RUN, too")
+        return self
+
+    @model_validator(mode="after")
     def _can_be_sharded(self) -> "Train":
         if self.sharded != "none" and self.optimizer == "muon":
             raise ValueError(f"sharded: {self.sharded} cuts matrices anywhere, and muon needs them whole: say adamw")
         if self.sharded == "model" and self.reduction == "exact":
             raise ValueError("sharded: model sums gradients in an order of the library's: say reduction: fast, too")
+        if self.sharded == "model" and self.lora is not None:
+            raise ValueError("sharded: model shares out what is learned, and lora learns little: say sharded: none")
         if self.sharded == "model" and self.sketch_every:
             raise ValueError("sharded: model leaves no rank a whole model that could paint: say sketch_every: 0")
         return self

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tuwen.manifests.order.shuffle import Shuffle
+from tuwen.manifests.recipe.training import Lora
 from tuwen.tokenize.sequence import compact_layout
 from tuwen.train.ranks.ranks import Ranks
 from tuwen.train.ranks.reduction import Reduction
@@ -28,10 +29,10 @@ CPU = torch.device("cpu")
 MODEL = ModelConfig(vocab_size=37, num_positions=11, width=18, depth=1, heads=2)
 
 
-def document(reduction: Reduction = "exact", kind: Any = "adamw") -> RunDocument:
+def document(reduction: Reduction = "exact", kind: Any = "adamw", lora: Lora | None = None) -> RunDocument:
     settings = TrainSettings(
-        model=MODEL, batch=8, micro_batches=MICRO_BATCHES, reduction=reduction, lr=1e-2, seed=0, shuffle=Shuffle(),
-        validate_every=0, validation_rows=1, telemetry=False,
+        model=MODEL, lora=lora, batch=8, micro_batches=MICRO_BATCHES, reduction=reduction, lr=1e-2, seed=0,
+        shuffle=Shuffle(), validate_every=0, validation_rows=1, telemetry=False,
     )  # fmt: skip
     optimizer = OptimizerConfig(
         kind=kind, num_steps=10, num_warmup_steps=2, max_gradient_norm=50.0, averaging=0.9, weight_decay=0.1
@@ -54,9 +55,11 @@ class After:
         self.states = replica.optimizer_states()
 
 
-def learn(steps: range, shares: bool, kind: Any = "adamw", before: After | None = None) -> Callable[[Ranks], After]:
+def learn(
+    steps: range, shares: bool, kind: Any = "adamw", before: After | None = None, lora: Lora | None = None
+) -> Callable[[Ranks], After]:
     def work(ranks: Ranks) -> After:
-        replica, norms = Replica(document(kind=kind), ranks, CPU, shares_optimizer=shares), []
+        replica, norms = Replica(document(kind=kind, lora=lora), ranks, CPU, shares_optimizer=shares), []
         if before is not None:
             assert replica.averaged is not None
             replica.load_weights(replica.model, before.weights)
@@ -124,6 +127,11 @@ def test_ranks_that_do_not_share_it_have_the_bits_of_one_too(alone: After) -> No
 def test_muon_has_the_bits_of_one_rank_on_four() -> None:
     both = [learn(range(2), shares=False, kind="muon")(Ranks()), on_ranks(4, learn(range(2), False, "muon"))[1]]
     assert_equal(*both)
+
+
+def test_updates_of_low_rank_have_the_bits_of_one_rank_on_four_that_share_the_optimizers_state() -> None:
+    one = learn(range(2), shares=False, lora=Lora(rank=3))(Ranks())
+    assert_equal(one, on_ranks(4, learn(range(2), shares=True, lora=Lora(rank=3)))[0])
 
 
 @pytest.mark.parametrize(

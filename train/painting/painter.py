@@ -30,7 +30,7 @@ def save_painter(run: Run, path: Path) -> Manifest:
     shutil.copyfile(run.folder.document, painter.document)
     shutil.copyfile(run.folder.text_model, painter.text_model)
     shutil.copytree(run.folder.image_tokenizer, painter.image_tokenizer)
-    save_byte_weights(painter.painter, checkpoint.weights)
+    save_byte_weights(painter.painter, run.load_weights())
     tokenizer = [painter.image_tokenizer / name for name in TOKENIZER_FILES]
     paths = [painter.document, painter.painter, painter.text_model, *tokenizer]
     document = new_manifest(

@@ -16,7 +16,7 @@ from ...manifests.documents import CodesSchema
 from ...manifests.errors import BadInput
 from ...manifests.order.shuffle import Shuffle
 from ...manifests.recipe.model_options import ModelOptions
-from ...manifests.recipe.training import Layout, PresetName, Train
+from ...manifests.recipe.training import Layout, Lora, PresetName, Train
 from ...manifests.validation_words import plain_errors
 from ...tokenize.sequence import SequenceLayout
 from ..ranks.reduction import Reduction
@@ -78,6 +78,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: ModelConfig
+    lora: Lora | None = None  # what is learned of a base, whose weights are frozen; None: all weights are learned
     batch: int  # rows a step
     micro_batches: int  # of a step; their gradients are summed in a binary tree
     reduction: Reduction
@@ -123,8 +124,12 @@ def model_config(
         raise BadInput(f"`train.model`: {problem}", cure="change one of the options") from None
 
 
-def resolve_settings(recipe: Train, layout: SequenceLayout, codes: CodesSchema) -> TrainSettings:
-    """Raises BadInput when the micro-batches do not divide the batch, or the model's options do not fit."""
+def resolve_settings(
+    recipe: Train, layout: SequenceLayout, codes: CodesSchema, of_base: ModelConfig | None = None
+) -> TrainSettings:
+    """`of_base` is the model of a run that this one begins from.
+
+    Raises BadInput when the micro-batches do not divide the batch, or the model's options do not fit."""
     preset = PRESETS[recipe.preset]
     batch = recipe.batch or preset.batch
     if recipe.micro_batches and batch % recipe.micro_batches:
@@ -133,7 +138,8 @@ def resolve_settings(recipe: Train, layout: SequenceLayout, codes: CodesSchema) 
             cure=f"give --set train.batch={batch - batch % recipe.micro_batches + recipe.micro_batches}",
         )
     return TrainSettings(
-        model=model_config(recipe.preset, layout, codes, recipe.model),
+        model=of_base or model_config(recipe.preset, layout, codes, recipe.model),
+        lora=recipe.lora,
         batch=batch,
         micro_batches=recipe.micro_batches or math.gcd(batch, preset.micro_batches),
         reduction=recipe.reduction,

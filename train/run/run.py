@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ...manifests.atomic import whole_file
 from ...manifests.canonical import canonical_json, exact
@@ -25,6 +27,7 @@ from ...tokenize.caption_ids import CaptionIds, open_caption_ids
 from ...tokenize.image_codes import ImageCodes
 from ...tokenize.open_image_codes import open_image_codes
 from ...tokenize.sequence import SequenceLayout
+from ..transformer.lora import merged
 from ..transformer.model import Transformer
 from .byte_weights import load_byte_weights
 from .checkpoint import Tensors, load_checkpoint
@@ -47,6 +50,7 @@ class RunDocument(BaseModel):
     settings: TrainSettings
     optimizer: OptimizerConfig
     precision: Literal["float32", "bfloat16", "float16"]  # of matrix products
+    init: str = ""  # id of the manifest of the run that it was begun from
     threads: int  # of torch: sums are cut by their number
     minutes: str | None = None  # that the recipe stated; the number of steps was measured for them
 
@@ -87,25 +91,37 @@ class Run:
     def load_model(self) -> Transformer:
         """The model of the last checkpoint, or of a painter, in evaluation mode. Raises BadInput without either."""
         model = Transformer(self.document.settings.model)
-        model.load_state_dict(self._weights())
+        model.load_state_dict(self.load_weights())
         return model.eval()
 
-    def _weights(self) -> Tensors:
-        checkpoint = load_checkpoint(self.folder.checkpoint)
+    def load_weights(self) -> Tensors:
+        """Those of `load_model`; what LoRA has learned is merged into the matrices of its base."""
+        checkpoint, lora = load_checkpoint(self.folder.checkpoint), self.document.settings.lora
         if checkpoint is not None:
-            return checkpoint.weights
+            return merged(self.load_base(), checkpoint.weights, lora) if lora else checkpoint.weights
         if self.folder.painter.is_file():
             return load_byte_weights(self.folder.painter)
         raise BadInput(f"{self.folder.path}: no checkpoint yet", cure="let `tuwen train` run for a while")
 
+    def load_base(self) -> Tensors:
+        """The weights that this fine-tuning began from. Raises CheckFailed when they are missing or damaged."""
+        try:
+            return load_file(self.folder.init)
+        except (OSError, ValueError, SafetensorError):
+            cure = "train again in another --out"
+            raise CheckFailed(f"{self.folder.init}: gone, cut or altered", cure=cure) from None
 
-def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument) -> Run:
-    """Write run.json and copy the tokenizers of the shards, before the first step."""
+
+def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument, base: Tensors | None) -> Run:
+    """Write run.json, and copy the tokenizers of the shards and the weights that it begins from, before any step."""
     source = ShardsFolder(shards.folder)
     folder.path.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source.text_model, folder.text_model)
     if source.image_tokenizer.is_dir():  # imported shards may have none
         shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
+    if base is not None:
+        with whole_file(folder.init) as temporary:
+            save_file(base, temporary)
     write_document(folder, document)
     return Run(folder, document)
 

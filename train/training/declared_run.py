@@ -22,8 +22,10 @@ from ...manifests.run_folders import RunFolder
 from ...pipeline.load_recipe import recorded_recipe
 from ...tokenize.precision import matmul_dtype
 from ...tokenize.sequence import SequenceLayout, layout_for
+from ..run.checkpoint import Tensors
 from ..run.preset import PRESETS, declared_steps, resolve_optimizer, resolve_settings
-from ..run.run import RunDocument, open_run
+from ..run.run import Run, RunDocument, open_run
+from .base_run import base_id, check_fits, open_base
 from .trainer import train_device
 
 
@@ -33,11 +35,16 @@ class DeclaredRun:
     train: Train  # of the recipe; of a repeated run only what changes no result is read of it
     recipe: Json  # as the manifest of the run records it
     layout: SequenceLayout
-    repeated: RunDocument | None = None  # the run.json that is to be trained again
+    base: Run | None = None  # the run that it begins from
+    repeated: Run | None = None  # whose run.json is to be trained again
 
     @classmethod
     def of_recipe(cls, recipe: Recipe, shards: Manifest) -> Self:
-        return cls(shards, recipe.train, recipe.document(), layout_of(recipe, shards))
+        layout, base = layout_of(recipe, shards), None
+        if recipe.train.init is not None:
+            base = open_base(recipe.train.init, recipe.base)
+            check_fits(base, shards, layout, recipe.train)
+        return cls(shards, recipe.train, recipe.document(), layout, base)
 
     @classmethod
     def of_run(cls, path: Path) -> Self:
@@ -53,37 +60,45 @@ class DeclaredRun:
                 cure="tokenize as then; `tuwen manifest diff` shows what differs",
             )
         if not run.folder.manifest.is_file():  # it was stopped: run.json has all that matters
-            return cls(shards, Train(), shards.document["lineage"]["recipe"], run.layout, run.document)
+            return cls(shards, Train(), shards.document["lineage"]["recipe"], run.layout, None, run)
         recipe = load_manifest(run.folder.path).document["lineage"]["recipe"]
-        return cls(shards, recorded_recipe(recipe).train, recipe, run.layout, run.document)
+        return cls(shards, recorded_recipe(recipe).train, recipe, run.layout, None, run)
 
     @property
     def num_steps(self) -> int | None:
-        return self.repeated.optimizer.num_steps if self.repeated else declared_steps(self.train)
+        return self.repeated.document.optimizer.num_steps if self.repeated else declared_steps(self.train)
 
     @property
     def minutes(self) -> str | None:
         """The minutes that the number of steps is measured for; None when the steps are declared."""
         if self.repeated:
-            return self.repeated.minutes
+            return self.repeated.document.minutes
         return str(self.train.minutes) if declared_steps(self.train) is None else None
 
     def document(self, num_steps: int, threads: int) -> RunDocument:
         """The run.json of so many steps, with so many threads where the recipe does not state them."""
         if self.repeated:
-            return self.repeated
+            return self.repeated.document
         lineage = self.shards.document["lineage"]
+        of_base = self.base.document.settings.model if self.base else None
         return RunDocument(
             shards=self.shards.id,
             image_tokenizer=_sha256(lineage.get("image_tokenizer")),
             text_tokenizer=_sha256(lineage.get("text_tokenizer")),
             layout=self.layout,
-            settings=resolve_settings(self.train, self.layout, self.shards.sample_schema.codes),
+            settings=resolve_settings(self.train, self.layout, self.shards.sample_schema.codes, of_base),
             optimizer=resolve_optimizer(self.train, num_steps),
             precision=self._precision,
             minutes=self.minutes,
+            init=base_id(self.base) if self.base else "",
             threads=self.train.threads or threads,
         )
+
+    def base_weights(self) -> Tensors | None:
+        """What the first step begins from; None: the weights that the seed gives."""
+        if self.base is not None:
+            return self.base.load_weights()
+        return self.repeated.load_base() if self.repeated is not None and self.repeated.document.init else None
 
     @property
     def _precision(self) -> Literal["float32", "bfloat16", "float16"]:

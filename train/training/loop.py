@@ -57,7 +57,7 @@ def train_declared(declared: DeclaredRun, folder: TrainFolder, process: Process,
             _check_ranks(document, ranks)
             torch.set_num_threads(document.threads)
             if ranks.is_first and found is None:
-                begin_run(folder, declared.shards, document)
+                begin_run(folder, declared.shards, document, declared.base_weights())
             _train_to_the_end(Run(folder, document), declared, process)
             if ranks.is_first:
                 _save_manifest(Run(folder, document), declared)
@@ -128,12 +128,16 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
     document, ranks, habits = run.document, process.ranks, declared.train
     trainer = Trainer.new(document, declared.shards, habits.verify, ranks, habits.sharded)
     validation = Validation.of(document, declared.shards, ranks, trainer.device)
+    sketches = Sketches.of(run, declared.shards) if ranks.is_first and habits.sketch_every else None
+    if document.init:
+        trainer.begin_from(ranks.from_first(run.load_base() if ranks.is_first else None))
     found: Checkpoint | None = ranks.from_first(load_checkpoint(run.folder.checkpoint) if ranks.is_first else None)
     if found is not None:
         trainer.restore(found)
+    elif document.init and sketches is not None:
+        sketches.paint(trainer.judged, 0)  # what the base paints
     first, num_steps = found.step if found else 0, document.optimizer.num_steps
     records = Records(run, habits, first, process.show, trainer.seconds_a_token()) if ranks.is_first else None
-    sketches = Sketches.of(run, declared.shards) if ranks.is_first and habits.sketch_every else None
     with trainer.stream, records or nullcontext():
         for done in range(first + 1, num_steps + 1):
             entry = trainer.train_step(done - 1)
@@ -163,6 +167,7 @@ def _save_manifest(run: Run, declared: DeclaredRun) -> None:
     tokenizer = [folder.image_tokenizer / name for name in TOKENIZER_FILES]
     paths = [folder.document, folder.losses, folder.validation, folder.checkpoint, folder.text_model]
     paths += [path for path in tokenizer if path.is_file()]  # imported shards may have none
+    paths += [folder.init] if run.document.init else []
     document = new_manifest(
         "train",
         files=[file_entry(folder.path, path.relative_to(folder.path).as_posix()) for path in paths],
@@ -174,7 +179,7 @@ def _save_manifest(run: Run, declared: DeclaredRun) -> None:
         licenses=licenses_of_split(shards.licenses, "train"),
         lineage={
             "recipe": declared.recipe,
-            "parents": [shards.id],
+            "parents": [shards.id, *([run.document.init] if run.document.init else [])],
             "run": json.loads(run.document.model_dump_json()),
         },
     )

@@ -28,7 +28,8 @@ def new_optimizers(
     hidden: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for (name, parameter), part in zip(model.named_parameters(), learned or model.parameters(), strict=True):
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for (name, parameter), part in zip(named, learned or [parameter for _, parameter in named], strict=True):
         is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
         is_hidden = is_matrix and config.kind == "muon" and not name.startswith("head.")
         (hidden if is_hidden else decayed if is_matrix else free).append(part)

@@ -21,6 +21,7 @@ from ..ranks.ranks import Ranks
 from ..ranks.reduction import GradientTree, norm_in_pieces, spread
 from ..run.checkpoint import Tensors
 from ..run.run import RunDocument
+from ..transformer.lora import with_lora
 from ..transformer.model import Transformer
 from .optimizer import clip, new_optimizers, take_step
 
@@ -28,18 +29,26 @@ from .optimizer import clip, new_optimizers, take_step
 class Replica:
     def __init__(self, document: RunDocument, ranks: Ranks, device: torch.device, shares_optimizer: bool) -> None:
         settings, self._config = document.settings, document.optimizer
-        self.model = Transformer(settings.model, settings.seed).to(device).train()
+        self.model = Transformer(settings.model, settings.seed)
+        if settings.lora is not None:
+            self.model = with_lora(self.model, settings.lora, settings.seed)
+        self.model = self.model.to(device).train()
+        self._names = [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False) if self._config.averaging else None
         self._ranks, self._reduction = ranks, settings.reduction
-        shapes = [parameter.shape for parameter in self.model.parameters()]
+        shapes = [parameter.shape for parameter in self._learners(self.model)]
         self._layout = FlatLayout.of(shapes, pieces=settings.micro_batches)
         self._tree = GradientTree(self._layout, device)
         self._weights = self._layout.new(device)
-        for parameter, view in zip(self.model.parameters(), self._layout.views(self._weights), strict=True):
+        for parameter, view in zip(self._learners(self.model), self._layout.views(self._weights), strict=True):
             parameter.data = view.copy_(parameter.detach())
         self._shared = ranks.slice_of(self._layout.size) if shares_optimizer and ranks.world_size > 1 else None
         self._learned = [nn.Parameter(weights) for weights in self._cut(self._weights)]
         self.optimizers = new_optimizers(self.model, self._config, self._learned)
+
+    def _learners(self, model: Transformer) -> list[nn.Parameter]:
+        """The parameters that are learned: all of them, without LoRA."""
+        return [model.get_parameter(name) for name in self._names]
 
     def _cut(self, buffer: Tensor) -> list[Tensor]:
         """What this rank updates of each parameter."""
@@ -47,7 +56,7 @@ class Replica:
 
     def add_gradient(self) -> None:
         """Take the gradient of the next micro-batch from the model."""
-        gradients = [parameter.grad for parameter in self.model.parameters()]
+        gradients = [parameter.grad for parameter in self._learners(self.model)]
         self._tree.add([gradient for gradient in gradients if gradient is not None])
         self.model.zero_grad(set_to_none=True)
 
@@ -70,15 +79,17 @@ class Replica:
         if self._shared is not None:
             spread(self._weights, self._ranks)
         if self.averaged is not None:
-            averages: list[Tensor] = list(self.averaged.parameters())
+            averages: list[Tensor] = list(self._learners(self.averaged))
             torch._foreach_lerp_(averages, self._layout.views(self._weights), 1 - self._config.averaging)
 
     def weights(self, model: Transformer) -> Tensors:
-        """The tensors of `model` or `averaged`, by name."""
-        return dict(model.state_dict())
+        """The learned tensors of `model` or `averaged`, by name."""
+        tensors = model.state_dict()
+        return {name: tensors[name] for name in self._names}
 
     def load_weights(self, model: Transformer, tensors: Tensors) -> None:
-        model.load_state_dict(tensors)
+        """Of all parameters, or, with LoRA, of those that are learned or those that are not."""
+        model.load_state_dict(tensors, strict=len(self._names) == len(model.state_dict()))
 
     def optimizer_states(self) -> list[dict[str, Any]]:
         """What the optimizers of one rank alone would have. All ranks take part; only the first one's is whole."""

@@ -25,7 +25,7 @@ from ..ranks.ranks import Ranks
 from ..ranks.reduction import in_pairs
 from ..reading.read_plan import ReadPlan
 from ..reading.stream import Stream, open_stream
-from ..run.checkpoint import Checkpoint
+from ..run.checkpoint import Checkpoint, Tensors
 from ..run.loss_log import StepEntry, write_largest
 from ..run.run import RunDocument
 from ..run.schedule import learning_rate, skips
@@ -104,6 +104,12 @@ class Trainer:
         averaged = learner.weights(learner.averaged) if learner.averaged else {}
         model, optimizers = learner.weights(learner.model), learner.optimizer_states()
         return Checkpoint(steps_done, model, averaged, optimizers, self.scale.state(), self.stream.state())
+
+    def begin_from(self, weights: Tensors) -> None:
+        """Take the weights of the run that this one fine-tunes."""
+        for model in (self.learner.model, self.learner.averaged):
+            if model is not None:
+                self.learner.load_weights(model, weights)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Raises CheckFailed when the checkpoint is of another stream."""
