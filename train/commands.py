@@ -33,6 +33,7 @@ train_app = typer.Typer()
 class By(StrEnum):
     likelihood = "likelihood"
     caption_loss = "caption-loss"
+    clip = "clip"
 
 
 RunPath = Annotated[
@@ -100,9 +101,12 @@ def sample(
     by: Annotated[
         By,
         typer.Option(
-            help="How likely the picture is, or how well it says the prompt; that needs a run with `reverse`."
+            help="How likely the picture is, how well it says the prompt (needs a run with `reverse`), or --clip."
         ),
     ] = By.likelihood,
+    clip: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A Chinese CLIP of yours, for `--by clip`.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same pictures.")] = 0,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, help="0 always takes the likeliest code; 1 samples as trained.")
@@ -122,6 +126,7 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Sample pictures for a prompt, side by side in one PNG."""
+    from .painting.choosing import Choice
     from .painting.generate_pictures import sample_prompt
     from .painting.sampling import DrawOptions
     from .run.run import open_run
@@ -130,7 +135,8 @@ def sample(
     name = "".join(char if char.isalnum() else "-" for char in prompt)
     file = out or opened.samples / f"{name}-{seed}.png"
     options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
-    scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, by=by.value, **options)
+    choice = Choice(by.value, clip)
+    scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, choice=choice, **options)
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
 
 

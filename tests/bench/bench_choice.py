@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.run_folders import RunFolder
 from tuwen.tokenize.image_codes import Pictures
-from tuwen.train.painting.generate_pictures import JUDGES, sample
+from tuwen.train.painting.choosing import Choice, scores
+from tuwen.train.painting.generate_pictures import sample
 from tuwen.train.painting.nearest import NEAREST, NearestTest
 from tuwen.train.run.run import Run, open_run
 
@@ -36,8 +37,11 @@ def main() -> None:
     parser.add_argument("--best-of", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clip", type=Path, help="the folder of a Chinese CLIP")
     asked = parser.parse_args()
     run, corpus = open_run(asked.run), load_manifest(asked.corpus or RunFolder(asked.run).corpus.path, "corpus")
+    choices = [Choice("likelihood"), *([Choice("caption-loss")] if run.document.settings.reverse else [])]
+    choices += [Choice("clip", asked.clip)] if asked.clip else []
     validation = float(corpus.document["lineage"]["recipe"]["split"]["validation"])
     for split in asked.splits:
         test = NearestTest.of(corpus, validation, split, asked.captions, asked.seed)
@@ -51,21 +55,22 @@ def main() -> None:
             f"| way | own in 5 | strict in 5 | own, {(~toned).sum()} without skin tone | own, {toned.sum()} with one |"
         )
         print("|---|---|---|---|---|")
-        for way, pictures in ways(run, test.captions, asked.best_of, asked.temperature, asked.seed):
+        for way, pictures in ways(run, test.captions, asked.best_of, choices, asked.temperature, asked.seed):
             own, strict = (ranks < NEAREST for ranks in test.ranks(pictures))
             shares = (with_interval(each) for each in (own, strict, own[~toned], own[toned]))
             print(f"| {way} | {' | '.join(shares)} |", flush=True)
 
 
-def ways(run: Run, captions: list[str], best_of: int, temperature: float, seed: int) -> Iterator[tuple[str, Pictures]]:
+def ways(
+    run: Run, captions: list[str], best_of: int, choices: list[Choice], temperature: float, seed: int
+) -> Iterator[tuple[str, Pictures]]:
     """The picture of each caption, chosen in every way that the run can."""
     first = np.zeros(len(captions), np.int64)
     yield "greedy", sample(run, captions, 1, seed, temperature=0).chosen(first)
     many = sample(run, captions, best_of, seed, temperature=temperature)
     yield f"temperature {temperature:g}", many.chosen(first)
-    for by in JUDGES:
-        if by == "likelihood" or run.document.settings.reverse:
-            yield f"best of {best_of} by {by}", many.chosen(many.scores(by).argmax(axis=1))
+    for choice in choices:
+        yield f"best of {best_of} by {choice.by}", many.chosen(scores(many, choice).argmax(axis=1))
     for guidance in GUIDANCE if run.document.settings.drop_captions else ():
         for each in (0.0, temperature):
             way = f"temperature {each:g}" if each else "greedy"

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.shards.split_reader import SplitReader
+from tuwen.pipeline.scores.chinese_clip import ChineseClip
 from tuwen.tokenize.sequence import compact_layout
 from tuwen.train.painting.caption_loss import caption_losses
+from tuwen.train.painting.choosing import Choice
 from tuwen.train.painting.generate_pictures import sample, sample_pictures, sample_prompt
 from tuwen.train.run.loss_log import read_lines
 from tuwen.train.run.run import Run, open_run
@@ -20,6 +23,7 @@ from tuwen.train.training.optimizer import new_optimizers, take_step
 from tuwen.train.transformer.micro_batch import MicroBatch
 from tuwen.train.transformer.model import ModelConfig, Transformer
 
+from ..chinese_clip import save_chinese_clip
 from .test_plans import trained
 
 LAYOUT = compact_layout(codebook=20, num_codes=6, text_vocab=30, text_max=5)
@@ -68,7 +72,7 @@ def test_a_run_without_the_reverse_task_logs_none_and_does_not_choose_by_caption
     with pytest.raises(
         BadInput, match=r"no captions from their pictures.*--by likelihood, or train with --set train.reverse=0.1"
     ):
-        sample_pictures(plain, ["蓝"], count=2, seed=0, by="caption-loss")
+        sample_pictures(plain, ["蓝"], count=2, seed=0, choice=Choice("caption-loss"))
 
 
 def test_a_caption_loss_does_not_depend_on_what_is_judged_beside_it() -> None:
@@ -115,7 +119,22 @@ def test_a_tiny_model_learns_to_tell_which_of_eight_pictures_a_caption_is_of() -
 def test_the_best_by_caption_loss_are_those_that_say_the_prompt_best(run: Run, tmp_path: Path) -> None:
     sampled = sample(run, ["一个红色的圆"], count=4, seed=0)
     losses = caption_losses(run.load_model(), run.layout, sampled.texts, sampled.codes_PSN, torch.float32)[0]
-    kept = sample_prompt(run, "一个红色的圆", tmp_path / "p.png", count=4, best=2, seed=0, by="caption-loss")
+    kept = sample_prompt(
+        run, "一个红色的圆", tmp_path / "p.png", count=4, best=2, seed=0, choice=Choice("caption-loss")
+    )
     assert kept == [round(float(-loss), 4) for loss in sorted(losses)[:2]]
     pictures, _ = sample_pictures(run, ["一个红色的圆"], count=4, seed=0)
     np.testing.assert_array_equal(sampled.chosen(np.array([losses.argmin()]))[0], pictures[0, losses.argmin()])
+
+
+def test_a_chinese_clip_of_the_users_chooses_and_what_it_needs_is_said(run: Run, tmp_path: Path) -> None:
+    prompt = "一个红色的圆"
+    clip = save_chinese_clip(tmp_path / "clip", [prompt])
+    pictures, scores = sample_pictures(run, [prompt], count=4, seed=0, choice=Choice("clip", clip))
+    judge = ChineseClip(clip)
+    alone = [judge.cosines([judge.pixels(Image.fromarray(each))], [0], [prompt])[0] for each in pictures[0]]
+    np.testing.assert_allclose(scores[0], alone, atol=1e-5)
+    with pytest.raises(BadInput, match="--by clip needs a model; name the folder of a Chinese CLIP with --clip FOLDER"):
+        sample_pictures(run, [prompt], count=1, seed=0, choice=Choice("clip"))
+    with pytest.raises(BadInput, match=r"--clip: .*none holds no model; name a folder"):
+        sample_pictures(run, [prompt], count=1, seed=0, choice=Choice("clip", tmp_path / "none"))

@@ -15,6 +15,7 @@ from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.run_folders import TrainFolder
 from tuwen.manifests.shards.split_reader import SplitReader
 from tuwen.manifests.verify import verify_manifest
+from tuwen.train.painting.choosing import Choice
 from tuwen.train.painting.generate_pictures import sample_pictures, sample_prompt
 from tuwen.train.painting.nearest import NearestScore, NearestTest, nearest_score, said
 from tuwen.train.run.compare import first_difference
@@ -186,7 +187,7 @@ def test_sampling_gives_pictures_that_repeat_and_the_best_come_first(trained: Pa
     assert pictures.shape == (2, 3, 64, 64, 3)
     again, _ = sample_pictures(run, ["蓝"], count=1, seed=0)
     assert np.array_equal(again[0, 0], pictures[1, 0])
-    best = sample_prompt(run, "一个红色的圆", tmp_path / "p.png", count=3, best=2, seed=0, by="likelihood")
+    best = sample_prompt(run, "一个红色的圆", tmp_path / "p.png", count=3, best=2, seed=0, choice=Choice("likelihood"))
     assert best == sorted((round(float(score), 4) for score in scores[0]), reverse=True)[:2]
     assert (tmp_path / "p.png").is_file()
     with pytest.raises(BadInput, match="is empty"):

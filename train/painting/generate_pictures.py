@@ -2,14 +2,12 @@
 
     pictures, scores = sample_pictures(run, ["一只蜜蜂"], count=16, seed=0)      # (1, 16, side, side, 3), (1, 16)
 
-`--best` keeps those with the highest scores. By `likelihood` a score is the mean log-probability of the picture's codes
-at temperature 1, in nats per code: the model's own confidence. By `caption-loss` it is that of the caption's pieces
-after the picture, in nats per piece: what the model would say of it.
+`--best` keeps those with the highest scores, by one of the judges of `choosing`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Unpack, get_args
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -21,15 +19,13 @@ from ...manifests.errors import BadInput
 from ...pipeline.captions.text import normalise
 from ...pipeline.executor.progress import progress
 from ...tokenize.image_codes import Pictures
-from ...tokenize.precision import matmul_dtype
 from ...tokenize.quality import decode_in_batches
 from ..run.run import Run
 from ..transformer.model import Transformer
-from .caption_loss import caption_losses
+from .choosing import Choice, check_choice, scores
 from .sampling import DrawOptions, SamplingConfig, sample_codes
 
-Judge = Literal["likelihood", "caption-loss"]
-JUDGES: tuple[Judge, ...] = get_args(Judge)
+LIKELIEST = Choice()
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,10 @@ class Sampled:
 
     run: Run
     model: Transformer
+    prompts: list[str]  # as the model has read them
     texts: list[list[int]]
     codes_PSN: NDArray[np.int64]
     likelihoods_PS: NDArray[np.float32]
-
-    def scores(self, by: Judge) -> NDArray[np.float32]:
-        """Scores (P, S), the highest of the best picture."""
-        if by == "likelihood":
-            return self.likelihoods_PS
-        dtype = matmul_dtype(self.run.document.precision, next(self.model.parameters()).device)
-        return -caption_losses(self.model, self.run.layout, self.texts, self.codes_PSN, dtype)
 
     def chosen(self, numbers_P: NDArray[np.int64]) -> Pictures:
         """One picture of each prompt, by the number of its sample: (P, side, side, 3)."""
@@ -71,7 +61,8 @@ def sample(run: Run, prompts: list[str], count: int, seed: int, **options: Unpac
     """
     torch.set_num_threads(run.document.threads)
     layout, caption_ids = run.layout, run.caption_ids
-    texts = [caption_ids.encode(normalise(prompt, simplify=True)) for prompt in prompts]
+    read = [normalise(prompt, simplify=True) for prompt in prompts]
+    texts = [caption_ids.encode(prompt) for prompt in read]
     silent = [prompt for prompt, text in zip(prompts, texts, strict=True) if not text]
     if silent:
         raise BadInput(f"the prompt {silent[0]!r} is empty", cure="say what the picture should show")
@@ -91,39 +82,37 @@ def sample(run: Run, prompts: list[str], count: int, seed: int, **options: Unpac
     with progress("sample", len(prompts) * count, "picture") as advance:
         model, empty = run.load_model(), layout.prompt([])
         codes, likelihoods = sample_codes(model, ids, positions, count, seed, config, empty, advance)
-    return Sampled(run, model, texts, codes, likelihoods)
+    return Sampled(run, model, read, texts, codes, likelihoods)
 
 
 def sample_pictures(
-    run: Run, prompts: list[str], count: int, seed: int, by: Judge = "likelihood", **options: Unpack[DrawOptions]
+    run: Run, prompts: list[str], count: int, seed: int, choice: Choice = LIKELIEST, **options: Unpack[DrawOptions]
 ) -> tuple[Pictures, NDArray[np.float32]]:
     """Pictures (prompts, count, side, side, 3) uint8 and scores (prompts, count).
 
-    Raises BadInput as `sample` does, for a run whose image tokenizer is missing, and for scores by caption-loss of one
-    that has learned no captions.
+    Raises BadInput as `sample` and `check_choice` do, and for a run whose image tokenizer is missing.
     """
-    check_judge(run, by)
+    check_choice(run, choice)
     sampled = sample(run, prompts, count, seed, **options)
-    return sampled.pictures(), sampled.scores(by)
-
-
-def check_judge(run: Run, by: Judge) -> None:
-    """Raises BadInput when the run cannot choose so."""
-    if by == "caption-loss" and not run.document.settings.reverse:
-        raise BadInput(
-            f"{run.folder.path}: has learned no captions from their pictures, so it cannot choose by caption-loss",
-            cure="choose --by likelihood, or train with --set train.reverse=0.1 in another --out",
-        )
+    return sampled.pictures(), scores(sampled, choice)
 
 
 def sample_prompt(
-    run: Run, prompt: str, file: Path, *, count: int, best: int, seed: int, by: Judge, **options: Unpack[DrawOptions]
+    run: Run,
+    prompt: str,
+    file: Path,
+    *,
+    count: int,
+    best: int,
+    seed: int,
+    choice: Choice,
+    **options: Unpack[DrawOptions],
 ) -> list[float]:
     """Sample `count` pictures, save the `best` side by side as a PNG, and return their scores."""
-    pictures, scores = sample_pictures(run, [prompt], count, seed, by, **options)
-    order = np.argsort(-scores[0], kind="stable")[:best]
+    pictures, scores_PS = sample_pictures(run, [prompt], count, seed, choice, **options)
+    order = np.argsort(-scores_PS[0], kind="stable")[:best]
     save_grid(file, pictures[0][order])
-    return [round(float(score), 4) for score in scores[0][order]]
+    return [round(float(score), 4) for score in scores_PS[0][order]]
 
 
 def save_grid(file: Path, pictures: Pictures, columns: int = 8, scale: int = 2) -> None:

@@ -2,7 +2,7 @@
 
     score = nearest_score(run, corpus, 0.05, "train", captions=200, seed=0, temperature=0)      # {"own_in_5": …}
     test = NearestTest.of(corpus, 0.05, "train", captions=200, seed=0)
-    own, strict = test.ranks(sampled.chosen(sampled.scores("caption-loss").argmax(axis=1)))      # best of those sampled
+    own, strict = test.ranks(sampled.chosen(scores(sampled, choice).argmax(axis=1)))         # best of those sampled
 
 One picture is judged for each caption. All real pictures of the corpus are ranked by the distance of 16×16 RGB
 thumbnails. `own_in_5` is the share of captions of which some real picture is among the nearest 5; `strict_in_5` is the

@@ -12,6 +12,7 @@ from tuwen.pipeline.corpus_files.verdicts import read_verdicts
 from tuwen.pipeline.load_recipe import load_recipe
 from tuwen.pipeline.why import explain_pair
 
+from ...chinese_clip import save_chinese_clip
 from ...conftest import write_recipe
 from ...stages import build_corpus
 from ..hostile import picture, saved
@@ -34,27 +35,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def chinese_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real model and processor classes, small, with weights from a fixed seed."""
-    import torch
-    from transformers import BertTokenizerFast, ChineseCLIPConfig, ChineseCLIPModel, ChineseCLIPProcessor
-    from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
-
-    folder = tmp_path_factory.mktemp("clip")
-    characters = sorted(set("".join(CAPTIONS) + "又一句坏的"))
-    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]))
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = ChineseCLIPConfig(
-        text_config={**small, "vocab_size": 5 + len(characters)},
-        vision_config={**small, "image_size": 32, "patch_size": 8},
-        projection_dim=16,
-    )
-    torch.manual_seed(0)
-    ChineseCLIPModel(config).eval().save_pretrained(folder)
-    size = {"height": 32, "width": 32}
-    ChineseCLIPProcessor(
-        ChineseCLIPImageProcessorPil(size=size, crop_size=size), BertTokenizerFast(str(folder / "vocab.txt"))
-    ).save_pretrained(folder)
-    return folder
+    return save_chinese_clip(tmp_path_factory.mktemp("clip"), [*CAPTIONS, "又一句坏的"])
 
 
 def scores_of(corpus: Path, name: str) -> list[float | None]:
