@@ -118,6 +118,7 @@ def test_each_stage_depends_on_these_modules_and_no_others() -> None:
     assert needed(SCORES["nsfw"].stage) == {*REREAD, "pipeline/scores/nsfw.py"}
     assert needed(SCORES["similarity"].stage) == {
         *REREAD,
+        "pipeline/scores/chinese_clip.py",
         "pipeline/scores/clip_similarity.py",
         "manifests/canonical.py",
     }
