@@ -310,6 +310,16 @@ class TrainFolder(_WithManifest, _WithTokenizers):
         """Whether the pictures are near those that carry their captions."""
         return self.path / "nearest.json"
 
+    @property
+    def evaluation(self) -> Path:
+        """What `tuwen evaluate` has found."""
+        return self.path / "evaluation.json"
+
+    @property
+    def closest(self) -> Path:
+        """Painted pictures, and below each the training picture that it is nearest to."""
+        return self.path / "closest.png"
+
 
 @dataclass(frozen=True)
 class RunFolder:

@@ -7,7 +7,6 @@ The pictures are those of the validation split, which no training has seen, or o
 `reconstruction_NAME.json` and `.png`.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +17,11 @@ from ..manifests.canonical import canonical_json, exact
 from ..manifests.manifest import Manifest
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import CorpusFolder, ShardsFolder
-from ..manifests.shards.row_meta import RowMeta, pair_key_of
 from ..manifests.shards.split_reader import SplitReader
-from ..pipeline.corpus_files.kept_pairs import read_kept_pairs
-from ..pipeline.executor.progress import progress
 from ..pipeline.open_source import picture_roots
-from ..pipeline.pictures.measured_pictures import measured_pictures
-from .crops.boxes import View
-from .crops.resample import rendered
+from .crops.original_crops import original_crops
 from .image_codes import ImageCodes, ImageTokenizerIdentity, Pictures
 from .open_image_codes import open_image_codes
-from .plan_parts import PLAN_COLUMNS
 from .quality import CodebookUse, Psnr, codebook_use, count_codes, decode_in_batches, psnr, ssim
 
 _MAX_PICTURES = 1000  # measured; a validation split may hold millions
@@ -64,7 +57,8 @@ def _measure(recipe: Recipe, corpus: Manifest, shards: Manifest, array: str, ima
     split = "validation" if shards.splits["validation"].samples else "train"
     reader = SplitReader(shards, split, codes=array)
     rows = np.linspace(0, len(reader) - 1, min(len(reader), _MAX_PICTURES)).astype(np.int64)
-    original = _originals(recipe, corpus, reader.metas(rows), image_codes)
+    roots, fill = picture_roots(recipe, CorpusFolder(corpus.folder)), recipe.tokenize.crops.fill
+    original = original_crops(corpus, roots, reader.metas(rows), image_codes.identity, fill)
     codes = reader.rows(rows)[0].reshape(-1, *image_codes.identity.shape)
     restored = decode_in_batches(image_codes, codes)
     measured: Reconstruction = {
@@ -89,24 +83,6 @@ def codebook_use_of(shards: Manifest, array: str, identity: ImageTokenizerIdenti
             codes = reader.rows(np.arange(start, min(start + _COUNTED_ROWS, len(reader))))[0]
             counts += count_codes(codes, identity)
     return codebook_use(counts)
-
-
-def _originals(recipe: Recipe, corpus: Manifest, metas: Sequence[RowMeta], image_codes: ImageCodes) -> Pictures:
-    """The crops of the samples, from the pictures of the corpus."""
-    kept = read_kept_pairs(corpus, PLAN_COLUMNS)
-    row_of_key = {key: row for row, key in enumerate(kept["key"].to_pylist())}
-    roots = picture_roots(recipe, CorpusFolder(corpus.folder))
-    identity, fill = image_codes.identity, recipe.tokenize.crops.fill
-    pictures = []
-    with progress("reconstruct", len(metas), "picture") as advance:
-        rows = kept.take([row_of_key[pair_key_of(meta["key"])] for meta in metas])
-        for same, picture in measured_pictures(rows, roots):
-            for row in same:
-                left, top, right, bottom = metas[row]["crop"]
-                view = View((left, top, right, bottom), metas[row].get("mirrored", False))
-                pictures.append(rendered(picture, view, identity.side_px, identity.resize, fill))
-                advance()
-    return np.stack(pictures)
 
 
 def _save_sheet(path: Path, original: Pictures, restored: Pictures) -> None:

@@ -174,6 +174,36 @@ def caption(
 
 
 @train_app.command()
+def evaluate(
+    run: RunPath,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="The folder with its corpus and shards; default: the run's own."),
+    ] = None,
+    captions: Annotated[int, typer.Option("--captions", min=2, help="How many of each split are painted.")] = 200,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", metavar="FILE", help="A TorchScript or ONNX network of yours, for FID and IS."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same captions and pictures.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a run: losses by source, matches, copies of what it has read, and FID and IS with --features."""
+    from ..pipeline.report.report import refresh_report
+    from .judging.evaluate import EvaluateOptions, lines_of
+    from .judging.evaluate import evaluate as evaluate_run
+    from .run.run import open_run
+
+    opened = open_run(run)
+    folder = RunFolder(from_) if from_ else opened.whole
+    corpus = load_manifest(folder.corpus.path, "corpus")
+    options = EvaluateOptions(captions, seed, features)
+    found = evaluate_run(opened, load_manifest(folder.shards.path, "shards"), corpus, options)
+    refresh_report(folder)
+    print_result(found, "\n".join([*lines_of(found), str(opened.judged.evaluation)]), as_json)
+
+
+@train_app.command()
 def painter(
     run: RunPath,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the painter.")],

@@ -28,6 +28,7 @@ from .duplicates import DuplicatesSection, duplicates_section
 from .fetching import fetching_chart
 from .funnel import FunnelRow, funnel_rows
 from .galleries import DroppedGroup, dropped_groups, kept_tiles
+from .judged import JudgedSection, judged_section
 from .later_stages import (
     PhaseTime,
     Proof,
@@ -87,6 +88,7 @@ class RunSections:
     warnings: list[str]  # of stages that are of something else than what the page shows
     shards: ShardsSection | None
     training: TrainingSection | None
+    judged: JudgedSection | None
     proofs: list[Proof]
     times: list[PhaseTime]
 
@@ -103,6 +105,7 @@ def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> P
         warnings=warnings_of_descent(run, corpus),
         shards=shards_section(run.shards),
         training=training_section(run.train),
+        judged=judged_section(run.train),
         proofs=proofs(run, corpus),
         times=phase_times(run),
     )

@@ -93,6 +93,10 @@ class NearestTest:
             strict.append(int(np.flatnonzero(self.all_keys[real] == key)[0]))
         return np.array(own), np.array(strict)
 
+    def nearest_keys(self, pictures: Pictures, among: set[str]) -> list[str]:
+        """For each picture the key of the nearest real one of those."""
+        return [next(key for key in self.all_keys[real] if key in among) for real in self._nearest_first(pictures)]
+
     def _nearest_first(self, pictures: Pictures) -> NDArray[np.int64]:
         """For each sampled picture the numbers of all real ones, the nearest first: (sampled, real)."""
         index = faiss.IndexFlatL2(self.real.shape[1])

@@ -11,7 +11,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from ...manifests.atomic import whole_file
 from ...manifests.canonical import canonical_json, exact
 from ...manifests.errors import BadInput, CheckFailed
-from ...manifests.manifest import Manifest
+from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.run_folders import RunFolder, ShardsFolder, TrainFolder
 from ...manifests.validation_words import plain_errors
 from ...tokenize.caption_ids import CaptionIds, open_caption_ids
@@ -55,6 +55,13 @@ class RunDocument(BaseModel):
     minutes: str | None = None  # that the recipe stated; the number of steps was measured for them
 
 
+class RunTotals(TypedDict):
+    """How far a run has come."""
+
+    steps: int
+    samples: int
+
+
 @dataclass(frozen=True)
 class Run:
     folder: TrainFolder
@@ -81,8 +88,31 @@ class Run:
     @property
     def samples(self) -> Path:
         """Where its pictures go: into the run, or, of a shipped painter, below the current directory."""
-        is_shipped = self.folder.path.parent == SHIPPED
-        return RunFolder.of(self.folder.path.name).samples if is_shipped else self.folder.samples
+        return self.whole.samples if self.is_shipped else self.folder.samples
+
+    @property
+    def is_shipped(self) -> bool:
+        return self.folder.path.parent == SHIPPED
+
+    @property
+    def whole(self) -> RunFolder:
+        """The folder with its corpus and its shards; of a shipped painter that of its recipe."""
+        return RunFolder.of(self.folder.path.name) if self.is_shipped else RunFolder(self.folder.path.parent)
+
+    @property
+    def judged(self) -> TrainFolder:
+        """Where its evaluation goes: into the run, or, of a shipped painter, below the current directory."""
+        return TrainFolder(self.whole.path) if self.is_shipped else self.folder
+
+    @property
+    def totals(self) -> RunTotals:
+        """Raises BadInput when it has done no step."""
+        if self.folder.manifest.is_file():
+            totals = load_manifest(self.folder.path).document["totals"]
+            return RunTotals(steps=totals["steps"], samples=totals["samples"])
+        if not self.losses:
+            raise BadInput(f"{self.folder.path}: has done no step", cure="let `tuwen train` run for a while")
+        return RunTotals(steps=self.losses[-1]["step"] + 1, samples=self.losses[-1]["samples"])
 
     @property
     def losses(self) -> list[StepEntry]:
