@@ -204,6 +204,31 @@ def evaluate(
 
 
 @train_app.command()
+def serve(
+    run: RunPath,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; 0.0.0.0 lets every machine in.")
+    ] = "127.0.0.1",
+    rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one address.")] = 60,
+    refuse: Annotated[
+        Path | None, typer.Option("--refuse", metavar="FILE", help="Words that no prompt may have, one a line.")
+    ] = None,
+) -> None:
+    """Serve a page and OpenAI's API of pictures: /v1/images/generations."""
+    from .run.run import open_run
+
+    try:
+        from .serving.requests import Limits, refused_words
+        from .serving.server import ServeOptions
+        from .serving.server import serve as serve_run
+    except ImportError as error:
+        raise BadInput(f"serving needs {error.name}, which is not here", cure="pip install 'tuwen[serve]'") from None
+    words = refused_words(refuse) if refuse else ()
+    serve_run(open_run(run), ServeOptions(host, port), Limits(rate=rate, refused_words=words))
+
+
+@train_app.command()
 def painter(
     run: RunPath,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder of the painter.")],

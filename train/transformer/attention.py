@@ -1,8 +1,8 @@
 """Causal softmax attention, plain and relaxed, and the keys and values of the tokens so far.
 
-    cache = KeyValueCache(depth=4, most_tokens=90)
+    cache = KeyValueCache(depth=4, most_tokens=90)      # or SlotCache(depth=4, slots=16, heads=4, most_tokens=90)
     k_GTE, v_GTE = cache.extend(0, k_GLE, v_GLE)
-    attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE)
+    attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE, unseen_G1T=cache.unseen_G1T)
 
 Relaxed is CogView's PB-relax (arXiv 2105.13290): softmax((q/(α√E)·k − max)·α). It equals the plain softmax, and its
 largest intermediate number is α times smaller, which keeps float16 from overflowing. The maximum is that of a row of
@@ -20,6 +20,8 @@ RELAXATION = 32.0  # CogView's α
 
 class KeyValueCache:
     """The keys and values of the tokens so far, (G, T, E) each, of every block: one buffer a block, for all tokens."""
+
+    unseen_G1T: Tensor | None = None  # all rows have as many tokens
 
     def __init__(self, depth: int, most_tokens: int) -> None:
         self.most_tokens = most_tokens
@@ -48,17 +50,55 @@ class KeyValueCache:
                 rows.copy_(rows[:, rows_B])
 
 
-def causal_attention(q_GLE: Tensor, k_GTE: Tensor, v_GTE: Tensor, relaxed: bool = False) -> Tensor:
-    """Softmax attention (G, L, E), in which the L queries are those of the last L of the T tokens."""
+class SlotCache:
+    """The keys and values of rows that have read different numbers of tokens: each reads one more at a time.
+
+    A kernel always sees all slots and all tokens that may ever be, so that what a slot computes does not depend on what
+    the others hold.
+    """
+
+    def __init__(self, depth: int, slots: int, heads: int, most_tokens: int) -> None:
+        self.most_tokens = most_tokens
+        self.buffers: list[Tensor | None] = [None] * depth  # (2, G, most_tokens, E)
+        self.num_tokens_B = torch.zeros(slots, dtype=torch.int64)  # of each slot, before the new one
+        self._heads = heads
+
+    @property
+    def unseen_G1T(self) -> Tensor:
+        """True where a slot has no token yet."""
+        unseen_BT = torch.arange(self.most_tokens) > self.num_tokens_B[:, None]
+        return unseen_BT.repeat_interleave(self._heads, dim=0)[:, None]
+
+    def extend(self, block: int, k_G1E: Tensor, v_G1E: Tensor) -> tuple[Tensor, Tensor]:
+        G, _, E = k_G1E.shape
+        buffer = self.buffers[block]
+        if buffer is None:  # zeros: what is unseen is multiplied by 0, and must be a number
+            buffer = self.buffers[block] = k_G1E.new_zeros(2, G, self.most_tokens, E)
+        places_G = self.num_tokens_B.repeat_interleave(self._heads).to(buffer.device)
+        rows_G = torch.arange(G, device=buffer.device)
+        buffer[0, rows_G, places_G], buffer[1, rows_G, places_G] = k_G1E[:, 0], v_G1E[:, 0]
+        return buffer[0], buffer[1]
+
+
+def causal_attention(
+    q_GLE: Tensor, k_GTE: Tensor, v_GTE: Tensor, relaxed: bool = False, unseen_G1T: Tensor | None = None
+) -> Tensor:
+    """Softmax attention (G, L, E), in which the L queries are those of the last L of the T tokens.
+
+    With `unseen_G1T` there is one query of each row, which sees all of its keys but those.
+    """
     L, T, E = q_GLE.shape[1], k_GTE.shape[1], q_GLE.shape[2]
-    if q_GLE.is_cuda and L in (1, T) and not relaxed:
+    if q_GLE.is_cuda and L in (1, T) and not relaxed and unseen_G1T is None:
         return F.scaled_dot_product_attention(q_GLE, k_GTE, v_GTE, is_causal=L == T)
     # On a CPU the backward of SDPA's flash kernel takes five times as long as these lines
     # (57 against 12 ms for 32 rows of 74 tokens, 6 heads of 64, bfloat16, torch 2.13).
-    future_LT = torch.full((L, T), float("-inf"), dtype=q_GLE.dtype, device=q_GLE.device).triu(T - L + 1)
+    hidden = torch.full((L, T), float("-inf"), dtype=q_GLE.dtype, device=q_GLE.device).triu(T - L + 1)  # later tokens
+    if unseen_G1T is not None:
+        hidden = torch.zeros_like(unseen_G1T, dtype=q_GLE.dtype, device=q_GLE.device)
+        hidden = hidden.masked_fill(unseen_G1T.to(q_GLE.device), float("-inf"))
     if relaxed:  # queries are divided before the product: its sums are what overflows
-        scores_GLT = torch.baddbmm(future_LT, q_GLE * (E**-0.5 / RELAXATION), k_GTE.transpose(1, 2))
+        scores_GLT = torch.baddbmm(hidden, q_GLE * (E**-0.5 / RELAXATION), k_GTE.transpose(1, 2))
         scores_GLT = (scores_GLT - scores_GLT.detach().amax(dim=-1, keepdim=True)) * RELAXATION
     else:
-        scores_GLT = torch.baddbmm(future_LT, q_GLE, k_GTE.transpose(1, 2), alpha=E**-0.5)
+        scores_GLT = torch.baddbmm(hidden, q_GLE, k_GTE.transpose(1, 2), alpha=E**-0.5)
     return scores_GLT.softmax(dim=-1).to(v_GTE.dtype) @ v_GTE

@@ -19,13 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from ...manifests.recipe.model_options import Activation, NormKind, Norms, Positions
-from .attention import KeyValueCache, causal_attention
+from .attention import KeyValueCache, SlotCache, causal_attention
 from .largest import Largest
 from .norms import RMSNorm, new_norm
 from .rotary import CodeGrid, Turns, turned, turns_of
 
 MATRIX_STD, EMBEDDING_STD, BRANCH_GAIN = 0.02, 0.5, 0.2
 TIED_GAIN = EMBEDDING_STD / MATRIX_STD  # of tied embeddings, which begin as a head does
+Cache = KeyValueCache | SlotCache
 
 
 class ModelConfig(BaseModel):
@@ -107,15 +108,14 @@ class Block(nn.Module):
         q_GLE, k_GLE, v_GLE = qkv_BL3HE.permute(2, 0, 3, 1, 4).reshape(3, B * H, L, E).unbind()
         return q_GLE, k_GLE, v_GLE
 
-    def attend(
-        self, x_BLD: Tensor, turns: Turns | None, cache: KeyValueCache | None, largest: Largest | None
-    ) -> Tensor:
+    def attend(self, x_BLD: Tensor, turns: Turns | None, cache: Cache | None, largest: Largest | None) -> Tensor:
         B, L, D = x_BLD.shape
         q_GLE, k_GLE, v_GLE = self.queries_keys_values(x_BLD, turns)
         k_GTE, v_GTE = (k_GLE, v_GLE) if cache is None else cache.extend(self.index, k_GLE, v_GLE)
         if largest is not None:
             largest.see_scores(self.index, q_GLE, k_GTE)
-        attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE, self.config.relaxed_attention)
+        unseen_G1T = None if cache is None else cache.unseen_G1T
+        attended_GLE = causal_attention(q_GLE, k_GTE, v_GTE, self.config.relaxed_attention, unseen_G1T)
         attended_BLD = attended_GLE.view(B, self.config.heads, L, -1).transpose(1, 2).reshape(B, L, D)
         out_BLD: Tensor = self.out_proj(attended_BLD)
         return out_BLD
@@ -133,9 +133,7 @@ class Block(nn.Module):
         out_BLD: Tensor = self.down_proj(hidden_BLM)
         return out_BLD
 
-    def forward(
-        self, x_BLD: Tensor, turns: Turns | None, cache: KeyValueCache | None, largest: Largest | None
-    ) -> Tensor:
+    def forward(self, x_BLD: Tensor, turns: Turns | None, cache: Cache | None, largest: Largest | None) -> Tensor:
         attended_BLD = self.attend(self.before_attention(x_BLD), turns, cache, largest)
         x_BLD = x_BLD + self.after_attention(attended_BLD)
         out_BLD: Tensor = x_BLD + self.after_mlp(self.mlp(self.before_mlp(x_BLD)))
@@ -182,7 +180,7 @@ class Transformer(nn.Module):
         return KeyValueCache(self.config.depth, most_tokens)
 
     def forward(
-        self, ids_BL: Tensor, positions_BL: Tensor, cache: KeyValueCache | None = None, largest: Largest | None = None
+        self, ids_BL: Tensor, positions_BL: Tensor, cache: Cache | None = None, largest: Largest | None = None
     ) -> Tensor:
         """Logits (B, L, V). With a cache the ids continue those of the last call with that cache."""
         grid, turns = self.config.grid, None

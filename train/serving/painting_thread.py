@@ -1,0 +1,75 @@
+"""The thread that owns the model and paints: it takes paintings at any time, and tells of every code.
+
+    thread = PaintingThread(run)
+    thread.paint(painting, on_code=lambda painting: …)      # called by the thread after each code
+    thread.leave(painting)                                  # nobody wants it any more
+    thread.close()                                          # finishes what is begun
+
+Paintings wait in the order in which they came until a slot is free.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+
+import torch
+
+from ..run.run import Run
+from .slots import Painting, Slots
+
+OnCode = Callable[[Painting], None]
+
+
+class PaintingThread:
+    def __init__(self, run: Run) -> None:
+        self._slots = Slots(run.load_model(), run.layout, run.document.precision)
+        self._threads = run.document.threads
+        self._handed: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._waiting: deque[Painting] = deque()
+        self._on_code: dict[int, OnCode] = {}  # by the id of the painting
+        self._closes = False
+        self._thread = threading.Thread(target=self._work, name="painting", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def paint(self, painting: Painting, on_code: OnCode) -> None:
+        def begin() -> None:
+            self._on_code[id(painting)] = on_code
+            self._waiting.append(painting)
+
+        self._handed.put(begin)
+
+    def leave(self, painting: Painting) -> None:
+        def end() -> None:
+            if self._on_code.pop(id(painting), None) is not None:
+                self._slots.leave(painting)
+                self._waiting = deque(each for each in self._waiting if each is not painting)
+
+        self._handed.put(end)
+
+    def close(self) -> None:
+        """Wait until all that was handed in is painted."""
+
+        def stop() -> None:
+            self._closes = True
+
+        self._handed.put(stop)
+        self._thread.join()
+
+    def _work(self) -> None:
+        torch.set_num_threads(self._threads)
+        while not (self._closes and not self._waiting and not self._slots.painted):
+            while not self._handed.empty() or not (self._waiting or self._slots.painted or self._closes):
+                self._handed.get()()
+            while self._waiting and self._slots.free:
+                self._slots.begin(self._waiting.popleft())
+            if self._slots.painted:
+                for painting in self._slots.step():
+                    tell = self._on_code.pop if painting.is_done else self._on_code.get
+                    on_code = tell(id(painting), None)
+                    if on_code is not None:
+                        on_code(painting)

@@ -1,0 +1,63 @@
+"""`tuwen serve`: one run, one process, until it is told to end.
+
+    serve(run, ServeOptions(host="127.0.0.1", port=8000), Limits())
+
+SIGTERM finishes what is begun: no connection more is accepted, and those that are open are answered.
+"""
+
+import errno
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+
+import uvicorn
+
+from ...manifests.errors import BadInput
+from ..run.run import Run
+from .api import new_app
+from .requests import Limits
+from .studio import Studio
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: any that is free
+
+
+def serve(run: Run, options: ServeOptions, limits: Limits) -> None:
+    """Raises BadInput when the port is taken, or the run cannot paint."""
+    listening = _listening(options)
+    studio = Studio(run)
+    host, port = listening.getsockname()[:2]
+    print(f"{studio.name}: http://{host}:{port}", file=sys.stderr, flush=True)
+    config = uvicorn.Config(
+        new_app(studio, limits), log_level="warning", access_log=False, timeout_graceful_shutdown=int(limits.seconds),
+        server_header=False,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, stop)  # uvicorn has a handler of its own, and raises the signal again when it is done
+    try:
+        server.run(sockets=[listening])
+    finally:
+        studio.close()
+
+
+def _listening(options: ServeOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((options.host, options.port))
+    except OSError as error:
+        listening.close()
+        taken = error.errno == errno.EADDRINUSE
+        cure = "give another --port, or 0 for any that is free" if taken else "give another --host or --port"
+        raise BadInput(f"{options.host}:{options.port}: {error.strerror}", cure=cure) from None
+    listening.listen(1024)  # before the address is told: who comes at once waits, and is not turned away
+    return listening
