@@ -211,6 +211,9 @@ def serve(
         str, typer.Option("--host", help="The address to listen on; 0.0.0.0 lets every machine in.")
     ] = "127.0.0.1",
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one address.")] = 60,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, help="Requests of one address at a time.")] = 8,
+    waiting: Annotated[int, typer.Option(min=1, help="Samples that may wait, of all addresses.")] = 128,
+    seconds: Annotated[float, typer.Option(min=1, help="Until a request is given up.")] = 120.0,
     refuse: Annotated[
         Path | None, typer.Option("--refuse", metavar="FILE", help="Words that no prompt may have, one a line.")
     ] = None,
@@ -225,7 +228,8 @@ def serve(
     except ImportError as error:
         raise BadInput(f"serving needs {error.name}, which is not here", cure="pip install 'tuwen[serve]'") from None
     words = refused_words(refuse) if refuse else ()
-    serve_run(open_run(run), ServeOptions(host, port), Limits(rate=rate, refused_words=words))
+    limits = Limits(rate=rate, at_once=at_once, waiting=waiting, seconds=seconds, refused_words=words)
+    serve_run(open_run(run), ServeOptions(host, port), limits)
 
 
 @train_app.command()
