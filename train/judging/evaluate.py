@@ -6,6 +6,7 @@
 * `matches`: own-in-5 and strict-in-5 (painting/nearest.py) of the likeliest codes, with Wilson's intervals.
 * `copies`: how many of these pictures are copies of training pictures, beside real held-out pictures; the nearest ones
   by name, with the steps at which they were read.
+* `described`: how many held-out pictures are given their very caption by beam search, of a run that learns captions.
 * `distances`: FID-k and IS of one sample at temperature 1 for each held-out caption, beside the pictures that the codes
   of the held-out pairs give, which no model can pass. Needs a network of the user's.
 """
@@ -22,9 +23,11 @@ from ...manifests.canonical import canonical_json, exact
 from ...manifests.errors import BadInput
 from ...manifests.manifest import Manifest
 from ...manifests.shards.split_reader import SplitReader
+from ...pipeline.executor.progress import progress
 from ...pipeline.open_source import roots_of
 from ...tokenize.crops.original_crops import original_crops
 from ...tokenize.quality import decode_in_batches
+from ..describing.caption_search import search_captions
 from ..painting.generate_pictures import sample, sample_pictures, save_grid
 from ..painting.nearest import NEAREST, NearestTest
 from ..ranks.ranks import ALONE
@@ -36,7 +39,7 @@ from .distances import RADII, blurred, frechet_distance, inception_score
 from .feature_network import Network, open_network
 from .interval import ShareWithInterval, said, share_of
 
-_HELD_OUT_ROWS, _MOST_PICTURES = 8192, 5000
+_HELD_OUT_ROWS, _MOST_PICTURES, _BEAMS = 8192, 5000, 8
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Distances(TypedDict):
     inception_score: NotRequired[tuple[float, float]]  # mean and deviation; of a network that gives logits
 
 
+class Described(TypedDict):
+    exact: ShareWithInterval  # of the held-out pictures: the likeliest caption is theirs
+    in_5: ShareWithInterval  # one of the five likeliest is
+
+
 class Evaluation(TypedDict):
     """evaluation.json, where floats are decimal strings."""
 
@@ -70,6 +78,7 @@ class Evaluation(TypedDict):
     losses: ValidationEntry
     matches: list[Match]
     copies: Copies
+    described: NotRequired[Described]
     distances: NotRequired[Distances]
 
 
@@ -92,6 +101,8 @@ def evaluate(run: Run, shards: Manifest, corpus: Manifest, options: EvaluateOpti
         matches=[_match(each) for each in painted],
         copies=copies,
     )
+    if run.document.settings.reverse:
+        evaluation["described"] = _described(run, shards, options.captions)
     if network is not None:
         evaluation["distances"] = _distances(run, shards, corpus, network, options)
     run.judged.evaluation.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +153,20 @@ def _match(painted: Painted) -> Match:
     )
 
 
+def _described(run: Run, shards: Manifest, count: int) -> Described:
+    reader, model = SplitReader(shards, SPLIT), run.load_model()
+    rows = np.linspace(0, len(reader) - 1, min(len(reader), count)).astype(np.int64)
+    places = []
+    with progress("describe", len(rows), "picture") as advance:
+        for codes, text, length in zip(*reader.rows(rows), strict=True):
+            picture = codes.reshape(-1).astype(np.int64)
+            found = search_captions(model, run.layout, picture, _BEAMS, run.document.precision)
+            own = text[: min(length, run.layout.text_max)].tolist()
+            places.append(next((place for place, each in enumerate(found) if each.pieces == own), _BEAMS))
+            advance(1)
+    return Described(exact=share_of(np.array(places) == 0), in_5=share_of(np.array(places) < 5))
+
+
 def _distances(run: Run, shards: Manifest, corpus: Manifest, network: Network, options: EvaluateOptions) -> Distances:
     reader, image_codes = SplitReader(shards, SPLIT), run.image_codes
     metas = reader.metas(np.linspace(0, len(reader) - 1, min(len(reader), _MOST_PICTURES)).astype(np.int64))
@@ -175,6 +200,9 @@ def lines_of(evaluation: Evaluation) -> list[str]:
         lines.append(f"{match['split']}: own in 5 {said(own)}, strict in 5 {said(strict)} of {own['count']:,} captions")
     painted = ", ".join(f"{said(share)} of {split} captions" for split, share in copies["painted"].items())
     lines.append(f"copies: {painted}; {said(copies['held_out'])} of real held-out pictures")
+    if "described" in evaluation:
+        described = evaluation["described"]
+        lines.append(f"held-out captions: {said(described['exact'])} said exactly, {said(described['in_5'])} in 5")
     if "distances" in evaluation:
         fid = ", ".join(f"FID-{radius} {value:.2f}" for radius, value in evaluation["distances"]["fid"].items())
         lines.append(f"{fid} of {evaluation['distances']['pictures']:,} pictures")

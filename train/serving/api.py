@@ -26,14 +26,17 @@ from starlette.exceptions import HTTPException
 
 from .guard import Guard
 from .metrics import Metrics
-from .requests import ImagesRequest, Limits, Refused, checked_prompt, checked_side
+from .requests import ErrorDocument, ImagesRequest, Limits, Refused, checked_prompt, checked_side
 from .studio import Asked, Job, Picture, Studio, png
 
 _STATIC = Path(__file__).parent / "static"
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorDocument} for status in (400, 404, 405, 413, 422, 429, 503, 504)
+}
 
 
 def new_app(studio: Studio, limits: Limits) -> Guard:
-    app = FastAPI(title="Tuwen", version=metadata.version("tuwen"), docs_url=None, redoc_url=None)
+    app = FastAPI(title="Tuwen", version=metadata.version("tuwen"), docs_url=None, redoc_url=None, responses=_REFUSALS)
     numbers = Metrics(studio)
 
     @app.exception_handler(Refused)
@@ -49,9 +52,9 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
-        return JSONResponse(Refused(error.status_code, str(error.detail)).document(), error.status_code)
+        return JSONResponse(Refused(error.status_code, str(error.detail)).document(), error.status_code, error.headers)
 
-    @app.post("/v1/images/generations")
+    @app.post("/v1/images/generations", responses={200: {"content": {"text/event-stream": {}}}})
     async def generate(asked: ImagesRequest, request: Request) -> Response:
         with numbers.timed():
             prompt, side = checked_prompt(asked.prompt, limits), checked_side(asked.size, studio.side_px)
@@ -85,30 +88,30 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
         model = {"id": studio.name, "object": "model", "created": studio.created, "owned_by": "tuwen"}
         return {"object": "list", "data": [model]}
 
-    @app.get("/v1/pictures/{name}")
+    @app.get("/v1/pictures/{name}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
     async def picture(name: str) -> Response:
         data = studio.kept(name)
         if data is None:
             raise Refused(404, "no such picture, or no more: ask again with its seed")
         return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_class=PlainTextResponse)
     async def healthy() -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_class=PlainTextResponse, responses={503: {"content": {"text/plain": {}}}})
     async def ready() -> PlainTextResponse:
         return PlainTextResponse("ok") if studio.is_ready else PlainTextResponse("the painter has stopped", 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(generate_latest(numbers.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/")
+    @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_STATIC / "page.html")
 
-    @app.get("/page.js")
+    @app.get("/page.js", include_in_schema=False)
     async def script() -> FileResponse:
         return FileResponse(_STATIC / "page.js", media_type="text/javascript")
 

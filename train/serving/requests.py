@@ -48,15 +48,30 @@ class Refused(Exception):
         }  # fmt: skip
 
 
+class ErrorDetails(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorDocument(BaseModel):
+    """What OpenAI's clients read of a refusal."""
+
+    error: ErrorDetails
+
+
 class ImagesRequest(BaseModel):
     """The body of `POST /v1/images/generations`. Keys of OpenAI's other models are passed over."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
-    prompt: str
-    model: str | None = None
+    prompt: str = Field(
+        min_length=1, description="At least one letter or digit, in Chinese if it should be understood."
+    )
+    model: str | None = Field(default=None, description="As /v1/models has it.")
     n: int = Field(default=1, ge=1)
-    size: str | None = None
+    size: str | None = Field(default=None, description="`auto`, or a square: the run's side, or a multiple of it.")
     seed: int | None = Field(default=None, ge=0, lt=2**53)  # JavaScript's whole numbers
     temperature: float = Field(default=1.0, ge=0, le=10)
     response_format: Literal["b64_json", "url"] | None = None

@@ -97,6 +97,12 @@ def test_copies_name_the_training_pictures_and_the_steps_at_which_they_were_read
         assert picture.size == (64 * len(copies["closest"]), 2 * 64)
 
 
+def test_captions_are_said_of_as_many_held_out_pictures(run: Run, found: Evaluation) -> None:
+    exact, in_5 = found["described"]["exact"], found["described"]["in_5"]
+    assert 0 <= exact["share"] <= in_5["share"] <= 1
+    assert exact["count"] == found["copies"]["held_out"]["count"]
+
+
 def test_distances_are_of_held_out_pictures_and_no_less_than_those_of_their_codes(found: Evaluation) -> None:
     distances = found["distances"]
     assert set(distances["fid"]) == {"0", "1", "2", "4", "8"}
@@ -107,7 +113,8 @@ def test_distances_are_of_held_out_pictures_and_no_less_than_those_of_their_code
 def test_the_command_writes_the_file_and_the_report_shows_it(run: Run, found: Evaluation) -> None:
     result = CliRunner().invoke(app, ["evaluate", str(run.folder.path), "--captions", str(CAPTIONS)])
     assert result.exit_code == 0
-    held_out, train, validation, copies, file = result.stdout.splitlines()
+    held_out, train, validation, copies, described, file = result.stdout.splitlines()
+    assert described.startswith("held-out captions: ")
     assert held_out.startswith(f"held out: {found['losses']['codes']:.3f} nats a code (shapes ")
     assert train.startswith("train: own in 5 ")
     assert validation.startswith("validation: own in 5 ")
