@@ -210,6 +210,8 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="The address to listen on; 0.0.0.0 lets every machine in.")
     ] = "127.0.0.1",
+    replicas: Annotated[int, typer.Option(min=1, help="How many paint, on a Ray cluster where there are several.")] = 1,
+    ray: RayAddress = None,
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one address.")] = 60,
     at_once: Annotated[int, typer.Option("--at-once", min=1, help="Requests of one address at a time.")] = 8,
     waiting: Annotated[int, typer.Option(min=1, help="Samples that may wait, of all addresses.")] = 128,
@@ -229,7 +231,7 @@ def serve(
         raise BadInput(f"serving needs {error.name}, which is not here", cure="pip install 'tuwen[serve]'") from None
     words = refused_words(refuse) if refuse else ()
     limits = Limits(rate=rate, at_once=at_once, waiting=waiting, seconds=seconds, refused_words=words)
-    serve_run(open_run(run), ServeOptions(host, port), limits)
+    serve_run(open_run(run), ServeOptions(host, port, replicas, ray), limits)
 
 
 @train_app.command()

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import uvicorn
 
 from ...manifests.errors import BadInput
+from ...pipeline.executor.ray_cluster import start_cluster
 from ..run.run import Run
 from .api import new_app
+from .painters import OwnThread, Painters
 from .requests import Limits
 from .studio import Studio
 
@@ -24,12 +26,14 @@ from .studio import Studio
 class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: any that is free
+    replicas: int = 1  # more than one: on a Ray cluster
+    ray: str | None = None  # its address
 
 
 def serve(run: Run, options: ServeOptions, limits: Limits) -> None:
     """Raises BadInput when the port is taken, or the run cannot paint."""
     listening = _listening(options)
-    studio = Studio(run)
+    studio = Studio(run, _painters(run, options))
     host, port = listening.getsockname()[:2]
     print(f"{studio.name}: http://{host}:{port}", file=sys.stderr, flush=True)
     config = uvicorn.Config(
@@ -46,6 +50,17 @@ def serve(run: Run, options: ServeOptions, limits: Limits) -> None:
         server.run(sockets=[listening])
     finally:
         studio.close()
+
+
+def _painters(run: Run, options: ServeOptions) -> Painters:
+    if options.replicas == 1 and options.ray is None:
+        return OwnThread(run)
+    try:
+        from .replicas import Replicas
+    except ImportError as error:
+        raise BadInput(f"replicas need {error.name}, which is not here", cure="pip install 'tuwen[serve]'") from None
+    start_cluster(options.ray, options.replicas)
+    return Replicas(run, options.replicas)
 
 
 def _listening(options: ServeOptions) -> socket.socket:

@@ -1,7 +1,7 @@
 """Pictures that are painted together, each begun and finished in its own time.
 
     slots = Slots(model, layout, precision="bfloat16")
-    slots.begin(Painting.of(layout, ids, seed=0, number=0, config=SamplingConfig(…)))
+    slots.begin(Painting.of(layout, Order(text, seed=0, number=0, config=SamplingConfig(…))))
     while slots.painted:
         for painting in slots.step():
             painting.codes                      # one more than before; all of them when it `is_done`
@@ -27,26 +27,35 @@ from ..transformer.model import Transformer
 SLOTS = 16
 
 
+@dataclass(frozen=True)
+class Order:
+    """All that a picture depends on, but the run."""
+
+    text: tuple[int, ...]  # ids of the prompt
+    seed: int
+    number: int  # of the pictures of this prompt and seed
+    config: SamplingConfig
+
+
 @dataclass
 class Painting:
     """One picture on its way."""
 
+    order: Order
     ids: list[int]  # of the prompt, to be read
     positions: list[int]
-    config: SamplingConfig
     stream: torch.Generator  # of its noise
     codes: list[int] = field(default_factory=list)
     log_p: float = 0.0  # of the codes so far, at temperature 1, in nats
 
     @classmethod
-    def of(cls, layout: SequenceLayout, text: list[int], seed: int, number: int, config: SamplingConfig) -> Self:
-        """Number `number` of the pictures of this prompt and seed."""
-        ids, positions = (each.tolist() for each in layout.prompt(text))
-        return cls(ids, positions, config, noise_stream(seed, ids, number))
+    def of(cls, layout: SequenceLayout, order: Order) -> Self:
+        ids, positions = (each.tolist() for each in layout.prompt(list(order.text)))
+        return cls(order, ids, positions, noise_stream(order.seed, ids, order.number))
 
     @property
     def is_done(self) -> bool:
-        return len(self.codes) == self.config.num_codes
+        return len(self.codes) == self.order.config.num_codes
 
     @property
     def likelihood(self) -> float:
@@ -116,6 +125,6 @@ class Slots:
         first, size = int(self._layout.code_offsets[len(painting.codes)]), self._layout.codebook
         logits_1K = logits_V[None, first : first + size]
         noise_1K = gumbel_noise([painting.stream], size).to(self._device)
-        code = int(choose_codes(logits_1K, noise_1K, painting.config))
+        code = int(choose_codes(logits_1K, noise_1K, painting.order.config))
         painting.log_p += float(logits_1K[0].log_softmax(dim=-1)[code])
         painting.codes.append(code)

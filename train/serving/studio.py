@@ -1,6 +1,6 @@
 """What the application hands requests to: it paints them together on one thread, and keeps some of the pictures.
 
-    studio = Studio(run)
+    studio = Studio(run, OwnThread(run))
     job = studio.begin(Asked("一只蜜蜂", n=2, best_of=4, seed=7, temperature=1.0, side=128))
     while not await job.grown(): …              # there are codes more; `partial_pictures` decodes them
     job.pictures()                              # the best of each: uint8 (side, side, 3)
@@ -23,9 +23,9 @@ from PIL import Image
 
 from ..painting.sampling import SamplingConfig
 from ..run.run import Run
-from .painting_thread import PaintingThread
+from .painters import Leave, Painters
 from .requests import Refused
-from .slots import SLOTS, Painting
+from .slots import SLOTS, Order, Painting
 
 _KEPT_BYTES = 64 << 20  # of pictures that are asked for by their address
 _NOT_PAINTED = 235  # a light grey
@@ -43,13 +43,13 @@ class Asked:
 
 
 class Studio:
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, painters: Painters) -> None:
         folder = run.folder.path
         self.name = folder.name if run.is_shipped or folder.name != "train" else folder.parent.name
         self.created = int(run.folder.document.stat().st_mtime)
         self._run, self._caption_ids, self.image_codes = run, run.caption_ids, run.image_codes
         self.side_px = self.image_codes.identity.side_px
-        self._thread = PaintingThread(run)
+        self._painters = painters
         self.waiting = 0  # samples that are accepted and not painted yet
         self.painted = 0  # samples, in all
         self._seconds_a_sample = 0.1
@@ -57,10 +57,10 @@ class Studio:
 
     @property
     def is_ready(self) -> bool:
-        return self._thread.is_alive
+        return self._painters.is_ready
 
     def close(self) -> None:
-        self._thread.close()
+        self._painters.close()
 
     def seconds_to_wait(self, samples: int, most: int) -> int | None:
         """None when there is room for so many samples more."""
@@ -78,11 +78,11 @@ class Studio:
             num_codes=layout.num_codes, codebook_size=layout.codebook, codebooks=layout.codebooks,
             temperature=asked.temperature, precision=self._run.document.precision,
         )  # fmt: skip
-        paintings = [Painting.of(layout, text, asked.seed, number, config) for number in range(asked.n * asked.best_of)]
+        numbers = range(asked.n * asked.best_of)
+        paintings = [Painting.of(layout, Order(tuple(text), asked.seed, number, config)) for number in numbers]
         job = Job(self, asked, paintings)
         self.waiting += len(paintings)
-        for painting in paintings:
-            self._thread.paint(painting, job.tell)
+        job.leaves = self._painters.begin(paintings, job.tell)
         return job
 
     def end(self, paintings: list[Painting], seconds: float) -> None:
@@ -91,9 +91,6 @@ class Studio:
         self.painted += done
         if done == len(paintings):
             self._seconds_a_sample += 0.2 * (seconds / min(SLOTS, done) - self._seconds_a_sample)
-        for painting in paintings:
-            if not painting.is_done:
-                self._thread.leave(painting)
 
     def keep(self, data: bytes) -> str:
         """The name by which the picture can be had for a while."""
@@ -114,7 +111,8 @@ class Job:
         self.asked = asked
         self._studio, self._paintings = studio, paintings
         self._loop, self._news, self._began = asyncio.get_running_loop(), asyncio.Event(), time.monotonic()
-        self._is_left = False
+        self._is_left, self._rows_told = False, 0
+        self.leaves: Leave = _nothing  # how the painters are told that nobody waits any more
 
     @property
     def rows(self) -> int:
@@ -122,10 +120,16 @@ class Job:
         grid = self._studio.image_codes.identity.grid
         return grid[0] if len(grid) == 2 else 1
 
-    def tell(self, painting: Painting) -> None:
-        """Called by the painting thread after each code."""
-        if len(painting.codes) % (painting.config.num_codes // self.rows) == 0:
+    def tell(self) -> None:
+        """Called on any thread when a painting has grown; there is news when any has a row more."""
+        rows = sum(len(painting.codes) * self.rows // self._num_codes for painting in self._paintings)
+        if rows > self._rows_told:
+            self._rows_told = rows
             self._loop.call_soon_threadsafe(self._news.set)
+
+    @property
+    def _num_codes(self) -> int:
+        return self._paintings[0].order.config.num_codes
 
     async def grown(self) -> bool:
         """Wait for codes, half a second at most; whether all is painted."""
@@ -143,7 +147,7 @@ class Job:
         """By the number of the picture: the rows that its first sample has, and what they show, the others grey."""
         pictures: dict[int, tuple[int, Picture]] = {}
         for number in range(self.asked.n):
-            codes, all_codes = list(self._samples(number)[0].codes), self._paintings[0].config.num_codes
+            codes, all_codes = list(self._samples(number)[0].codes), self._num_codes
             rows = len(codes) * self.rows // all_codes
             if rows:
                 picture = self._decoded(codes + codes[-1:] * (all_codes - len(codes))).copy()
@@ -154,6 +158,7 @@ class Job:
     def leave(self) -> None:
         if not self._is_left:
             self._is_left = True
+            self.leaves()
             self._studio.end(self._paintings, time.monotonic() - self._began)
 
     def _samples(self, number: int) -> list[Painting]:
@@ -163,6 +168,10 @@ class Job:
         image_codes = self._studio.image_codes
         picture: Picture = image_codes.decode(np.array(codes, np.int64).reshape(1, *image_codes.identity.shape))[0]
         return picture
+
+
+def _nothing() -> None:
+    pass
 
 
 def png(picture: Picture, side: int) -> bytes:

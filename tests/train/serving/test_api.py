@@ -25,6 +25,7 @@ from tuwen.manifests.errors import BadInput
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.train.run.run import Run, open_run
 from tuwen.train.serving.api import new_app
+from tuwen.train.serving.painters import OwnThread, Painters
 from tuwen.train.serving.requests import Limits, refused_words
 from tuwen.train.serving.server import ServeOptions, serve
 from tuwen.train.serving.studio import Studio
@@ -38,8 +39,8 @@ CIRCLE = "一个红色的圆"
 class Server:
     """A real one, on loopback, in a thread of its own."""
 
-    def __init__(self, run: Run, limits: Limits) -> None:
-        self.studio = Studio(run)
+    def __init__(self, run: Run, limits: Limits, painters: Painters | None = None) -> None:
+        self.studio = Studio(run, painters or OwnThread(run))
         config = uvicorn.Config(new_app(self.studio, limits), port=0, log_level="warning", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
@@ -273,19 +274,26 @@ def test_a_request_that_takes_too_long_is_given_up_and_frees_its_place(run: Run)
         served.close()
 
 
-def test_a_client_that_goes_away_frees_its_place(server: Server) -> None:
-    for stream in (False, True):
-        body = json.dumps({"prompt": CIRCLE, "n": 10, "quality": "hd", "stream": stream}).encode()
-        with socket.create_connection(("127.0.0.1", server.port)) as raw:
-            raw.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n")
-            raw.sendall(f"content-length: {len(body)}\r\n\r\n".encode() + body)
-            deadline = time.monotonic() + 10
-            while not server.studio.waiting and time.monotonic() < deadline:
-                time.sleep(0.005)
-            assert server.studio.waiting
-        while server.studio.waiting and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not server.studio.waiting
+def ask_and_leave(server: Server, stream: bool = False) -> None:
+    """Ask for 80 samples, go away when they are begun, and wait until the server knows."""
+    body = json.dumps({"prompt": CIRCLE, "n": 10, "quality": "hd", "stream": stream}).encode()
+    deadline = time.monotonic() + 20
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n")
+        raw.sendall(f"content-length: {len(body)}\r\n\r\n".encode() + body)
+        while not server.studio.waiting and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert server.studio.waiting
+    while server.studio.waiting and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not server.studio.waiting
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_goes_away_frees_its_place(server: Server, stream: bool) -> None:
+    painted = server.studio.painted
+    ask_and_leave(server, stream)
+    assert server.studio.painted < painted + 80
 
 
 def test_metrics_count_what_was_asked_and_painted(server: Server) -> None:

@@ -6,7 +6,7 @@ import pytest
 from tuwen.tokenize.precision import Precision
 from tuwen.tokenize.sequence import SequenceLayout, cogview_layout, compact_layout
 from tuwen.train.painting.sampling import SamplingConfig, sample_codes
-from tuwen.train.serving.slots import SLOTS, Painting, Slots
+from tuwen.train.serving.slots import SLOTS, Order, Painting, Slots
 from tuwen.train.transformer.model import ModelConfig, Transformer
 
 COMPACT = compact_layout(codebook=50, num_codes=12, text_vocab=30, text_max=6)
@@ -25,6 +25,10 @@ def config_of(layout: SequenceLayout, temperature: float = 1.0) -> SamplingConfi
     )
 
 
+def painting_of(layout: SequenceLayout, text: list[int], seed: int, number: int, config: SamplingConfig) -> Painting:
+    return Painting.of(layout, Order(tuple(text), seed, number, config))
+
+
 def paint(slots: Slots, painting: Painting) -> list[int]:
     slots.begin(painting)
     while not painting.is_done:
@@ -36,7 +40,7 @@ def paint(slots: Slots, painting: Painting) -> list[int]:
 def test_a_picture_is_the_same_alone_and_among_others_that_come_and_go(precision: Precision) -> None:
     model, config = model_of(COMPACT), config_of(COMPACT)
     alone = [
-        paint(Slots(model, COMPACT, precision), Painting.of(COMPACT, text, seed=7, number=number, config=config))
+        paint(Slots(model, COMPACT, precision), painting_of(COMPACT, text, 7, number, config))
         for number, text in enumerate(PROMPTS)
     ]
     slots, generator = Slots(model, COMPACT, precision), np.random.default_rng(0)
@@ -46,7 +50,7 @@ def test_a_picture_is_the_same_alone_and_among_others_that_come_and_go(precision
     while waiting or slots.painted:
         if waiting and slots.free and generator.random() < 0.6:
             number, text = waiting.pop()
-            painting = Painting.of(COMPACT, text, seed=7, number=number, config=config)
+            painting = painting_of(COMPACT, text, 7, number, config)
             together.append((number, painting))
             slots.begin(painting)
         elif slots.painted and generator.random() < 0.05:
@@ -70,7 +74,7 @@ def test_the_pictures_and_scores_are_those_of_the_sampler(layout: SequenceLayout
     slots = Slots(model, layout, "float32")
     for p, text in enumerate(PROMPTS):
         for s in range(2):
-            painting = Painting.of(layout, text, seed=3, number=s, config=config)
+            painting = painting_of(layout, text, 3, s, config)
             assert paint(slots, painting) == codes_PSN[p, s].tolist()
             assert painting.likelihood == pytest.approx(float(scores_PS[p, s]), abs=1e-4)
 
@@ -79,7 +83,7 @@ def test_the_longest_caption_and_cogviews_layout_fit() -> None:
     layout = cogview_layout()
     config = ModelConfig(vocab_size=layout.vocab, num_positions=layout.length, width=16, depth=1, heads=1)
     slots = Slots(Transformer(config).eval(), layout, "float32", count=2)
-    painting = Painting.of(layout, list(range(90)), seed=0, number=0, config=config_of(layout, temperature=0))
+    painting = painting_of(layout, list(range(90)), 0, 0, config_of(layout, temperature=0))
     slots.begin(painting)
     for _ in range(len(painting.ids) + 30):
         slots.step()
@@ -90,10 +94,10 @@ def test_the_longest_caption_and_cogviews_layout_fit() -> None:
 def test_a_full_batch_takes_no_more_until_one_is_done() -> None:
     slots = Slots(model_of(COMPACT), COMPACT, "float32")
     for number in range(SLOTS):
-        slots.begin(Painting.of(COMPACT, [1], seed=0, number=number, config=config_of(COMPACT)))
+        slots.begin(painting_of(COMPACT, [1], 0, number, config_of(COMPACT)))
     assert slots.free == 0
     with pytest.raises(ValueError, match="not in list"):
-        slots.begin(Painting.of(COMPACT, [1], seed=0, number=99, config=config_of(COMPACT)))
+        slots.begin(painting_of(COMPACT, [1], 0, 99, config_of(COMPACT)))
     for _ in range(3 + COMPACT.num_codes):
         assert slots.painted
         slots.step()
