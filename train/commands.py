@@ -210,6 +210,10 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help="The address to listen on; 0.0.0.0 lets every machine in.")
     ] = "127.0.0.1",
+    shards: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The shards that it has read, to show what is near; default: the run's own."),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="How many paint, on a Ray cluster where there are several.")] = 1,
     ray: RayAddress = None,
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one address.")] = 60,
@@ -231,7 +235,7 @@ def serve(
         raise BadInput(f"serving needs {error.name}, which is not here", cure="pip install 'tuwen[serve]'") from None
     words = refused_words(refuse) if refuse else ()
     limits = Limits(rate=rate, at_once=at_once, waiting=waiting, seconds=seconds, refused_words=words)
-    serve_run(open_run(run), ServeOptions(host, port, replicas, ray), limits)
+    serve_run(open_run(run), ServeOptions(host, port, replicas, ray, shards), limits)
 
 
 @train_app.command()

@@ -4,7 +4,7 @@
 
 * `POST /v1/images/generations` answers as OpenAI's clients expect; with `stream: true` by server-sent events, one for
   each row of codes. `seed` makes a request repeatable, and is told where it was not given.
-* `GET /v1/models`, `/v1/pictures/ID.png`, `/healthz`, `/readyz`, `/metrics` and `/`, the page.
+* `GET /v1/models`, `/v1/pictures/ID.png`, `/v1/training/KEY`, `/healthz`, `/readyz`, `/metrics` and `/`, the page.
 
 No prompt is logged, and none is ever a path or HTML.
 """
@@ -74,11 +74,12 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
             try:
                 await _painted_or_gone(job, request, limits.seconds)
                 data: list[dict[str, Any]] = []
-                for picture in job.pictures():
+                for picture, nearest in zip(job.pictures(), job.nearest(), strict=True):
                     if asked.response_format == "url":
-                        data.append({"url": str(request.url_for("picture", name=studio.keep(png(picture, side))))})
+                        answer = {"url": str(request.url_for("picture", name=studio.keep(png(picture, side))))}
                     else:
-                        data.append({"b64_json": base64.b64encode(png(picture, side)).decode()})
+                        answer = {"b64_json": base64.b64encode(png(picture, side)).decode()}
+                    data.append({**answer, "nearest": nearest} if nearest else answer)
             finally:
                 job.leave()
             return JSONResponse({"created": int(time.time()), "data": data, "seed": seed, "model": studio.name})
@@ -94,6 +95,13 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
         if data is None:
             raise Refused(404, "no such picture, or no more: ask again with its seed")
         return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+
+    @app.get("/v1/training/{key}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+    async def training(key: str) -> Response:
+        found = studio.neighbours.picture(key, studio.image_codes) if studio.neighbours else None
+        if found is None:
+            raise Refused(404, "no training picture of that key is known here")
+        return Response(png(found, studio.side_px), media_type="image/png", headers={"cache-control": "max-age=86400"})
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthy() -> PlainTextResponse:
@@ -146,8 +154,8 @@ async def _events(job: Job, partial_images: int | None, seconds: float, request:
                     answer = _answer(job, number, picture) | {"partial_image_index": index}
                     yield _event("image_generation.partial_image", answer)
                     shown[number], told[number] = rows, index + 1
-        for number, picture in enumerate(job.pictures()):
-            yield _event("image_generation.completed", _answer(job, number, picture))
+        for number, (picture, nearest) in enumerate(zip(job.pictures(), job.nearest(), strict=True)):
+            yield _event("image_generation.completed", _answer(job, number, picture) | {"nearest": nearest})
     finally:
         job.leave()
 

@@ -10,13 +10,17 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 
 from ...manifests.errors import BadInput
+from ...manifests.manifest import FILE_NAME as MANIFEST
+from ...manifests.manifest import load_manifest
 from ...pipeline.executor.ray_cluster import start_cluster
 from ..run.run import Run
 from .api import new_app
+from .neighbours import Neighbours
 from .painters import OwnThread, Painters
 from .requests import Limits
 from .studio import Studio
@@ -28,12 +32,13 @@ class ServeOptions:
     port: int = 8000  # 0: any that is free
     replicas: int = 1  # more than one: on a Ray cluster
     ray: str | None = None  # its address
+    shards: Path | None = None  # that the run has read; None: those beside it, if there are any
 
 
 def serve(run: Run, options: ServeOptions, limits: Limits) -> None:
     """Raises BadInput when the port is taken, or the run cannot paint."""
     listening = _listening(options)
-    studio = Studio(run, _painters(run, options))
+    studio = Studio(run, _painters(run, options), _neighbours(run, options.shards))
     host, port = listening.getsockname()[:2]
     print(f"{studio.name}: http://{host}:{port}", file=sys.stderr, flush=True)
     config = uvicorn.Config(
@@ -61,6 +66,19 @@ def _painters(run: Run, options: ServeOptions) -> Painters:
         raise BadInput(f"replicas need {error.name}, which is not here", cure="pip install 'tuwen[serve]'") from None
     start_cluster(options.ray, options.replicas)
     return Replicas(run, options.replicas)
+
+
+def _neighbours(run: Run, folder: Path | None) -> Neighbours | None:
+    """The training pictures, where their shards are at hand. Raises BadInput when other shards were named."""
+    shards = folder or run.whole.shards.path
+    if folder is None and not (shards / MANIFEST).is_file():
+        return None
+    manifest = load_manifest(shards, "shards")
+    if manifest.id != run.document.shards:
+        if folder is None:
+            return None
+        raise BadInput(f"{folder}: {run.folder.path} has read other shards", cure="name its own with --shards")
+    return Neighbours.of(manifest)
 
 
 def _listening(options: ServeOptions) -> socket.socket:

@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from PIL import Image
 
 from ..painting.sampling import SamplingConfig
 from ..run.run import Run
+from .neighbours import Neighbours
 from .painters import Leave, Painters
 from .requests import Refused
 from .slots import SLOTS, Order, Painting
@@ -43,13 +45,13 @@ class Asked:
 
 
 class Studio:
-    def __init__(self, run: Run, painters: Painters) -> None:
+    def __init__(self, run: Run, painters: Painters, neighbours: Neighbours | None = None) -> None:
         folder = run.folder.path
         self.name = folder.name if run.is_shipped or folder.name != "train" else folder.parent.name
         self.created = int(run.folder.document.stat().st_mtime)
         self._run, self._caption_ids, self.image_codes = run, run.caption_ids, run.image_codes
         self.side_px = self.image_codes.identity.side_px
-        self._painters = painters
+        self._painters, self.neighbours = painters, neighbours
         self.waiting = 0  # samples that are accepted and not painted yet
         self.painted = 0  # samples, in all
         self._seconds_a_sample = 0.1
@@ -138,10 +140,19 @@ class Job:
         self._news.clear()
         return all(painting.is_done for painting in self._paintings)
 
+    def nearest(self) -> list[list[dict[str, Any]]]:
+        """The training pictures next to each; of a server that knows none, nothing."""
+        neighbours = self._studio.neighbours
+        if neighbours is None:
+            return [[] for _ in range(self.asked.n)]
+        return [[each.document() for each in neighbours.of_codes(painting.codes)] for painting in self._best()]
+
     def pictures(self) -> list[Picture]:
         """The likeliest sample of each."""
-        best = [max(self._samples(number), key=lambda each: each.likelihood) for number in range(self.asked.n)]
-        return [self._decoded(painting.codes) for painting in best]
+        return [self._decoded(painting.codes) for painting in self._best()]
+
+    def _best(self) -> list[Painting]:
+        return [max(self._samples(number), key=lambda each: each.likelihood) for number in range(self.asked.n)]
 
     def partial_pictures(self) -> dict[int, tuple[int, Picture]]:
         """By the number of the picture: the rows that its first sample has, and what they show, the others grey."""

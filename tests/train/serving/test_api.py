@@ -22,9 +22,11 @@ import uvicorn
 from PIL import Image
 
 from tuwen.manifests.errors import BadInput
+from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.train.run.run import Run, open_run
 from tuwen.train.serving.api import new_app
+from tuwen.train.serving.neighbours import Neighbours
 from tuwen.train.serving.painters import OwnThread, Painters
 from tuwen.train.serving.requests import Limits, refused_words
 from tuwen.train.serving.server import ServeOptions, serve
@@ -39,8 +41,10 @@ CIRCLE = "一个红色的圆"
 class Server:
     """A real one, on loopback, in a thread of its own."""
 
-    def __init__(self, run: Run, limits: Limits, painters: Painters | None = None) -> None:
-        self.studio = Studio(run, painters or OwnThread(run))
+    def __init__(
+        self, run: Run, limits: Limits, painters: Painters | None = None, neighbours: Neighbours | None = None
+    ) -> None:
+        self.studio = Studio(run, painters or OwnThread(run), neighbours)
         config = uvicorn.Config(new_app(self.studio, limits), port=0, log_level="warning", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
@@ -144,6 +148,26 @@ def test_openais_client_reads_the_stream(server: Server) -> None:
     assert kinds[-1] == "image_generation.completed"
     assert kinds[:-1] == ["image_generation.partial_image"] * (len(kinds) - 1)
     assert len(kinds) <= 3
+
+
+def test_each_picture_comes_with_the_training_pictures_that_it_is_near_and_whose_they_are(
+    shapes: Built, run: Run
+) -> None:
+    shards = load_manifest(shapes[1] / "shards")
+    served = Server(run, Limits(), neighbours=Neighbours.of(shards))
+    try:
+        (painted,) = served.generate(prompt=CIRCLE, seed=1)[1]["data"]
+        assert [each["license"] for each in painted["nearest"]] == ["CC0-1.0"] * 3
+        shares = [each["equal_codes"] for each in painted["nearest"]]
+        assert shares == sorted(shares, reverse=True)
+        first = painted["nearest"][0]
+        status, headers, body = served.ask("GET", f"/v1/training/{first['key']}")
+        assert (status, headers["content-type"]) == (200, "image/png")
+        assert Image.open(io.BytesIO(body)).size == (64, 64)
+        assert served.ask("GET", "/v1/training/none")[0] == 404
+        assert served.ask("GET", f"/v1/training/{'0' * 32}")[0] == 404
+    finally:
+        served.close()
 
 
 # --- what is refused ---------------------------------------------------------------------------------

@@ -55,7 +55,30 @@ function show(event) {
     save.download = `tuwen-${event.seed}-${event.index + 1}.png`;
     save.textContent = "保存 save";
     figure.querySelector("figcaption").replaceChildren(`${event.seed} · ${event.index + 1}`, save);
+    if (event.nearest?.length) figure.append(neighbours(event.nearest));
   }
+}
+
+// The training pictures that it is nearest to, with whose they are.
+function neighbours(nearest) {
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  summary.textContent = "像谁 · what it is near";
+  const list = document.createElement("ul");
+  list.append(...nearest.map((each) => {
+    const item = document.createElement("li");
+    const image = document.createElement("img");
+    image.src = "v1/training/" + encodeURIComponent(each.key);
+    image.alt = each.caption;
+    image.loading = "lazy";
+    const words = document.createElement("span");
+    const owner = [each.source, each.license, each.attribution].filter(Boolean).join(", ");
+    words.textContent = `${each.caption} · ${Math.round(100 * each.equal_codes)}% · ${owner}`;
+    item.append(image, words);
+    return item;
+  }));
+  details.append(summary, list);
+  return details;
 }
 
 async function paint() {
