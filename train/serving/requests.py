@@ -73,7 +73,7 @@ class ImagesRequest(BaseModel):
     n: int = Field(default=1, ge=1)
     size: str | None = Field(default=None, description="`auto`, or a square: the run's side, or a multiple of it.")
     seed: int | None = Field(default=None, ge=0, lt=2**53)  # JavaScript's whole numbers
-    temperature: float = Field(default=1.0, ge=0, le=10)
+    temperature: float = Field(default=0.7, ge=0, le=10)  # 1 samples as trained, and less sure
     response_format: Literal["b64_json", "url"] | None = None
     quality: Literal["auto", "standard", "low", "medium", "high", "hd"] | None = None  # best of 1, 2, 4, 8
     stream: bool | None = None

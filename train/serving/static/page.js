@@ -72,12 +72,13 @@ function neighbours(nearest) {
     image.alt = each.caption;
     image.loading = "lazy";
     const words = document.createElement("span");
-    const owner = [each.source, each.license, each.attribution].filter(Boolean).join(", ");
-    words.textContent = `${each.caption} · ${Math.round(100 * each.equal_codes)}% · ${owner}`;
+    words.textContent = `${each.caption} · ${Math.round(100 * each.equal_codes)}% · ${each.license}`;
     item.append(image, words);
     return item;
   }));
-  details.append(summary, list);
+  const owners = document.createElement("p");
+  owners.textContent = [...new Set(nearest.map((each) => each.attribution))].filter(Boolean).join("; ");
+  details.append(summary, list, owners);
   return details;
 }
 
