@@ -297,7 +297,8 @@ def demo(
     start_cluster(None, workers)
     report, scores = run_demo(load_recipe("emoji", sets), RunFolder(out), StageRun(workers))
     lines = "".join(f"{said(score)}\n" for score in scores["nearest"])
-    print_result({"report": str(report), **scores}, f"\n{lines}the report: {report}", as_json)
+    ends = f"the report: {report}\na page to paint on: tuwen serve {out}"
+    print_result({"report": str(report), **scores}, f"\n{lines}{ends}", as_json)
 
 
 def _declared(

@@ -2,9 +2,11 @@
 
     app = Guard(app, limits)        # ASGI
 
-A body that is too large is refused before it is in memory. Refusals come before anything is painted.
+A body that is too large is refused before it is in memory, and one that comes too slowly is not waited for. Refusals
+come before anything is painted.
 """
 
+import asyncio
 import json
 import time
 from collections import defaultdict
@@ -90,8 +92,12 @@ class Guard:
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         most, body = self._limits.body_bytes, bytearray()
+        end = time.monotonic() + self._limits.body_seconds
         while True:
-            message = await receive()
+            try:
+                message = await asyncio.wait_for(receive(), timeout=max(0.0, end - time.monotonic()))
+            except TimeoutError:
+                raise Refused(408, f"the body did not come within {self._limits.body_seconds:g} seconds") from None
             if message["type"] == "http.disconnect":
                 return None
             body += bytes(message.get("body", b""))

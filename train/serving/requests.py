@@ -24,6 +24,7 @@ class Limits:
     pictures: int = 10  # of a request
     best_of: int = 8  # samples of which one is kept
     body_bytes: int = 65_536
+    body_seconds: float = 10.0  # until a body must be here
     rate: int = 60  # requests a minute of an address
     at_once: int = 8  # requests of an address
     waiting: int = 128  # samples that are accepted and not painted yet

@@ -288,6 +288,17 @@ def test_an_address_that_asks_too_often_or_too_much_at_once_must_wait(run: Run) 
         served.close()
 
 
+def test_a_body_that_comes_too_slowly_is_not_waited_for(run: Run) -> None:
+    served = Server(run, Limits(body_seconds=0.3))
+    try:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+            raw.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
+            assert raw.recv(1000).startswith(b"HTTP/1.1 408 ")
+        assert served.ask("GET", "/healthz")[0] == 200
+    finally:
+        served.close()
+
+
 def test_a_request_that_takes_too_long_is_given_up_and_frees_its_place(run: Run) -> None:
     served = Server(run, Limits(seconds=0.01))
     try:
