@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 from .guard import Guard
 from .metrics import Metrics
 from .requests import ErrorDocument, ImagesRequest, Limits, Refused, checked_prompt, checked_side
-from .studio import Asked, Job, Picture, Studio, png
+from .studio import Asked, Job, Studio, png
 
 _STATIC = Path(__file__).parent / "static"
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -67,21 +67,19 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
             if wait is not None:
                 raise Refused(429, "as many pictures wait as there is room for", retry_after=wait)
             seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
-            job = studio.begin(Asked(prompt, asked.n, best_of, seed, asked.temperature, side))
+            job = studio.job(Asked(prompt, asked.n, best_of, seed, asked.temperature, side))
             if asked.stream:
                 events = _events(job, asked.partial_images, limits.seconds, request)
                 return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
-            try:
+            with job.painted():
                 await _painted_or_gone(job, request, limits.seconds)
-                data: list[dict[str, Any]] = []
-                for picture, nearest in zip(job.pictures(), job.nearest(), strict=True):
-                    if asked.response_format == "url":
-                        answer = {"url": str(request.url_for("picture", name=studio.keep(png(picture, side))))}
-                    else:
-                        answer = {"b64_json": base64.b64encode(png(picture, side)).decode()}
-                    data.append({**answer, "nearest": nearest} if nearest else answer)
-            finally:
-                job.leave()
+            data: list[dict[str, Any]] = []
+            for picture, nearest in zip(await job.pictures(), job.nearest(), strict=True):
+                if asked.response_format == "url":
+                    answer = {"url": str(request.url_for("picture", name=studio.keep(picture)))}
+                else:
+                    answer = {"b64_json": base64.b64encode(picture).decode()}
+                data.append({**answer, "nearest": nearest} if nearest else answer)
             return JSONResponse({"created": int(time.time()), "data": data, "seed": seed, "model": studio.name})
 
     @app.get("/v1/models")
@@ -138,32 +136,28 @@ async def _painted_or_gone(job: Job, request: Request, seconds: float) -> None:
 
 async def _events(job: Job, partial_images: int | None, seconds: float, request: Request) -> AsyncIterator[bytes]:
     """OpenAI's events, each with the number of the picture that it is of: `partial_images` of each, or all its rows."""
-    shown: dict[int, int] = {}  # rows of each picture
-    told: dict[int, int] = {}  # events of each picture
+    shown, told = [0] * job.asked.n, [0] * job.asked.n  # rows and events of each picture
     end = time.monotonic() + seconds
-    try:
+    with job.painted():  # here, and not before: a stream that nobody begins to read is never painted
         while not await job.grown():
             if await request.is_disconnected():
                 return
             if time.monotonic() > end:
                 yield _event("error", Refused(504, f"not painted within {seconds:g} seconds").document())
                 return
-            for number, (rows, picture) in job.partial_pictures().items():
-                index = told.get(number, 0)
-                if rows > shown.get(number, 0) and (partial_images is None or index < partial_images):
-                    answer = _answer(job, number, picture) | {"partial_image_index": index}
-                    yield _event("image_generation.partial_image", answer)
-                    shown[number], told[number] = rows, index + 1
-        for number, (picture, nearest) in enumerate(zip(job.pictures(), job.nearest(), strict=True)):
-            yield _event("image_generation.completed", _answer(job, number, picture) | {"nearest": nearest})
-    finally:
-        job.leave()
+            for number, rows in enumerate(job.painted_rows()):
+                if rows > shown[number] and (partial_images is None or told[number] < partial_images):
+                    answer = _answer(job, number, await job.partial_picture(number))
+                    yield _event("image_generation.partial_image", answer | {"partial_image_index": told[number]})
+                    shown[number], told[number] = rows, told[number] + 1
+    for number, (picture, nearest) in enumerate(zip(await job.pictures(), job.nearest(), strict=True)):
+        yield _event("image_generation.completed", _answer(job, number, picture) | {"nearest": nearest})
 
 
-def _answer(job: Job, number: int, picture: Picture) -> dict[str, Any]:
+def _answer(job: Job, number: int, picture: bytes) -> dict[str, Any]:
     side = job.asked.side
     return {
-        "b64_json": base64.b64encode(png(picture, side)).decode(), "created_at": int(time.time()), "index": number,
+        "b64_json": base64.b64encode(picture).decode(), "created_at": int(time.time()), "index": number,
         "seed": job.asked.seed, "size": f"{side}x{side}", "output_format": "png", "background": "opaque",
         "quality": "auto",
     }  # fmt: skip

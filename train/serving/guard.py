@@ -53,9 +53,22 @@ class Guard:
         try:
             if is_limited:
                 self._admit(address)
-            body = await self._body(scope, receive)
         except Refused as refused:
             await refuse(refused, send_with_headers)
+            return
+        self._at_once[address] += is_limited
+        try:
+            await self._handed_on(scope, receive, send_with_headers)
+        finally:
+            self._at_once[address] -= is_limited
+            if not self._at_once[address]:
+                del self._at_once[address]
+
+    async def _handed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await self._body(receive)
+        except Refused as refused:
+            await refuse(refused, send)
             return
         if body is None:  # the client went away
             return
@@ -68,18 +81,12 @@ class Guard:
             handed = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        self._at_once[address] += is_limited
-        try:
-            await self._app(scope, receive_body, send_with_headers)
-        finally:
-            self._at_once[address] -= is_limited
-            if not self._at_once[address]:
-                del self._at_once[address]
+        await self._app(scope, receive_body, send)
 
     def _admit(self, address: str) -> None:
         """A bucket of `rate` requests for each address, which fills up in a minute."""
         limits, now = self._limits, time.monotonic()
-        if self._at_once[address] >= limits.at_once:
+        if self._at_once.get(address, 0) >= limits.at_once:
             raise Refused(429, f"{limits.at_once} requests of this address are being painted", retry_after=1)
         tokens, since = self._tokens.pop(address, (float(limits.rate), now))
         tokens = min(float(limits.rate), tokens + (now - since) * limits.rate / 60)
@@ -90,7 +97,7 @@ class Guard:
             wait = max(1, round((1 - tokens) * 60 / limits.rate))
             raise Refused(429, f"this address asks more than {limits.rate} times a minute", retry_after=wait)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+    async def _body(self, receive: Receive) -> bytes | None:
         most, body = self._limits.body_bytes, bytearray()
         end = time.monotonic() + self._limits.body_seconds
         while True:

@@ -1,10 +1,10 @@
 """What the application hands requests to: it paints them together on one thread, and keeps some of the pictures.
 
     studio = Studio(run, OwnThread(run))
-    job = studio.begin(Asked("一只蜜蜂", n=2, best_of=4, seed=7, temperature=1.0, side=128))
-    while not await job.grown(): …              # there are codes more; `partial_pictures` decodes them
-    job.pictures()                              # the best of each: uint8 (side, side, 3)
-    job.leave()                                 # also when nobody waits for it any more
+    job = studio.job(Asked("一只蜜蜂", n=2, best_of=4, seed=7, temperature=1.0, side=128))
+    with job.painted():                         # until nobody waits for it any more
+        while not await job.grown(): …          # there are codes more; `partial_pictures` decodes them
+        await job.pictures()                    # the best of each, as PNGs
 
 Picture `k` of a request is the best of the samples k·best_of … of its prompt and seed: the same whatever else is asked.
 """
@@ -14,9 +14,11 @@ import io
 import secrets
 import time
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +27,14 @@ from PIL import Image
 from ..painting.sampling import SamplingConfig
 from ..run.run import Run
 from .neighbours import Neighbours
-from .painters import Leave, Painters
+from .painters import Painters
 from .requests import Refused
 from .slots import SLOTS, Order, Painting
 
 _KEPT_BYTES = 64 << 20  # of pictures that are asked for by their address
 _NOT_PAINTED = 235  # a light grey
 Picture = NDArray[np.uint8]  # (side, side, 3)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Studio:
         self.waiting = 0  # samples that are accepted and not painted yet
         self.painted = 0  # samples, in all
         self._seconds_a_sample = 0.1
+        self.decoding = ThreadPoolExecutor(1, "decoding")
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     @property
@@ -63,6 +67,7 @@ class Studio:
 
     def close(self) -> None:
         self._painters.close()
+        self.decoding.shutdown()
 
     def seconds_to_wait(self, samples: int, most: int) -> int | None:
         """None when there is room for so many samples more."""
@@ -70,7 +75,7 @@ class Studio:
             return None
         return max(1, round(self._seconds_a_sample * self.waiting / 2))
 
-    def begin(self, asked: Asked) -> "Job":
+    def job(self, asked: Asked) -> "Job":
         """Raises Refused for a prompt of which the run knows nothing."""
         text = self._caption_ids.encode(asked.prompt)
         if not text:
@@ -82,17 +87,23 @@ class Studio:
         )  # fmt: skip
         numbers = range(asked.n * asked.best_of)
         paintings = [Painting.of(layout, Order(tuple(text), asked.seed, number, config)) for number in numbers]
-        job = Job(self, asked, paintings)
-        self.waiting += len(paintings)
-        job.leaves = self._painters.begin(paintings, job.tell)
-        return job
+        return Job(self, asked, paintings)
 
-    def end(self, paintings: list[Painting], seconds: float) -> None:
-        self.waiting -= len(paintings)
-        done = sum(painting.is_done for painting in paintings)
-        self.painted += done
-        if done == len(paintings):
-            self._seconds_a_sample += 0.2 * (seconds / min(SLOTS, done) - self._seconds_a_sample)
+    @contextmanager
+    def painting(self, paintings: list[Painting], on_news: Callable[[], None]) -> Iterator[None]:
+        """Have them painted, until the block ends."""
+        began = time.monotonic()
+        self.waiting += len(paintings)
+        leave = self._painters.begin(paintings, on_news)
+        try:
+            yield
+        finally:
+            leave()
+            self.waiting -= len(paintings)
+            done = sum(painting.is_done for painting in paintings)
+            self.painted += done
+            if done == len(paintings):
+                self._seconds_a_sample += 0.2 * ((time.monotonic() - began) / min(SLOTS, done) - self._seconds_a_sample)
 
     def keep(self, data: bytes) -> str:
         """The name by which the picture can be had for a while."""
@@ -112,9 +123,10 @@ class Job:
     def __init__(self, studio: Studio, asked: Asked, paintings: list[Painting]) -> None:
         self.asked = asked
         self._studio, self._paintings = studio, paintings
-        self._loop, self._news, self._began = asyncio.get_running_loop(), asyncio.Event(), time.monotonic()
-        self._is_left, self._rows_told = False, 0
-        self.leaves: Leave = _nothing  # how the painters are told that nobody waits any more
+        self._loop, self._news, self._rows_told = asyncio.get_running_loop(), asyncio.Event(), 0
+
+    def painted(self) -> AbstractContextManager[None]:
+        return self._studio.painting(self._paintings, self._tell)
 
     @property
     def rows(self) -> int:
@@ -122,7 +134,7 @@ class Job:
         grid = self._studio.image_codes.identity.grid
         return grid[0] if len(grid) == 2 else 1
 
-    def tell(self) -> None:
+    def _tell(self) -> None:
         """Called on any thread when a painting has grown; there is news when any has a row more."""
         rows = sum(len(painting.codes) * self.rows // self._num_codes for painting in self._paintings)
         if rows > self._rows_told:
@@ -147,30 +159,32 @@ class Job:
             return [[] for _ in range(self.asked.n)]
         return [[each.document() for each in neighbours.of_codes(painting.codes)] for painting in self._best()]
 
-    def pictures(self) -> list[Picture]:
-        """The likeliest sample of each."""
-        return [self._decoded(painting.codes) for painting in self._best()]
+    async def pictures(self) -> list[bytes]:
+        """The likeliest sample of each, as a PNG."""
+        best = [painting.codes for painting in self._best()]
+        return await self._off_the_loop(lambda: [png(self._decoded(codes), self.asked.side) for codes in best])
+
+    async def _off_the_loop(self, work: Callable[[], Result]) -> Result:
+        """On the thread that decodes, so that other requests are heard meanwhile."""
+        return await self._loop.run_in_executor(self._studio.decoding, work)
 
     def _best(self) -> list[Painting]:
         return [max(self._samples(number), key=lambda each: each.likelihood) for number in range(self.asked.n)]
 
-    def partial_pictures(self) -> dict[int, tuple[int, Picture]]:
-        """By the number of the picture: the rows that its first sample has, and what they show, the others grey."""
-        pictures: dict[int, tuple[int, Picture]] = {}
-        for number in range(self.asked.n):
-            codes, all_codes = list(self._samples(number)[0].codes), self._num_codes
-            rows = len(codes) * self.rows // all_codes
-            if rows:
-                picture = self._decoded(codes + codes[-1:] * (all_codes - len(codes))).copy()
-                picture[rows * len(picture) // self.rows :] = _NOT_PAINTED
-                pictures[number] = rows, picture
-        return pictures
+    def painted_rows(self) -> list[int]:
+        """The rows of codes that the first sample of each picture has."""
+        return [len(self._samples(number)[0].codes) * self.rows // self._num_codes for number in range(self.asked.n)]
 
-    def leave(self) -> None:
-        if not self._is_left:
-            self._is_left = True
-            self.leaves()
-            self._studio.end(self._paintings, time.monotonic() - self._began)
+    async def partial_picture(self, number: int) -> bytes:
+        """What the first sample of a picture shows so far, as a PNG; what is not painted is grey."""
+        codes, rows = list(self._samples(number)[0].codes), self.painted_rows()[number]
+
+        def work() -> bytes:
+            picture = self._decoded(codes + codes[-1:] * (self._num_codes - len(codes))).copy()
+            picture[rows * len(picture) // self.rows :] = _NOT_PAINTED
+            return png(picture, self.asked.side)
+
+        return await self._off_the_loop(work)
 
     def _samples(self, number: int) -> list[Painting]:
         return self._paintings[number * self.asked.best_of : (number + 1) * self.asked.best_of]
@@ -179,10 +193,6 @@ class Job:
         image_codes = self._studio.image_codes
         picture: Picture = image_codes.decode(np.array(codes, np.int64).reshape(1, *image_codes.identity.shape))[0]
         return picture
-
-
-def _nothing() -> None:
-    pass
 
 
 def png(picture: Picture, side: int) -> bytes:
