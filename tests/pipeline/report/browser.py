@@ -43,11 +43,12 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def open_page(browser: Browser, path: Path, width: int, height: int) -> Iterator[tuple[Page, Seen]]:
+def open_page(browser: Browser, place: Path | str, width: int, height: int) -> Iterator[tuple[Page, Seen]]:
+    """`place` is a file, or an address, all of whose pages are its own."""
     seen = Seen()
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
-    own = path.resolve().as_uri()
+    own = place if isinstance(place, str) else place.resolve().as_uri()
     page.on("request", lambda request: _remember(seen.requests, request.url, own))
     page.on("console", lambda message: seen.complaints.append(message.text))
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -58,5 +59,6 @@ def open_page(browser: Browser, path: Path, width: int, height: int) -> Iterator
 
 
 def _remember(requests: list[str], url: str, own: str) -> None:
-    if url.partition("#")[0] != own and not url.startswith("data:"):
+    is_own = url.startswith(own) if own.startswith("http:") else url.partition("#")[0] == own
+    if not is_own and not url.startswith("data:"):
         requests.append(url)
