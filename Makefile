@@ -9,7 +9,7 @@ TOKENIZE_PEERS := $(VENV)/tokenize-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-serve bench-choice bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-serve bench-choice bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost soak-serve clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ soak-corpus: $(VENV)/.dev  ## corpus and export killed with 9 at random moments:
 
 soak-lost: $(VENV)/.dev  ## 1,000 of 10,000 pictures are spoiled after the corpus was made: counted, and no other lost
 	$(BIN)/python -m pytest -q tests/bench/soak_lost_pictures.py
+
+soak-serve: $(VENV)/.dev  ## 10,000 requests, good, bad and broken off: memory stays flat (RUN=a tiny run)
+	$(BIN)/python tests/bench/soak_serve.py $(or $(RUN),emoji) --requests $(or $(REQUESTS),10000)
 
 bench-serve: $(VENV)/.dev  ## pictures/s and latency of a server by its clients, beside painting without one (RUN=emoji)
 	$(BIN)/python tests/bench/bench_serve.py $(or $(RUN),emoji)
