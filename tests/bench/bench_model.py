@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pre": {"model.norms": "pre"},
     "rms": {"model.norm_kind": "rms"},
     "relu2": {"model.activation": "relu2"},
-    "swiglu": {"model.activation": "swiglu"},
+    "gelu": {"model.activation": "gelu"},
     "rotary2d": {"model.positions": "rotary2d"},
     "qk_norm": {"model.qk_norm": True},
     "tie_ids": {"model.tie_ids": True},

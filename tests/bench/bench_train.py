@@ -117,7 +117,12 @@ def report(options: argparse.Namespace, shards: Manifest) -> None:
 
 
 def new_trainer(options: argparse.Namespace, shards: Manifest) -> Trainer:
-    sets = [f"train.preset={options.preset}", "train.steps=1000000", f"train.precision={options.precision}"]
+    sets = [
+        f"train.preset={options.preset}",
+        "train.steps=1000000",
+        "train.model.activation=gelu",
+        f"train.precision={options.precision}",
+    ]
     sets += [f"train.optimizer={options.optimizer}", "train.sketch_every=0"]
     declared = DeclaredRun.of_recipe(load_recipe("emoji", sets), shards)
     return Trainer.new(declared.document(1_000_000, options.threads), shards, "block", ALONE)

@@ -43,7 +43,9 @@ class Preset:
 
 
 # Of arXiv 2105.13290. The code that its authors released has tied ids, too.
-COGVIEW = ModelOptions(relaxed_attention=True, relaxed_norms=True, tie_ids=True, embedding_gradient=0.1)
+COGVIEW = ModelOptions(
+    activation="gelu", relaxed_attention=True, relaxed_norms=True, tie_ids=True, embedding_gradient=0.1
+)
 
 PRESETS: dict[PresetName, Preset] = {
     # for tests

@@ -42,7 +42,7 @@ class ModelConfig(BaseModel):
     norms: Norms = "sandwich"
     norm_kind: NormKind = "layer"
     relaxed_norms: bool = False  # PB-LN
-    activation: Activation = "gelu"
+    activation: Activation = "swiglu"
     positions: Positions = "learned"
     grid: CodeGrid | None = None  # of the codes; for rotary2d
     qk_norm: bool = False  # RMSNorm of queries and keys
