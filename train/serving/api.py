@@ -67,7 +67,7 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
             if wait is not None:
                 raise Refused(429, "as many pictures wait as there is room for", retry_after=wait)
             seed = secrets.randbelow(2**31) if asked.seed is None else asked.seed
-            job = studio.job(Asked(prompt, asked.n, best_of, seed, asked.temperature, side))
+            job = studio.job(Asked(prompt, asked.n, best_of, seed, asked.temperature, side, bool(asked.stream)))
             if asked.stream:
                 events = _events(job, asked.partial_images, limits.seconds, request)
                 return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})

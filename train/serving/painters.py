@@ -5,13 +5,15 @@ leave()                                         # nobody wants them any more
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
 
 from ..run.run import Run
 from .painting_thread import PaintingThread
 from .slots import Painting
 
 Leave = Callable[[], None]
+Result = TypeVar("Result")
 
 
 class Painters(Protocol):
@@ -20,6 +22,10 @@ class Painters(Protocol):
 
     def begin(self, paintings: Sequence[Painting], on_news: Callable[[], None]) -> Leave:
         """To be called on the event loop; `on_news` is called on any thread."""
+        ...
+
+    def compute(self, work: Callable[[], Result]) -> "Future[Result]":
+        """Other work on the CPUs that paint, such as decoding."""
         ...
 
     def close(self) -> None:
@@ -47,6 +53,18 @@ class OwnThread:
                     self._thread.leave(painting)
 
         return leave
+
+    def compute(self, work: Callable[[], Result]) -> "Future[Result]":
+        future: Future[Result] = Future()
+
+        def settle() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
+
+        self._thread.compute(settle)
+        return future
 
     def close(self) -> None:
         self._thread.close()

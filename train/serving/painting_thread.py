@@ -51,6 +51,15 @@ class PaintingThread:
 
         self._handed.put(end)
 
+    def compute(self, work: Callable[[], None]) -> None:
+        """Do that between two steps: two threads that compute at once would take turns, and both be slower."""
+
+        def alone() -> None:
+            with self._slots.closed():
+                work()
+
+        self._handed.put(alone)
+
     def close(self) -> None:
         """Wait until all that was handed in is painted."""
 
@@ -62,6 +71,10 @@ class PaintingThread:
 
     def _work(self) -> None:
         torch.set_num_threads(self._threads)
+        with self._slots.open():
+            self._paint_all()
+
+    def _paint_all(self) -> None:
         while not (self._closes and not self._waiting and not self._slots.painted):
             while not self._handed.empty() or not (self._waiting or self._slots.painted or self._closes):
                 self._handed.get()()

@@ -10,6 +10,7 @@ nodes must see the run at the same path.
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ray import serve
 from ray.exceptions import RayError
 
 from ..run.run import Run, open_run
-from .painters import Leave
+from .painters import Leave, Result
 from .painting_thread import PaintingThread
 from .slots import Order, Painting
 
@@ -70,6 +71,7 @@ class Replicas:
         )  # fmt: skip
         path = str(run.folder.path.resolve())
         self._handle: Any = serve.run(deployment.bind(path), name=_NAME, route_prefix=None)
+        self._own = ThreadPoolExecutor(1, "decoding")
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -102,5 +104,9 @@ class Replicas:
                 )
                 await asyncio.sleep(attempt / 2)
 
+    def compute(self, work: Callable[[], Result]) -> "Future[Result]":
+        return self._own.submit(work)
+
     def close(self) -> None:
+        self._own.shutdown()
         serve.shutdown()  # type: ignore[no-untyped-call]

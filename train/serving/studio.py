@@ -15,10 +15,9 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +26,13 @@ from PIL import Image
 from ..painting.sampling import SamplingConfig
 from ..run.run import Run
 from .neighbours import Neighbours
-from .painters import Painters
+from .painters import Painters, Result
 from .requests import Refused
 from .slots import SLOTS, Order, Painting
 
 _KEPT_BYTES = 64 << 20  # of pictures that are asked for by their address
 _NOT_PAINTED = 235  # a light grey
 Picture = NDArray[np.uint8]  # (side, side, 3)
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Asked:
     seed: int
     temperature: float
     side: int  # of a picture, in pixels
+    is_shown: bool = False  # while it is painted
 
 
 class Studio:
@@ -54,20 +53,18 @@ class Studio:
         self.created = int(run.folder.document.stat().st_mtime)
         self._run, self._caption_ids, self.image_codes = run, run.caption_ids, run.image_codes
         self.side_px = self.image_codes.identity.side_px
-        self._painters, self.neighbours = painters, neighbours
+        self.painters, self.neighbours = painters, neighbours
         self.waiting = 0  # samples that are accepted and not painted yet
         self.painted = 0  # samples, in all
         self._seconds_a_sample = 0.1
-        self.decoding = ThreadPoolExecutor(1, "decoding")
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     @property
     def is_ready(self) -> bool:
-        return self._painters.is_ready
+        return self.painters.is_ready
 
     def close(self) -> None:
-        self._painters.close()
-        self.decoding.shutdown()
+        self.painters.close()
 
     def seconds_to_wait(self, samples: int, most: int) -> int | None:
         """None when there is room for so many samples more."""
@@ -94,7 +91,7 @@ class Studio:
         """Have them painted, until the block ends."""
         began = time.monotonic()
         self.waiting += len(paintings)
-        leave = self._painters.begin(paintings, on_news)
+        leave = self.painters.begin(paintings, on_news)
         try:
             yield
         finally:
@@ -135,9 +132,11 @@ class Job:
         return grid[0] if len(grid) == 2 else 1
 
     def _tell(self) -> None:
-        """Called on any thread when a painting has grown; there is news when any has a row more."""
+        """Called on any thread when a painting has grown: news are a row more that is shown, and that all are done."""
+        if not self.asked.is_shown and len(self._paintings[-1].codes) < self._num_codes:
+            return
         rows = sum(len(painting.codes) * self.rows // self._num_codes for painting in self._paintings)
-        if rows > self._rows_told:
+        if rows > self._rows_told and (self.asked.is_shown or rows == self.rows * len(self._paintings)):
             self._rows_told = rows
             self._loop.call_soon_threadsafe(self._news.set)
 
@@ -165,8 +164,8 @@ class Job:
         return await self._off_the_loop(lambda: [png(self._decoded(codes), self.asked.side) for codes in best])
 
     async def _off_the_loop(self, work: Callable[[], Result]) -> Result:
-        """On the thread that decodes, so that other requests are heard meanwhile."""
-        return await self._loop.run_in_executor(self._studio.decoding, work)
+        """Where painters compute, so that other requests are heard meanwhile."""
+        return await asyncio.wrap_future(self._studio.painters.compute(work))
 
     def _best(self) -> list[Painting]:
         return [max(self._samples(number), key=lambda each: each.likelihood) for number in range(self.asked.n)]
