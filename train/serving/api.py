@@ -1,6 +1,6 @@
 """The application: OpenAI's picture API, the page, and what a supervisor asks.
 
-    app = new_app(Studio(run), Limits())                # for uvicorn
+    app = new_app(Studio(run, OwnThread(run)), Limits())         # for uvicorn
 
 * `POST /v1/images/generations` answers as OpenAI's clients expect; with `stream: true` by server-sent events, one for
   each row of codes. `seed` makes a request repeatable, and is told where it was not given.
