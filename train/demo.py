@@ -28,6 +28,7 @@ from ..pipeline.report.report import write_report
 from ..tokenize.encode.write_shards import write_shards
 from ..tokenize.reconstruction import measure_reconstruction
 from ..tokenize.train_tokenizers import train_tokenizers
+from .judging.evaluate import EvaluateOptions, evaluate
 from .painting.generate_pictures import sample_pictures, save_grid
 from .painting.nearest import NearestScore, nearest_score
 from .run.run import Run
@@ -40,6 +41,7 @@ PROMPTS = (
 PICTURES_PER_PROMPT = 8
 TEMPERATURE, TOP_K = 0.25, 200
 SCORED_CAPTIONS = 200  # of each split
+EVALUATED_CAPTIONS = 60  # of each split: copies, and captions of pictures
 
 Result = TypeVar("Result")
 
@@ -94,6 +96,8 @@ def run_demo(recipe: Recipe, folder: RunFolder, run: StageRun) -> tuple[Path, De
     trained = timed("train", lambda: train(recipe, shards, folder.train))
     timed("sample", lambda: sample_prompts(trained, corpus))
     nearest = timed("nearest", lambda: score_splits(trained, corpus, shards, recipe))
+    if shards.splits["validation"].samples:
+        timed("evaluate", lambda: evaluate(trained, shards, corpus, EvaluateOptions(captions=EVALUATED_CAPTIONS)))
     save_times(folder.times, phases)
     scores: DemoScores = {
         "pairs": corpus.totals["pairs"], "kept": corpus.totals["kept"],
