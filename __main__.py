@@ -22,6 +22,7 @@ from .manifests.errors import TuwenError
 from .pipeline.commands import pipeline_app
 from .tokenize.commands import tokenize_app
 from .train.commands import train_app
+from .train.run_commands import run_app
 
 _UsageError: Any = typer.BadParameter.__base__  # click's, whichever copy of it typer brings
 BUG = 70  # sysexits.h: internal software error; an uncaught exception would exit with 1, which means something here
@@ -29,7 +30,7 @@ BUG = 70  # sysexits.h: internal software error; an uncaught exception would exi
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
 )
-for room in (pipeline_app, tokenize_app, train_app):
+for room in (pipeline_app, tokenize_app, train_app, run_app):
     app.add_typer(room)
 app.add_typer(manifest_app, name="manifest")
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.run_folders import RunFolder
 from tuwen.tokenize.image_codes import Pictures
+from tuwen.train.judging.interval import said, share_of
 from tuwen.train.painting.choosing import Choice, scores
 from tuwen.train.painting.generate_pictures import sample
 from tuwen.train.painting.nearest import NEAREST, NearestTest
@@ -79,14 +80,7 @@ def ways(
 
 
 def with_interval(is_near: NDArray[np.bool_]) -> str:
-    """The share in percent, with Wilson's interval."""
-    count, z = len(is_near), 1.96
-    if not count:
-        return "–"
-    share = is_near.mean()
-    middle, spread = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
-    low, high = (abs(100 * bound / (1 + z * z / count)) for bound in (middle - spread, middle + spread))
-    return f"{100 * share:.1f} ({low:.0f}–{high:.0f})"
+    return said(share_of(is_near)) if len(is_near) else "–"
 
 
 if __name__ == "__main__":

@@ -114,21 +114,14 @@ def draw_captions(
     """`count` captions of one picture, drawn piece by piece, in the order of their numbers."""
     drawn: list[CaptionFound] = []
     while len(drawn) < count:
-        drawn += _drawn_rows(model, layout, codes_N, len(drawn), seed, temperature, precision)
+        rows = _Rows.of(model, layout, codes_N, DRAWN_ROWS, precision)
+        streams_R = [noise_stream(seed, codes_N.tolist(), len(drawn) + row) for row in range(DRAWN_ROWS)]
+        drawn += _drawn_rows(rows, streams_R, temperature)
     return drawn[:count]
 
 
-def _drawn_rows(
-    model: Transformer,
-    layout: SequenceLayout,
-    codes_N: NDArray[np.int64],
-    first: int,
-    seed: int,
-    temperature: float,
-    precision: Precision,
-) -> list[CaptionFound]:
-    rows, end = _Rows.of(model, layout, codes_N, DRAWN_ROWS, precision), layout.text_vocab
-    streams_R = [noise_stream(seed, codes_N.tolist(), first + row) for row in range(DRAWN_ROWS)]
+def _drawn_rows(rows: _Rows, streams_R: list[torch.Generator], temperature: float) -> list[CaptionFound]:
+    layout, end = rows.layout, rows.layout.text_vocab
     pieces: list[list[int]] = [[] for _ in streams_R]
     found: dict[int, CaptionFound] = {}
     total_R = torch.zeros(DRAWN_ROWS)

@@ -42,17 +42,19 @@ def new_app(studio: Studio, limits: Limits) -> Guard:
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> Response:
         headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
-        return JSONResponse(error.document(), error.status, headers)
+        return JSONResponse(error.document().model_dump(), error.status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:]) or None
-        return JSONResponse(Refused(400, f"{param or 'body'}: {first['msg']}", param).document(), 400)
+        return JSONResponse(Refused(400, f"{param or 'body'}: {first['msg']}", param).document().model_dump(), 400)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
-        return JSONResponse(Refused(error.status_code, str(error.detail)).document(), error.status_code, error.headers)
+        return JSONResponse(
+            Refused(error.status_code, str(error.detail)).document().model_dump(), error.status_code, error.headers
+        )
 
     @app.post("/v1/images/generations", responses={200: {"content": {"text/event-stream": {}}}})
     async def generate(asked: ImagesRequest, request: Request) -> Response:
@@ -143,7 +145,7 @@ async def _events(job: Job, partial_images: int | None, seconds: float, request:
             if await request.is_disconnected():
                 return
             if time.monotonic() > end:
-                yield _event("error", Refused(504, f"not painted within {seconds:g} seconds").document())
+                yield _event("error", Refused(504, f"not painted within {seconds:g} seconds").document().model_dump())
                 return
             for number, rows in enumerate(job.painted_rows()):
                 if rows > shown[number] and (partial_images is None or told[number] < partial_images):

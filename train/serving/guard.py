@@ -119,5 +119,5 @@ async def refuse(refused: Refused, send: Send) -> None:
     if refused.retry_after is not None:
         headers.append((b"retry-after", str(refused.retry_after).encode()))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    body = json.dumps(refused.document(), ensure_ascii=False).encode()
+    body = json.dumps(refused.document().model_dump(), ensure_ascii=False).encode()
     await send({"type": "http.response.body", "body": body})

@@ -2,14 +2,14 @@
 
     neighbours = Neighbours.of(run, shards)         # None of shards that hold too much for memory
     for each in neighbours.of_codes(codes_N):       # the nearest first
-        each.caption, each.equal_codes, each.license, each.attribution
-    neighbours.picture(each.key, image_codes)       # as its codes show it: uint8 (side, side, 3)
+        each["caption"], each["equal_codes"], each["license"], each["attribution"]
+    neighbours.picture(each["key"], image_codes)    # as its codes show it: uint8 (side, side, 3)
 
 Nearest are those with the most equal codes in place. N codes of a picture.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,13 @@ _MOST_ROWS = 1_000_000  # whose codes and keys are in memory
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(TypedDict):
     key: str
     caption: str
     equal_codes: float  # share of the codes, in place
     source: str
     license: str
     attribution: str
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ side = checked_side(asked.size, side_px=64)             # 128
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,14 +39,10 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.message, self.param, self.retry_after = status, message, param, retry_after
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> "ErrorDocument":
         kinds = {429: "rate_limit_error", 503: "server_error", 504: "server_error"}
-        return {
-            "error": {
-                "message": self.message, "type": kinds.get(self.status, "invalid_request_error"), "param": self.param,
-                "code": None,
-            }
-        }  # fmt: skip
+        kind = kinds.get(self.status, "invalid_request_error")
+        return ErrorDocument(error=ErrorDetails(message=self.message, type=kind, param=self.param, code=None))
 
 
 class ErrorDetails(BaseModel):

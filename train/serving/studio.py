@@ -17,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from PIL import Image
 
 from ..painting.sampling import SamplingConfig
 from ..run.run import Run
-from .neighbours import Neighbours
+from .neighbours import Neighbour, Neighbours
 from .painters import Painters, Result
 from .requests import Refused
 from .slots import SLOTS, Order, Painting
@@ -151,12 +150,12 @@ class Job:
         self._news.clear()
         return all(painting.is_done for painting in self._paintings)
 
-    def nearest(self) -> list[list[dict[str, Any]]]:
+    def nearest(self) -> list[list[Neighbour]]:
         """The training pictures next to each; of a server that knows none, nothing."""
         neighbours = self._studio.neighbours
         if neighbours is None:
             return [[] for _ in range(self.asked.n)]
-        return [[each.document() for each in neighbours.of_codes(painting.codes)] for painting in self._best()]
+        return [neighbours.of_codes(painting.codes) for painting in self._best()]
 
     async def pictures(self) -> list[bytes]:
         """The likeliest sample of each, as a PNG."""

@@ -1,86 +1,26 @@
-"""The API as its users speak it: OpenAI's own client, events, limits, refusals, and clients that go away."""
+"""The API as its users speak it: OpenAI's own client, events, and refusals."""
 
 import base64
 import io
 import json
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openai
 import pytest
-import uvicorn
 from PIL import Image
 
-from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
 from tuwen.manifests.recipe.recipe import Recipe
-from tuwen.train.run.run import Run, open_run
-from tuwen.train.serving.api import new_app
+from tuwen.train.run.run import Run
 from tuwen.train.serving.neighbours import Neighbours
-from tuwen.train.serving.painters import OwnThread, Painters
-from tuwen.train.serving.requests import Limits, refused_words
-from tuwen.train.serving.server import ServeOptions, serve
-from tuwen.train.serving.studio import Studio
+from tuwen.train.serving.requests import Limits
 
-from ..test_plans import trained
+from .served import CIRCLE, Server
 
 Built = tuple[Recipe, Path]
-CIRCLE = "一个红色的圆"
-
-
-class Server:
-    """A real one, on loopback, in a thread of its own."""
-
-    def __init__(
-        self, run: Run, limits: Limits, painters: Painters | None = None, neighbours: Neighbours | None = None
-    ) -> None:
-        self.studio = Studio(run, painters or OwnThread(run), neighbours)
-        config = uvicorn.Config(new_app(self.studio, limits), port=0, log_level="warning", access_log=False)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none", max_retries=0)
-
-    def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self.studio.close()
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection.request(method, path, data, {"content-type": "application/json", **headers})
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-
-    def generate(self, **asked: Any) -> tuple[int, Any]:
-        status, _, body = self.ask("POST", "/v1/images/generations", asked)
-        return status, json.loads(body)
-
-
-@pytest.fixture(scope="module")
-def run(shapes: Built, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return open_run(trained(shapes, tmp_path_factory.mktemp("serve") / "shapes" / "train", steps=30))
-
-
-@pytest.fixture(scope="module")
-def server(run: Run) -> Iterator[Server]:
-    served = Server(run, Limits(rate=100_000, at_once=100, refused_words=("血腥",)))
-    yield served
-    served.close()
 
 
 def pixels(data: str) -> np.ndarray[Any, Any]:
@@ -246,132 +186,3 @@ def test_the_page_loads_nothing_from_elsewhere(server: Server) -> None:
     assert "set-cookie" not in headers
     assert "http" not in body.decode().replace("http-equiv", "")
     assert server.ask("GET", "/page.js")[1]["content-type"].startswith("text/javascript")
-
-
-# --- limits ------------------------------------------------------------------------------------------
-
-
-def test_more_than_can_wait_is_refused_with_when_to_come_again_and_nothing_is_lost(run: Run) -> None:
-    served = Server(run, Limits(rate=100_000, at_once=100, waiting=24))
-    try:
-        with ThreadPoolExecutor(40) as clients:
-            answers = list(
-                clients.map(
-                    lambda n: served.ask("POST", "/v1/images/generations", {"prompt": CIRCLE, "n": 4}), range(40)
-                )
-            )
-        statuses = [status for status, _, _ in answers]
-        assert set(statuses) == {200, 429}
-        assert all(int(headers["retry-after"]) >= 1 for status, headers, _ in answers if status == 429)
-        assert all(len(json.loads(body)["data"]) == 4 for status, _, body in answers if status == 200)
-        assert served.studio.waiting == 0
-        assert served.studio.painted == 4 * statuses.count(200)
-    finally:
-        served.close()
-
-
-def test_an_address_that_asks_too_often_or_too_much_at_once_must_wait(run: Run) -> None:
-    served = Server(run, Limits(rate=5, at_once=100))
-    try:
-        statuses = [served.ask("POST", "/v1/images/generations", {"prompt": ""})[0] for _ in range(7)]
-        assert statuses == [400] * 5 + [429] * 2
-        assert served.ask("GET", "/healthz")[0] == 200
-    finally:
-        served.close()
-    served = Server(run, Limits(rate=100_000, at_once=2))
-    try:
-        with ThreadPoolExecutor(8) as clients:
-            answers = list(clients.map(lambda n: served.generate(prompt=CIRCLE, n=8, quality="hd"), range(8)))
-        assert {status for status, _ in answers} == {200, 429}
-        assert served.generate(prompt=CIRCLE)[0] == 200
-    finally:
-        served.close()
-
-
-def test_a_body_that_comes_too_slowly_is_not_waited_for(run: Run) -> None:
-    served = Server(run, Limits(body_seconds=0.3))
-    try:
-        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
-            raw.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{")
-            assert raw.recv(1000).startswith(b"HTTP/1.1 408 ")
-        assert served.ask("GET", "/healthz")[0] == 200
-    finally:
-        served.close()
-
-
-def test_a_request_that_takes_too_long_is_given_up_and_frees_its_place(run: Run) -> None:
-    served = Server(run, Limits(seconds=0.01))
-    try:
-        status, answer = served.generate(prompt=CIRCLE, n=10, quality="hd")
-        assert (status, answer["error"]["type"]) == (504, "server_error")
-        assert served.studio.waiting == 0
-    finally:
-        served.close()
-
-
-def ask_and_leave(server: Server, stream: bool = False) -> None:
-    """Ask for 80 samples, go away when they are begun, and wait until the server knows."""
-    body = json.dumps({"prompt": CIRCLE, "n": 10, "quality": "hd", "stream": stream}).encode()
-    deadline = time.monotonic() + 20
-    with socket.create_connection(("127.0.0.1", server.port)) as raw:
-        raw.sendall(b"POST /v1/images/generations HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n")
-        raw.sendall(f"content-length: {len(body)}\r\n\r\n".encode() + body)
-        while not server.studio.waiting and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert server.studio.waiting
-    while server.studio.waiting and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not server.studio.waiting
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_goes_away_frees_its_place(server: Server, stream: bool) -> None:
-    painted = server.studio.painted
-    ask_and_leave(server, stream)
-    assert server.studio.painted < painted + 80
-
-
-def test_metrics_count_what_was_asked_and_painted(server: Server) -> None:
-    painted = server.studio.painted
-    server.generate(prompt=CIRCLE, n=2)
-    text = server.ask("GET", "/metrics")[2].decode()
-    assert f"tuwen_painted_samples {painted + 2:.1f}" in text
-    assert 'tuwen_requests_total{status="200"}' in text
-    assert "tuwen_waiting_samples 0.0" in text
-    assert CIRCLE not in text
-    assert server.ask("GET", "/readyz")[0] == 200
-
-
-# --- the command -------------------------------------------------------------------------------------
-
-
-def test_a_port_in_use_is_one_line_with_the_cure(run: Run, server: Server) -> None:
-    with pytest.raises(BadInput, match=rf"127.0.0.1:{server.port}: Address already in use; give another --port, or 0"):
-        serve(run, ServeOptions(port=server.port), Limits())
-
-
-def test_sigterm_finishes_what_is_begun(run: Run) -> None:
-    command = [sys.executable, "-m", "tuwen", "serve", str(run.folder.path), "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        port = int(process.stderr.readline().rsplit(":", 1)[1])
-        connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("GET", "/healthz")
-        assert connection.getresponse().read() == b"ok"
-        body = json.dumps({"prompt": CIRCLE, "n": 8, "quality": "hd"})
-        connection.request("POST", "/v1/images/generations", body, {"content-type": "application/json"})
-        time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        assert len(json.loads(connection.getresponse().read())["data"]) == 8
-        connection.close()
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-
-
-def test_words_that_are_refused_come_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("血腥\n\n  槍 \n", encoding="utf-8")
-    assert refused_words(tmp_path / "words.txt") == ("血腥", "枪")
-    with pytest.raises(BadInput, match="name a text file in UTF-8"):
-        refused_words(tmp_path / "none.txt")

@@ -14,7 +14,7 @@ from tuwen.train.serving.requests import Limits
 
 from ...pipeline.report.browser import chromium, open_page
 from ..test_plans import trained
-from .test_api import CIRCLE, Server
+from .served import CIRCLE, Server
 
 MARKUP = "<img src=x onerror=alert(1)>圆"
 

@@ -15,7 +15,7 @@ from tuwen.train.serving.replicas import Replicas
 from tuwen.train.serving.requests import Limits
 
 from ..test_plans import trained
-from .test_api import CIRCLE, Server, ask_and_leave
+from .served import CIRCLE, Server, ask_and_leave
 
 LIMITS = Limits(rate=100_000, at_once=100, waiting=10_000)
 MANY = {"prompt": CIRCLE, "n": 10, "quality": "hd"}  # 80 samples, of which 10 are kept
