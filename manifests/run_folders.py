@@ -12,6 +12,7 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 TEXT_MODEL = "text.model"
 IMAGE_TOKENIZER = "image_tokenizer"
+FINER_TOKENIZER = "finer_tokenizer"
 LOST = "lost.parquet"
 TOKENIZER_FILES = ("weights.safetensors", "config.json")  # what the folder of an image tokenizer must hold
 BY_OTHER_HANDS = ("by-other-hands.json", "by-other-hands.webp")  # what it may hold besides
@@ -239,6 +240,11 @@ class TrainFolder(_WithManifest, _WithTokenizers):
     """`tuwen train`: what the run is, what it has learned, and what was made with it."""
 
     path: Path
+
+    @property
+    def finer_tokenizer(self) -> Path:
+        """Of a run that continues codes with finer ones."""
+        return self.path / FINER_TOKENIZER
 
     @property
     def document(self) -> Path:

@@ -80,6 +80,15 @@ class SequenceLayout:
     def pad(self) -> int:
         return self.command_ids["[PAD]"]
 
+    def is_code(self, ids: Any) -> Any:
+        """True where ids, an array or a tensor, are codes."""
+        return ids < self.text_offset
+
+    def codebooks_of(self, ids: Ids) -> tuple[Ids, Ids]:
+        """The first id, and the size, of the codebook of each id; 0 and 0 where it is no code."""
+        is_code = self.is_code(ids)
+        return np.where(is_code, ids // self.codebook * self.codebook, 0), np.where(is_code, self.codebook, 0)
+
     def prompt(self, text: list[int]) -> tuple[Ids, Ids]:
         """Return ids and positions of `[ROI1] text [BASE] [BOI1]`, which precede the first code."""
         text = text[: self.text_max]

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ..order.shuffle import Shuffle
 from .model_options import ModelOptions
-from .section import Section
+from .section import Name, Section
 
 PresetName = Literal["tiny", "demo", "small", "compact-100m", "compact-400m", "cogview-tutorial", "cogview-base"]
 Layout = Literal["compact", "cogview"]  # of ids and positions; cogview: 32 × 32 codes of 8,192
@@ -25,10 +25,18 @@ class Lora(Section):
     alpha: Annotated[float, Field(gt=0)] = 16.0  # the update counts alpha / rank times
 
 
+class Refine(Section):
+    """Codes of a picture are continued with finer ones, a window at a time, as CogView's super-resolution does."""
+
+    codes: Name  # of `tokenize.also`: the same pictures in a finer grid
+    window: Annotated[int, Field(ge=1)] | None = None  # codes on a side; None: half of the grid
+
+
 class Train(Section):
     preset: PresetName = "demo"
     init: str | None = None  # the finished run that it begins from: a folder, relative to the recipe, or `emoji`
     lora: Lora | None = None  # of a training with `init`: the base stays as it is
+    refine: Refine | None = None  # finer codes are all that is learned; needs `init`
     model: ModelOptions = ModelOptions()
     layout: Layout | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None  # the number of steps is measured once, recorded, and kept
@@ -85,6 +93,18 @@ class Train(Section):
     def _has_a_base(self) -> "Train":
         if self.lora is not None and self.init is None:
             raise ValueError("lora updates the matrices of another run: say init: RUN, too")
+        return self
+
+    @model_validator(mode="after")
+    def _can_refine(self) -> "Train":
+        if self.refine is None:
+            return self
+        if self.init is None:
+            raise ValueError("refine continues what another run paints: say init: RUN, too")
+        if self.lora is not None:
+            raise ValueError("refine learns new ids, and lora leaves ids as they are: leave lora away")
+        if self.reverse or self.sketch_every:
+            raise ValueError("refine learns and paints finer codes alone: leave reverse and sketch_every away")
         return self
 
     @model_validator(mode="after")

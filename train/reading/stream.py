@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from ...manifests.manifest import Manifest
 from ...manifests.order.order import Order, open_order
-from ...manifests.shards.split_reader import Rows, SplitReader
+from ...manifests.shards.split_reader import Rows
 from .consumed import Consumed, StreamState
 from .read_plan import ReadPlan
+from .two_grids import RowReader, open_reader
 
 MOST_POSITIONS = 1 << 18  # of all ranks, whose order is computed at once: 2 MB
 FETCH_ROWS = 8192  # of a rank, fetched at once: the order costs 55 ns a row then, and 370 ns with 512
@@ -30,7 +31,7 @@ FETCH_ROWS = 8192  # of a rank, fetched at once: the order costs 55 ns a row the
 class Stream:
     """An endless sequence of batches. `next` must be called by one thread only."""
 
-    def __init__(self, reader: SplitReader, order: Order, plan: ReadPlan) -> None:
+    def __init__(self, reader: RowReader, order: Order, plan: ReadPlan) -> None:
         self.plan = plan
         self.consumed = Consumed(reader.manifest.id, order)
         self._reader, self._order = reader, order
@@ -130,7 +131,10 @@ class _Fetched:
     own: Iterator[Rows]  # this rank's micro-batches
 
 
-def open_stream(manifest: Manifest, plan: ReadPlan) -> Stream:
-    """Return the stream of one rank. Raises BadInput when the split is empty."""
+def open_stream(manifest: Manifest, plan: ReadPlan, finer: str | None = None) -> Stream:
+    """Return the stream of one rank, whose codes are followed by those of the array `finer`, if any.
+
+    Raises BadInput when the split is empty, or has no such array.
+    """
     order = open_order(manifest, plan.split, plan.seed, plan.shuffle)
-    return Stream(SplitReader(manifest, plan.split, plan.verify), order, plan)
+    return Stream(open_reader(manifest, plan.split, plan.verify, finer), order, plan)

@@ -26,9 +26,10 @@ from ...manifests.validation_words import plain_errors
 from ...tokenize.caption_ids import CaptionIds, open_caption_ids
 from ...tokenize.image_codes import ImageCodes
 from ...tokenize.open_image_codes import open_image_codes
+from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.sequence import SequenceLayout
 from ..transformer.lora import merged
-from ..transformer.model import Transformer
+from ..transformer.model import ModelConfig, Transformer
 from .byte_weights import load_byte_weights
 from .checkpoint import Tensors, load_checkpoint
 from .loss_log import StepEntry, read_losses
@@ -50,9 +51,16 @@ class RunDocument(BaseModel):
     settings: TrainSettings
     optimizer: OptimizerConfig
     precision: Literal["float32", "bfloat16", "float16"]  # of matrix products
+    finer: FinerLayout | None = None  # of a run that continues codes with finer ones, which is all that it learns
+    finer_tokenizer: str = ""  # sha256
     init: str = ""  # id of the manifest of the run that it was begun from
     threads: int  # of torch: sums are cut by their number
     minutes: str | None = None  # that the recipe stated; the number of steps was measured for them
+
+    @property
+    def learned(self) -> SequenceLayout | FinerLayout:
+        """The layout of the sequences that it learns from."""
+        return self.finer or self.layout
 
 
 class RunTotals(TypedDict):
@@ -78,12 +86,12 @@ class Run:
     @property
     def image_codes(self) -> ImageCodes:
         """Raises BadInput when the shards were imported without their image tokenizer."""
-        if not self.folder.image_tokenizer.is_dir():
-            raise BadInput(
-                f"{self.folder.image_tokenizer}: the shards of this run were imported without their image tokenizer",
-                cure="import and train again with --tokenizer FOLDER, or put its two files there",
-            )
-        return open_image_codes(self.folder.image_tokenizer)
+        return _opened(self.folder.image_tokenizer)
+
+    @property
+    def finer_image_codes(self) -> ImageCodes:
+        """The tokenizer of the finer codes. Raises BadInput when the run has none."""
+        return _opened(self.folder.finer_tokenizer)
 
     @property
     def samples(self) -> Path:
@@ -119,13 +127,21 @@ class Run:
         return read_losses(self.folder.losses)
 
     def load_model(self) -> Transformer:
-        """The model of the last checkpoint, or of a painter, in evaluation mode. Raises BadInput without either."""
-        model = Transformer(self.document.settings.model)
-        model.load_state_dict(self.load_weights())
-        return model.eval()
+        """The model that paints: of the last checkpoint, or of a painter, in evaluation mode.
+
+        A run that learns finer codes paints with its base. Raises BadInput when there is no model.
+        """
+        if self.document.finer is None:
+            return self.load_learned()
+        sizes = {"vocab_size": self.layout.vocab, "num_positions": self.layout.length}
+        return _evaluating(self.document.settings.model.model_copy(update=sizes), self.load_base())
+
+    def load_learned(self) -> Transformer:
+        """The model that the run has trained."""
+        return _evaluating(self.document.settings.model, self.load_weights())
 
     def load_weights(self) -> Tensors:
-        """Those of `load_model`; what LoRA has learned is merged into the matrices of its base."""
+        """Those of `load_learned`; what LoRA has learned is merged into the matrices of its base."""
         checkpoint, lora = load_checkpoint(self.folder.checkpoint), self.document.settings.lora
         if checkpoint is not None:
             return merged(self.load_base(), checkpoint.weights, lora) if lora else checkpoint.weights
@@ -142,6 +158,21 @@ class Run:
             raise CheckFailed(f"{self.folder.init}: gone, cut or altered", cure=cure) from None
 
 
+def _opened(tokenizer: Path) -> ImageCodes:
+    if not tokenizer.is_dir():
+        raise BadInput(
+            f"{tokenizer}: the shards of this run were imported without their image tokenizer",
+            cure="import and train again with --tokenizer FOLDER, or put its two files there",
+        )
+    return open_image_codes(tokenizer)
+
+
+def _evaluating(config: ModelConfig, weights: Tensors) -> Transformer:
+    model = Transformer(config)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
 def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument, base: Tensors | None) -> Run:
     """Write run.json, and copy the tokenizers of the shards and the weights that it begins from, before any step."""
     source = ShardsFolder(shards.folder)
@@ -149,6 +180,10 @@ def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument, base
     shutil.copyfile(source.text_model, folder.text_model)
     if source.image_tokenizer.is_dir():  # imported shards may have none
         shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
+    if document.finer and source.image_tokenizer_of(document.finer.array).is_dir():
+        shutil.copytree(
+            source.image_tokenizer_of(document.finer.array), folder.finer_tokenizer, dirs_exist_ok=True
+        )
     if base is not None:
         with whole_file(folder.init) as temporary:
             save_file(base, temporary)

@@ -10,12 +10,18 @@ is the base's, whatever the preset, which then gives batch and learning rate alo
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from ...manifests.errors import BadInput
 from ...manifests.flattened import flattened
 from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.recipe.training import Train
+from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.sequence import SequenceLayout
+from ..run.checkpoint import Tensors
 from ..run.run import Run, open_run
+from ..transformer.model import ModelConfig, Transformer
 
 
 def open_base(init: str, recipe_folder: Path) -> Run:
@@ -33,6 +39,29 @@ def open_base(init: str, recipe_folder: Path) -> Run:
     return run
 
 
+def first_weights(run: Run) -> Tensors:
+    """What a run with a base begins from: the base's weights, and first ones of the ids and positions that it adds."""
+    weights, finer, settings = run.load_base(), run.document.finer, run.document.settings
+    return weights if finer is None else grown(weights, settings.model, settings.seed, finer)
+
+
+def grown(base: Tensors, config: ModelConfig, seed: int, layout: FinerLayout) -> Tensors:
+    """The weights of a model of more ids and positions, of which the first are the base's.
+
+    The position of a finer code begins as that of the coarse code which it is a part of: it looks there.
+    """
+    weights = dict(Transformer(config, seed).state_dict())
+    for name, tensor in base.items():
+        weights[name][: len(tensor)] = tensor
+    if config.num_positions > layout.coarse.length:
+        row, column = np.divmod(np.arange(layout.num_places), layout.finer_grid[1])
+        under = row // layout.scale * layout.coarse_grid[1] + column // layout.scale
+        of_coarse = base["position.weight"][layout.coarse.first_code_position :]
+        first = layout.first_place_position
+        weights["position.weight"][first : first + layout.num_places] = of_coarse[torch.from_numpy(under)]
+    return weights
+
+
 def base_id(base: Run) -> str:
     return load_manifest(base.folder.path, "train").id
 
@@ -40,6 +69,8 @@ def base_id(base: Run) -> str:
 def check_fits(base: Run, shards: Manifest, layout: SequenceLayout, asked: Train) -> None:
     """Raises BadInput when the base was trained on other tokenizers, another layout or another model than asked."""
     lineage, where = shards.document["lineage"], f"`train.init`: {base.folder.path}"
+    if base.document.finer is not None:
+        raise BadInput(f"{where} has learned finer codes alone", cure="begin from the run that it was begun from")
     for kind, own in (("image", base.document.image_tokenizer), ("text", base.document.text_tokenizer)):
         tokenizer = lineage.get(f"{kind}_tokenizer")
         found = tokenizer["sha256"] if isinstance(tokenizer, dict) else ""

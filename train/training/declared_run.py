@@ -21,10 +21,12 @@ from ...manifests.recipe.training import Train
 from ...manifests.run_folders import RunFolder
 from ...pipeline.load_recipe import recorded_recipe
 from ...tokenize.precision import matmul_dtype
+from ...tokenize.finer_sequence import FinerLayout, finer_layout_for
 from ...tokenize.sequence import SequenceLayout, layout_for
 from ..run.checkpoint import Tensors
 from ..run.preset import PRESETS, declared_steps, resolve_optimizer, resolve_settings
 from ..run.run import Run, RunDocument, open_run
+from ..transformer.model import ModelConfig
 from .base_run import base_id, check_fits, open_base
 from .trainer import train_device
 
@@ -36,6 +38,7 @@ class DeclaredRun:
     recipe: Json  # as the manifest of the run records it
     layout: SequenceLayout
     base: Run | None = None  # the run that it begins from
+    finer: FinerLayout | None = None  # where it continues codes with finer ones
     repeated: Run | None = None  # whose run.json is to be trained again
 
     @classmethod
@@ -44,7 +47,7 @@ class DeclaredRun:
         if recipe.train.init is not None:
             base = open_base(recipe.train.init, recipe.base)
             check_fits(base, shards, layout, recipe.train)
-        return cls(shards, recipe.train, recipe.document(), layout, base)
+        return cls(shards, recipe.train, recipe.document(), layout, base, finer_of(recipe, shards, layout, base))
 
     @classmethod
     def of_run(cls, path: Path) -> Self:
@@ -60,9 +63,9 @@ class DeclaredRun:
                 cure="tokenize as then; `tuwen manifest diff` shows what differs",
             )
         if not run.folder.manifest.is_file():  # it was stopped: run.json has all that matters
-            return cls(shards, Train(), shards.document["lineage"]["recipe"], run.layout, None, run)
+            return cls(shards, Train(), shards.document["lineage"]["recipe"], run.layout, repeated=run)
         recipe = load_manifest(run.folder.path).document["lineage"]["recipe"]
-        return cls(shards, recorded_recipe(recipe).train, recipe, run.layout, None, run)
+        return cls(shards, recorded_recipe(recipe).train, recipe, run.layout, repeated=run)
 
     @property
     def num_steps(self) -> int | None:
@@ -80,19 +83,30 @@ class DeclaredRun:
         if self.repeated:
             return self.repeated.document
         lineage = self.shards.document["lineage"]
-        of_base = self.base.document.settings.model if self.base else None
         return RunDocument(
             shards=self.shards.id,
             image_tokenizer=_sha256(lineage.get("image_tokenizer")),
             text_tokenizer=_sha256(lineage.get("text_tokenizer")),
             layout=self.layout,
-            settings=resolve_settings(self.train, self.layout, self.shards.sample_schema.codes, of_base),
+            settings=resolve_settings(self.train, self.layout, self.shards.sample_schema.codes, self._model),
             optimizer=resolve_optimizer(self.train, num_steps),
             precision=self._precision,
             minutes=self.minutes,
+            finer=self.finer,
+            finer_tokenizer=_sha256((lineage.get("also") or {}).get(self.finer.array)) if self.finer else "",
             init=base_id(self.base) if self.base else "",
             threads=self.train.threads or threads,
         )
+
+    @property
+    def _model(self) -> ModelConfig | None:
+        """The base's model, with the ids and positions that are added to it; None: the preset's."""
+        if self.base is None:
+            return None
+        model, finer = self.base.document.settings.model, self.finer
+        if finer is None:
+            return model
+        return model.model_copy(update={"vocab_size": finer.vocab, "num_positions": finer.num_positions})
 
     def base_weights(self) -> Tensors | None:
         """What the first step begins from; None: the weights that the seed gives."""
@@ -111,6 +125,19 @@ def layout_of(recipe: Recipe, shards: Manifest) -> SequenceLayout:
     """The recipe's layout of ids for these shards."""
     name = recipe.train.layout or PRESETS[recipe.train.preset].layout
     return layout_for(name, shards.sample_schema, recipe.tokenize.text.max_tokens)
+
+
+def finer_of(recipe: Recipe, shards: Manifest, layout: SequenceLayout, base: Run | None) -> FinerLayout | None:
+    """The recipe's layout of finer codes. Raises BadInput when the shards, or the base's model, cannot have them."""
+    asked = recipe.train.refine
+    if asked is None or base is None:
+        return None
+    if base.document.settings.model.positions == "rotary2d":
+        raise BadInput(
+            f"`train.refine`: {base.folder.path} has rotary2d positions, which know one grid",
+            cure="begin from a run with `positions: learned`",
+        )
+    return finer_layout_for(layout, shards.sample_schema, f"codes_{asked.codes}", asked.window)
 
 
 def differences(found: RunDocument, asked: RunDocument) -> dict[str, tuple[Any, Any]]:

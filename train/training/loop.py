@@ -24,6 +24,7 @@ from ..ranks.ranks import Ranks
 from ..run.changed_plan import OF_THE_PLAN, go_on_with, other_plan
 from ..run.checkpoint import Checkpoint, load_checkpoint
 from ..run.run import Run, RunDocument, begin_run, open_run
+from .base_run import first_weights
 from .declared_run import DeclaredRun, differences
 from .process import Process, Stopped
 from .records import Records
@@ -130,7 +131,7 @@ def _train_to_the_end(run: Run, declared: DeclaredRun, process: Process) -> None
     validation = Validation.of(document, declared.shards, ranks, trainer.device)
     sketches = Sketches.of(run, declared.shards) if ranks.is_first and habits.sketch_every else None
     if document.init:
-        trainer.begin_from(ranks.from_first(run.load_base() if ranks.is_first else None))
+        trainer.begin_from(ranks.from_first(first_weights(run) if ranks.is_first else None))
     found: Checkpoint | None = ranks.from_first(load_checkpoint(run.folder.checkpoint) if ranks.is_first else None)
     if found is not None:
         trainer.restore(found)
@@ -167,6 +168,8 @@ def _save_manifest(run: Run, declared: DeclaredRun) -> None:
     tokenizer = [folder.image_tokenizer / name for name in TOKENIZER_FILES]
     paths = [folder.document, folder.losses, folder.validation, folder.checkpoint, folder.text_model]
     paths += [path for path in tokenizer if path.is_file()]  # imported shards may have none
+    finer_tokenizer = [folder.finer_tokenizer / name for name in TOKENIZER_FILES] if run.document.finer else []
+    paths += [path for path in finer_tokenizer if path.is_file()]
     paths += [folder.init] if run.document.init else []
     document = new_manifest(
         "train",

@@ -23,6 +23,7 @@ from ...tokenize.devices import keep_freed_memory
 from ...tokenize.precision import matmul_dtype
 from ..ranks.ranks import Ranks
 from ..ranks.reduction import in_pairs
+from ..reading.coin import numbers
 from ..reading.read_plan import ReadPlan
 from ..reading.stream import Stream, open_stream
 from ..run.checkpoint import Checkpoint, Tensors
@@ -67,14 +68,14 @@ class Trainer:
             seed=settings.seed, batch=settings.batch, shuffle=settings.shuffle, verify=verify, rank=ranks.rank,
             world_size=ranks.world_size, micro_batches=settings.micro_batches // ranks.world_size,
         )  # fmt: skip
-        stream = open_stream(shards, plan)
+        stream = open_stream(shards, plan, document.finer.array if document.finer else None)
         learner: Replica | FullySharded
         if sharded == "model" and ranks.world_size > 1:
             learner = FullySharded(document, ranks, device)
         else:
             learner = Replica(document, ranks, device, shares_optimizer=sharded == "optimizer")
         weights = TargetWeights.of(
-            settings.text_weight, settings.first_code_weight, settings.reverse_weight, document.layout
+            settings.text_weight, settings.first_code_weight, settings.reverse_weight, document.learned
         )
         return cls(document, learner, weights, LossScale.of(document.precision), stream, ranks)
 
@@ -89,7 +90,7 @@ class Trainer:
     def seconds_a_token(self) -> float:
         """How long the matrix products of one token of a step take alone, when all ranks are as fast as this one."""
         settings, dtype = self.document.settings, matmul_dtype(self.document.precision, self.device)
-        rows, tokens = settings.batch // settings.micro_batches, self.document.layout.length - 1
+        rows, tokens = settings.batch // settings.micro_batches, self.document.learned.length - 1
         alone = seconds_alone(matrix_products(self.model, rows, tokens), dtype, self.device)
         return alone / (rows * tokens * self.ranks.world_size)
 
@@ -153,10 +154,13 @@ class Trainer:
         return entry
 
     def _next_batch(self, step: int, number: int) -> MicroBatch:
-        settings, layout = self.document.settings, self.document.layout
+        settings, layout, finer = self.document.settings, self.document.layout, self.document.finer
         positions = self.stream.plan.positions(step, number)
         noise = CodeNoise(settings.code_noise, settings.seed, positions) if settings.code_noise else None
         rows, is_reversed = captions_seen(self.stream.next(), positions, settings, layout)
+        if finer is not None:
+            origins = finer.origins_of(numbers("window", settings.seed, positions, 2))
+            return MicroBatch.of_windows(rows, origins, finer, self.device, noise)
         return MicroBatch.of(rows, layout, self.device, noise, is_reversed)
 
     def _add(self, batch: MicroBatch, counts: list[int], largest: Largest | None, with_gradient: bool) -> Tensor:

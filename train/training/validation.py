@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ...manifests.manifest import Manifest
-from ...manifests.shards.split_reader import SplitReader
 from ...tokenize.precision import matmul_dtype
 from ..ranks.ranks import Ranks
 from ..ranks.reduction import in_pairs
+from ..reading import coin
+from ..reading.two_grids import open_reader
 from ..run.run import RunDocument
 from ..transformer.micro_batch import MicroBatch
 from ..transformer.model import Transformer
@@ -61,7 +62,8 @@ class Validation:
         held_out = shards.splits.get(SPLIT)
         if not settings.validate_every or held_out is None or not held_out.samples:
             return None
-        reader = SplitReader(shards, SPLIT)
+        finer = document.finer
+        reader = open_reader(shards, SPLIT, finer=finer.array if finer else None)
         runs = spread_runs(len(reader), settings.validation_rows, settings.batch // settings.micro_batches)
         of_run = [[meta["source"] for meta in reader.metas(run)] for run in runs]
         sources = sorted({source for names in of_run for source in names})
@@ -74,7 +76,11 @@ class Validation:
             is_extra = number >= len(runs)  # all ranks call the model equally often; such rows are of no source
             run = 0 if is_extra else number
             rows, layout = reader.rows(runs[run]), document.layout
-            batch = MicroBatch.of(rows, layout, device)
+            if finer is None:
+                batch = MicroBatch.of(rows, layout, device)
+            else:
+                origins = finer.origins_of(coin.numbers("held-out window", 0, runs[run].tolist(), 2))
+                batch = MicroBatch.of_windows(rows, origins, finer, device)
             backwards = MicroBatch.of(rows, layout, device, is_reversed=True) if settings.reverse else None
             captions += int(backwards.counts_B2[:, 0].sum()) if backwards and not is_extra else 0
             is_of_SB = np.array([[name == source and not is_extra for name in of_run[run]] for source in sources])

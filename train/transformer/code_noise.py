@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.sequence import Ids, SequenceLayout
 
 
@@ -22,12 +23,13 @@ class CodeNoise:
     seed: int
     positions: Sequence[int]  # of the rows, in the order of the training
 
-    def applied(self, ids: Ids, layout: SequenceLayout) -> Ids:
+    def applied(self, ids: Ids, layout: SequenceLayout | FinerLayout) -> Ids:
         """The ids (rows, length), in which a share of the codes is another code of the same codebook, or the same."""
         draws = np.stack([self._draws(position, ids.shape[1]) for position in self.positions])  # (rows, 2, length)
-        is_replaced = (draws[:, 0] < np.uint64(self.share * 2.0**64)) & (ids < layout.text_offset)
-        code = (draws[:, 1] % np.uint64(layout.codebook)).astype(np.int64)
-        return np.where(is_replaced, ids // layout.codebook * layout.codebook + code, ids)
+        first, size = layout.codebooks_of(ids)
+        is_replaced = (draws[:, 0] < np.uint64(self.share * 2.0**64)) & (size > 0)
+        code = (draws[:, 1] % np.maximum(size, 1).astype(np.uint64)).astype(np.int64)
+        return np.where(is_replaced, first + code, ids)
 
     def _draws(self, position: int, length: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
         """(2, length): whether each id is replaced, and by what. `random_raw` is the same in every NumPy."""

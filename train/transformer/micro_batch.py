@@ -6,6 +6,8 @@
 
 Sums, and not means: the loss of a step is one mean over all tokens of its global batch, however it is cut.
 
+Of a window of finer codes these and their end are the targets; all before them is given.
+
 A reversed row has its picture first. Of its text only the caption's pieces and its end are targets, so that these nats
 are −log p(caption | picture); the commands between picture and caption are always given.
 Shapes: B rows, L tokens, V vocabulary; 2 kinds of targets.
@@ -22,7 +24,8 @@ from torch import Tensor
 
 from ...manifests.shards.split_reader import Rows
 from ...tokenize.precision import autocast
-from ...tokenize.sequence import SequenceLayout
+from ...tokenize.finer_sequence import FinerLayout
+from ...tokenize.sequence import Ids, SequenceLayout
 from .code_noise import CodeNoise
 from .largest import Largest
 from .model import Transformer
@@ -35,7 +38,7 @@ class MicroBatch:
     targets_BL: Tensor  # the token after each; padding does not count
     counts_B2: NDArray[np.int64]  # targets of text and commands, targets of codes
     is_reversed_B: NDArray[np.bool_]
-    layout: SequenceLayout
+    layout: SequenceLayout | FinerLayout
 
     @classmethod
     def of(
@@ -49,11 +52,41 @@ class MicroBatch:
         """`is_reversed` is true of the rows (B,), or of all, that have their picture first."""
         is_reversed = np.array(np.broadcast_to(is_reversed, len(rows[0])))
         ids, positions = layout.sequences(*rows, is_reversed)
+        given = np.zeros((len(ids), layout.length - 1), np.bool_)
+        given[is_reversed, layout.num_codes : layout.num_codes + 2] = True  # [EOI1] [ROI1]
+        return cls._of(ids, positions, given, is_reversed, layout, device, noise)
+
+    @classmethod
+    def of_windows(
+        cls,
+        rows: Rows,
+        origins_B2: NDArray[np.int64],
+        layout: FinerLayout,
+        device: torch.device,
+        noise: CodeNoise | None = None,
+    ) -> Self:
+        """A window of each row, whose codes are those of both grids."""
+        ids, positions = layout.sequences(*rows, origins_B2)
+        begins_B1 = (ids == layout.command_ids["[BOI2]"]).argmax(axis=1)[:, None]
+        given = np.arange(1, layout.length) <= begins_B1
+        return cls._of(ids, positions, given, np.zeros(len(ids), np.bool_), layout, device, noise)
+
+    @classmethod
+    def _of(
+        cls,
+        ids: Ids,
+        positions: Ids,
+        given: NDArray[np.bool_],
+        is_reversed: NDArray[np.bool_],
+        layout: SequenceLayout | FinerLayout,
+        device: torch.device,
+        noise: CodeNoise | None,
+    ) -> Self:
+        """`given` (rows, length − 1) is true of the tokens after the first that are no targets."""
         read = ids if noise is None else noise.applied(ids, layout)
         longest = int((ids != layout.pad).sum(axis=1).max())  # padding is at the end: what all rows have of it is cut
-        targets = ids[:, 1:longest].copy()
-        targets[is_reversed, layout.num_codes : layout.num_codes + 2] = layout.pad  # [EOI1] [ROI1]
-        num_targets, num_codes = (targets != layout.pad).sum(axis=1), (targets < layout.text_offset).sum(axis=1)
+        targets = np.where(given, layout.pad, ids[:, 1:])[:, : longest - 1]
+        num_targets, num_codes = (targets != layout.pad).sum(axis=1), layout.is_code(targets).sum(axis=1)
         return cls(
             torch.from_numpy(read[:, : longest - 1]).to(device),
             torch.from_numpy(positions[:, : longest - 1]).to(device),
@@ -91,11 +124,11 @@ def target_nats(logits_BLV: Tensor, targets_BL: Tensor) -> Tensor:
     return nats.view(targets_BL.shape)
 
 
-def summed_nats(nats_BL: Tensor, targets_BL: Tensor, layout: SequenceLayout) -> Tensor:
+def summed_nats(nats_BL: Tensor, targets_BL: Tensor, layout: SequenceLayout | FinerLayout) -> Tensor:
     """Summed nats of each row, of text and commands, and of codes: (B, 2). Padding does not count.
 
     The kind of a token is that of the target, the token that is predicted.
     """
-    is_code = targets_BL < layout.text_offset
+    is_code = layout.is_code(targets_BL)
     text_BL = nats_BL.masked_fill(is_code | (targets_BL == layout.pad), 0.0)
     return torch.stack((text_BL.sum(dim=1), nats_BL.masked_fill(~is_code, 0.0).sum(dim=1)), dim=1)

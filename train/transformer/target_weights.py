@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.sequence import SequenceLayout
 from .micro_batch import MicroBatch
 
@@ -29,13 +30,13 @@ class TargetWeights:
     codes: NDArray[np.float64]  # of each code of a picture, in the order of the sequence
 
     @classmethod
-    def of(cls, text: float, first_code: float, reversed_text: float, layout: SequenceLayout) -> Self:
+    def of(cls, text: float, first_code: float, reversed_text: float, layout: SequenceLayout | FinerLayout) -> Self:
         return cls(text, reversed_text, 1 + (first_code - 1) / np.arange(1, layout.num_codes + 1))
 
     def of_batch(self, batch: MicroBatch) -> Tensor:
         """The weight of each target: (B, L). Padding has none."""
         targets_BL, layout = batch.targets_BL, batch.layout
-        is_code = targets_BL < layout.text_offset
+        is_code = layout.is_code(targets_BL)
         code = (is_code.cumsum(dim=1) - 1).clamp(0, layout.num_codes - 1)
         codes = torch.tensor(self.codes, dtype=torch.float32).to(targets_BL.device)
         is_reversed_B1 = torch.from_numpy(batch.is_reversed_B)[:, None].to(targets_BL.device)
