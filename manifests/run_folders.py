@@ -326,6 +326,11 @@ class TrainFolder(_WithManifest, _WithTokenizers):
         """Painted pictures, and below each the training picture that it is nearest to."""
         return self.path / "closest.png"
 
+    @property
+    def refined(self) -> Path:
+        """Held-out pictures: enlarged, refined, of their own finer codes, and themselves; a row each."""
+        return self.path / "refined.png"
+
 
 @dataclass(frozen=True)
 class RunFolder:

@@ -10,8 +10,8 @@ those of one window. A window of 4 × 4 coarse codes has 8 × 8 finer ones, wher
 grid: each token has that of the code after it, so that [BOI2] says which window begins. The new ids and positions come
 after those of the coarse layout, which keep their meaning.
 
-`cogview` is the paper's (arXiv 2105.13290): the coarse codes are those of the window alone, positions restart at [ROI2],
-all ids are there already, and both grids are of one tokenizer.
+`cogview` is the paper's (arXiv 2105.13290): the coarse codes are those of the window alone, positions restart at
+[ROI2], all ids are there already, and both grids are of one tokenizer.
 """
 
 import math
@@ -127,7 +127,8 @@ class FinerLayout:
 
     def origins_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Any numbers (n, 2) → any windows of the picture, as their origins (n, 2)."""
-        return numbers % (np.array(self.coarse_grid) - self.window + 1)
+        choices: NDArray[np.int64] = np.array(self.coarse_grid) - self.window + 1
+        return numbers % choices
 
     def second_part(self, origin: Origin) -> Ids:
         """The positions of `[ROI2] [BASE] [BOI2] finer codes [EOI2]`: (num_codes + 4,)."""

@@ -45,6 +45,9 @@ def sample(
     clip: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="A Chinese CLIP of yours, for `--by clip`.")
     ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="In finer codes; needs a run that was trained with `refine`.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same pictures.")] = 0,
     temperature: Annotated[
         float, typer.Option("--temperature", min=0, help="0 always takes the likeliest code; 1 samples as trained.")
@@ -74,7 +77,9 @@ def sample(
     file = out or opened.samples / f"{name}-{seed}.png"
     options: DrawOptions = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "guidance": guidance}
     choice = Choice(by.value, clip)
-    scores = sample_prompt(opened, prompt, file, count=count, best=best or count, seed=seed, choice=choice, **options)
+    scores = sample_prompt(
+        opened, prompt, file, count=count, best=best or count, seed=seed, choice=choice, refine=refine, **options
+    )
     print_result({"file": str(file), "scores": scores}, f"{file}: {counted(len(scores), 'picture')}", as_json)
 
 

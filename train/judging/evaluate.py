@@ -6,6 +6,8 @@
 * `matches`: own-in-5 and strict-in-5 (painting/nearest.py) of the likeliest codes, with Wilson's intervals.
 * `copies`: how many of these pictures are copies of training pictures, beside real held-out pictures; the nearest ones
   by name, with the steps at which they were read.
+* `refined`: of a run that learns finer codes, and instead of all but the losses: what they add to held-out pictures,
+  beside enlargement (judging/refined.py).
 * `described`: how many held-out pictures are given their very caption by beam search, of a run that learns captions.
 * `distances`: FID-k and IS of one sample at temperature 1 for each held-out caption, beside the pictures that the codes
   of the held-out pairs give, which no model can pass. Needs a network of the user's.
@@ -37,7 +39,8 @@ from ..training.validation import SPLIT, Validation, ValidationEntry
 from .copies import CLOSEST, Copies, Painted, find_copies
 from .distances import RADII, blurred, frechet_distance, inception_score
 from .feature_network import Network, open_network
-from .interval import ShareWithInterval, said, share_of
+from .interval import ShareWithInterval, said, said_mean, share_of
+from .refined import SHOWN, Refined, judge_refined
 
 _HELD_OUT_ROWS, _MOST_PICTURES, _BEAMS = 8192, 5000, 8
 
@@ -76,8 +79,9 @@ class Evaluation(TypedDict):
     steps: int
     seed: int
     losses: ValidationEntry
-    matches: list[Match]
-    copies: Copies
+    matches: NotRequired[list[Match]]
+    copies: NotRequired[Copies]
+    refined: NotRequired[Refined]
     described: NotRequired[Described]
     distances: NotRequired[Distances]
 
@@ -90,26 +94,35 @@ def evaluate(run: Run, shards: Manifest, corpus: Manifest, options: EvaluateOpti
     _check(run, shards)
     torch.set_num_threads(run.document.threads)
     network = open_network(options.features) if options.features else None
-    totals = run.totals
-    losses = _losses(run, shards, totals["steps"])
+    steps = run.totals["steps"]
+    evaluation = Evaluation(steps=steps, seed=options.seed, losses=_losses(run, shards, steps))
+    run.judged.evaluation.parent.mkdir(parents=True, exist_ok=True)
+    if run.document.finer is not None:
+        evaluation["refined"], sheet = judge_refined(run, shards, corpus, options.captions)
+        save_grid(run.judged.refined, sheet, columns=min(SHOWN, evaluation["refined"]["pictures"]), scale=1)
+    else:
+        _judge_paintings(evaluation, run, shards, corpus, network, options)
+    with whole_file(run.judged.evaluation) as temporary:
+        temporary.write_bytes(canonical_json(exact(evaluation)) + b"\n")
+    return evaluation
+
+
+def _judge_paintings(
+    evaluation: Evaluation,
+    run: Run,
+    shards: Manifest,
+    corpus: Manifest,
+    network: Network | None,
+    options: EvaluateOptions,
+) -> None:
     painted = [_painted(run, corpus, split, options) for split in ("train", "validation")]
-    copies, closest = find_copies(run, shards, painted, totals["samples"])
-    evaluation = Evaluation(
-        steps=totals["steps"],
-        seed=options.seed,
-        losses=losses,
-        matches=[_match(each) for each in painted],
-        copies=copies,
-    )
+    evaluation["matches"] = [_match(each) for each in painted]
+    evaluation["copies"], closest = find_copies(run, shards, painted, run.totals["samples"])
+    save_grid(run.judged.closest, closest, columns=CLOSEST, scale=1)
     if run.document.settings.reverse:
         evaluation["described"] = _described(run, shards, options.captions)
     if network is not None:
         evaluation["distances"] = _distances(run, shards, corpus, network, options)
-    run.judged.evaluation.parent.mkdir(parents=True, exist_ok=True)
-    save_grid(run.judged.closest, closest, columns=CLOSEST, scale=1)
-    with whole_file(run.judged.evaluation) as temporary:
-        temporary.write_bytes(canonical_json(exact(evaluation)) + b"\n")
-    return evaluation
 
 
 def _check(run: Run, shards: Manifest) -> None:
@@ -130,7 +143,7 @@ def _losses(run: Run, shards: Manifest, steps: int) -> ValidationEntry:
     device = train_device()
     validation = Validation.of(run.document.model_copy(update={"settings": settings}), shards, ALONE, device)
     assert validation is not None
-    return validation.losses(run.load_model().to(device), steps)
+    return validation.losses(run.load_learned().to(device), steps)
 
 
 def _painted(run: Run, corpus: Manifest, split: str, options: EvaluateOptions) -> Painted:
@@ -190,16 +203,23 @@ def _distances(run: Run, shards: Manifest, corpus: Manifest, network: Network, o
 
 def lines_of(evaluation: Evaluation) -> list[str]:
     """For the reader of a terminal."""
-    losses, copies = evaluation["losses"], evaluation["copies"]
+    losses = evaluation["losses"]
     by_source = ", ".join(f"{source} {nats:.3f}" for source, nats in losses["sources"].items())
     lines = [f"held out: {losses['codes']:.3f} nats a code ({by_source}), {losses['loss']:.3f} a token"]
     if "reverse" in losses:
         lines[0] += f", {losses['reverse']:.3f} a piece of captions after their pictures"
-    for match in evaluation["matches"]:
+    if "refined" in evaluation:
+        of_refined = evaluation["refined"]
+        for name in ("bicubic", "refined", "own_codes", "gain"):
+            likeness = of_refined[name]
+            lines.append(f"{name}: PSNR {said_mean(likeness['psnr_db'], 2)} dB, SSIM {said_mean(likeness['ssim'], 3)}")
+    for match in evaluation.get("matches", []):
         own, strict = match["own_in_5"], match["strict_in_5"]
         lines.append(f"{match['split']}: own in 5 {said(own)}, strict in 5 {said(strict)} of {own['count']:,} captions")
-    painted = ", ".join(f"{said(share)} of {split} captions" for split, share in copies["painted"].items())
-    lines.append(f"copies: {painted}; {said(copies['held_out'])} of real held-out pictures")
+    if "copies" in evaluation:
+        copies = evaluation["copies"]
+        painted = ", ".join(f"{said(share)} of {split} captions" for split, share in copies["painted"].items())
+        lines.append(f"copies: {painted}; {said(copies['held_out'])} of real held-out pictures")
     if "described" in evaluation:
         described = evaluation["described"]
         lines.append(f"held-out captions: {said(described['exact'])} said exactly, {said(described['in_5'])} in 5")

@@ -2,9 +2,11 @@
 
     pictures, scores = sample_pictures(run, ["一只蜜蜂"], count=16, seed=0)      # (1, 16, side, side, 3), (1, 16)
 
-`--best` keeps those with the highest scores, by one of the judges of `choosing`.
+`--best` keeps those with the highest scores, by one of the judges of `choosing`. `--refine` continues their codes with
+the likeliest finer ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -18,11 +20,13 @@ from ...manifests.atomic import whole_file
 from ...manifests.errors import BadInput
 from ...pipeline.captions.text import normalise
 from ...pipeline.executor.progress import progress
+from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.image_codes import Pictures
 from ...tokenize.quality import decode_in_batches
 from ..run.run import Run
 from ..transformer.model import Transformer
 from .choosing import Choice, check_choice, scores
+from .refining import refine_codes
 from .sampling import DrawOptions, SamplingConfig, sample_codes
 
 LIKELIEST = Choice()
@@ -47,6 +51,15 @@ class Sampled:
         """All pictures: (P, S, side, side, 3)."""
         flat = self._decoded(self.codes_PSN.reshape(-1, self.codes_PSN.shape[2]))
         return flat.reshape(*self.codes_PSN.shape[:2], *flat.shape[1:])
+
+    def refined(self, prompt: int, numbers: NDArray[np.int64], seed: int) -> Pictures:
+        """Some pictures of a prompt, by the numbers of their samples, with finer codes: (numbers, side, side, 3).
+
+        Raises BadInput for a run that has learned none.
+        """
+        config = SamplingConfig(temperature=0, precision=self.run.document.precision)
+        texts = [self.texts[prompt]] * len(numbers)
+        return refined_pictures(self.run, texts, self.codes_PSN[prompt, numbers], seed, config)
 
     def _decoded(self, codes_RN: NDArray[np.int64]) -> Pictures:
         image_codes = self.run.image_codes
@@ -85,6 +98,30 @@ def sample(run: Run, prompts: list[str], count: int, seed: int, **options: Unpac
     return Sampled(run, model, read, texts, codes, likelihoods)
 
 
+def refined_pictures(
+    run: Run, texts: Sequence[Sequence[int]], codes_RN: NDArray[np.int64], seed: int, config: SamplingConfig
+) -> Pictures:
+    """Pictures (R, side, side, 3) of finer codes than `codes_RN`, whose captions are `texts`.
+
+    Raises BadInput as `check_refines` does.
+    """
+    layout, image_codes = check_refines(run), run.finer_image_codes
+    torch.set_num_threads(run.document.threads)
+    with progress("refine", len(codes_RN), "picture") as advance:
+        finer_RM = refine_codes(run.load_learned(), layout, texts, codes_RN, seed, config, advance)
+    return decode_in_batches(image_codes, finer_RM.reshape(-1, *image_codes.identity.shape))
+
+
+def check_refines(run: Run) -> FinerLayout:
+    """The layout of a run's finer codes. Raises BadInput when it has learned none."""
+    if run.document.finer is None:
+        raise BadInput(
+            f"{run.folder.path}: has learned no finer codes",
+            cure="train such a run from it: `train: {init: …, refine: {codes: …}}`, as the recipe emoji-refine does",
+        )
+    return run.document.finer
+
+
 def sample_pictures(
     run: Run, prompts: list[str], count: int, seed: int, choice: Choice = LIKELIEST, **options: Unpack[DrawOptions]
 ) -> tuple[Pictures, NDArray[np.float32]]:
@@ -106,12 +143,20 @@ def sample_prompt(
     best: int,
     seed: int,
     choice: Choice,
+    refine: bool = False,
     **options: Unpack[DrawOptions],
 ) -> list[float]:
-    """Sample `count` pictures, save the `best` side by side as a PNG, and return their scores."""
-    pictures, scores_PS = sample_pictures(run, [prompt], count, seed, choice, **options)
+    """Sample `count` pictures, save the `best` side by side as a PNG, finer with `refine`, and return their scores."""
+    check_choice(run, choice)
+    if refine:
+        check_refines(run)
+    sampled = sample(run, [prompt], count, seed, **options)
+    scores_PS = scores(sampled, choice)
     order = np.argsort(-scores_PS[0], kind="stable")[:best]
-    save_grid(file, pictures[0][order])
+    if refine:
+        save_grid(file, sampled.refined(0, order, seed), scale=1)
+    else:
+        save_grid(file, sampled.pictures()[0][order])
     return [round(float(score), 4) for score in scores_PS[0][order]]
 
 

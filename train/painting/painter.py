@@ -19,6 +19,8 @@ from ..run.run import Run
 
 def save_painter(run: Run, path: Path) -> Manifest:
     """Write the painter of a finished run. Raises BadInput when the run is not finished, or `path` is not empty."""
+    if run.document.finer is not None:
+        raise BadInput(f"{run.folder.path}: has learned finer codes alone", cure="name the run that it was begun from")
     trained = load_manifest(run.folder.path, "train")
     checkpoint = load_checkpoint(run.folder.checkpoint)
     if checkpoint is None:

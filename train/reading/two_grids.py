@@ -1,7 +1,7 @@
 """Rows whose codes are those of two grids, side by side: the picture's own, and finer ones of the same picture.
 
-    reader = open_reader(manifest, "train", finer="codes_large")
-    codes, text, lengths = reader.rows(np.array([7, 3]))        # codes (2, h·w + H·W)
+reader = open_reader(manifest, "train", finer="codes_large")
+codes, text, lengths = reader.rows(np.array([7, 3]))        # codes (2, h·w + H·W)
 """
 
 from collections.abc import Iterator

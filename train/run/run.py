@@ -24,9 +24,9 @@ from ...manifests.manifest import Manifest, load_manifest
 from ...manifests.run_folders import RunFolder, ShardsFolder, TrainFolder
 from ...manifests.validation_words import plain_errors
 from ...tokenize.caption_ids import CaptionIds, open_caption_ids
+from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.image_codes import ImageCodes
 from ...tokenize.open_image_codes import open_image_codes
-from ...tokenize.finer_sequence import FinerLayout
 from ...tokenize.sequence import SequenceLayout
 from ..transformer.lora import merged
 from ..transformer.model import ModelConfig, Transformer
@@ -181,9 +181,7 @@ def begin_run(folder: TrainFolder, shards: Manifest, document: RunDocument, base
     if source.image_tokenizer.is_dir():  # imported shards may have none
         shutil.copytree(source.image_tokenizer, folder.image_tokenizer, dirs_exist_ok=True)
     if document.finer and source.image_tokenizer_of(document.finer.array).is_dir():
-        shutil.copytree(
-            source.image_tokenizer_of(document.finer.array), folder.finer_tokenizer, dirs_exist_ok=True
-        )
+        shutil.copytree(source.image_tokenizer_of(document.finer.array), folder.finer_tokenizer, dirs_exist_ok=True)
     if base is not None:
         with whole_file(folder.init) as temporary:
             save_file(base, temporary)

@@ -20,8 +20,8 @@ from ...manifests.recipe.recipe import Recipe
 from ...manifests.recipe.training import Train
 from ...manifests.run_folders import RunFolder
 from ...pipeline.load_recipe import recorded_recipe
-from ...tokenize.precision import matmul_dtype
 from ...tokenize.finer_sequence import FinerLayout, finer_layout_for
+from ...tokenize.precision import matmul_dtype
 from ...tokenize.sequence import SequenceLayout, layout_for
 from ..run.checkpoint import Tensors
 from ..run.preset import PRESETS, declared_steps, resolve_optimizer, resolve_settings

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...manifests.shards.split_reader import Rows
-from ...tokenize.precision import autocast
 from ...tokenize.finer_sequence import FinerLayout
+from ...tokenize.precision import autocast
 from ...tokenize.sequence import Ids, SequenceLayout
 from .code_noise import CodeNoise
 from .largest import Largest
