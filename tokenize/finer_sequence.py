@@ -7,8 +7,10 @@ A sequence is `[ROI1] text [BASE] [BOI1] codes [EOI1] [ROI2] [BASE] [BOI2] finer
 those of one window. A window of 4 × 4 coarse codes has 8 × 8 finer ones, where the finer grid is twice as wide.
 
 `compact` reads the coarse codes of the whole picture. A position of the second part belongs to a place of the finer
-grid: each token has that of the code after it, so that [BOI2] says which window begins. The new ids and positions come
-after those of the coarse layout, which keep their meaning.
+grid: each token has that of the code after it, so that [BOI2] says which window begins. `under` has the coarse code
+that this place lies in, which the model reads together with the token: without it 480 steps taught the colours of a
+picture, and not where they are. The new ids and positions come after those of the coarse layout, which keep their
+meaning.
 
 `cogview` is the paper's (arXiv 2105.13290): the coarse codes are those of the window alone, positions restart at
 [ROI2], all ids are there already, and both grids are of one tokenizer.
@@ -124,6 +126,32 @@ class FinerLayout:
         if self.coarse.aligned:
             return np.arange(self.coarse.num_codes)
         return _places(*origin, self.window, self.coarse_grid[1])
+
+    def under(self, ids: Ids, lengths: Ids, origins: NDArray[np.int64]) -> Ids | None:
+        """The id of the coarse code that the code after each token lies in, −1 where there is none: (n, length).
+
+        `ids` are those of `sequences`, as they are read. None of `cogview`, where it is not told.
+        """
+        if not self.coarse.aligned:
+            return None
+        under = np.full(ids.shape, -1, dtype=np.int64)
+        for row, (length, origin) in enumerate(zip(lengths, origins, strict=True)):
+            begin = min(int(length), self.read.text_max) + 3  # of the coarse codes; [ROI1] [BASE] [BOI1]
+            first = begin + self.read.num_codes + 3  # [BOI2]; [EOI1] [ROI2] [BASE]
+            under[row, first : first + self.num_codes] = ids[
+                row, begin + self.coarse_under((int(origin[0]), int(origin[1])))
+            ]
+        return under
+
+    def under_codes(self, codes: Ids, origin: Origin) -> Ids:
+        """The coarse codes of a picture that the finer ones of a window lie in: (num_codes,); −1 if it is not told."""
+        return codes[self.coarse_under(origin)] if self.coarse.aligned else np.full(self.num_codes, -1)
+
+    def coarse_under(self, origin: Origin) -> Ids:
+        """The coarse codes that the finer codes of a window lie in, by their places in the picture: (num_codes,)."""
+        row, column = np.divmod(self.places(origin), self.finer_grid[1])
+        under: Ids = row // self.scale * self.coarse_grid[1] + column // self.scale
+        return under
 
     def origins_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Any numbers (n, 2) → any windows of the picture, as their origins (n, 2)."""

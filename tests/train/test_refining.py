@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tuwen.__main__ import app
 from tuwen.manifests.errors import BadInput
 from tuwen.manifests.manifest import load_manifest
+from tuwen.manifests.recipe.model_options import ModelOptions
 from tuwen.manifests.recipe.recipe import Recipe
 from tuwen.manifests.recipe.tokenizing import ImageTokenizer
 from tuwen.manifests.recipe.training import Lora, Refine, Train
@@ -211,7 +212,7 @@ def test_what_cannot_be_refined_is_refused_with_the_cure(
         refining(two_grids, tmp_path / "b", refiner)
     with pytest.raises(BadInput, match="has learned finer codes alone; name the run that it was begun from"):
         save_painter(refiner, tmp_path / "painter")
-    rotary = open_run(trained(shapes, tmp_path / "rotary", steps=2, model={"positions": "rotary2d"}))
+    rotary = open_run(trained(shapes, tmp_path / "rotary", steps=2, model=ModelOptions(positions="rotary2d")))
     with pytest.raises(BadInput, match="rotary2d positions, which know one grid"):
         refining(two_grids, tmp_path / "c", rotary)
     for asked, problem in (

@@ -86,16 +86,25 @@ def _paint(
     painted_BN = finer[picture_B1, place_BN]
     is_given_BN = torch.from_numpy(painted_BN != _UNPAINTED).to(device)
     codes_BN = torch.from_numpy(painted_BN).to(device)
-    waiting = [tuple(torch.tensor(np.stack(each), device=device) for each in zip(*prompts, strict=True))]  # to be read
+    under_BN = torch.tensor(
+        np.stack([layout.under_codes(codes[picture], window) for picture, window in rows]), device=device
+    )
+    ids_BL, positions_BL = (torch.tensor(np.stack(each), device=device) for each in zip(*prompts, strict=True))
+    nothing_BL = torch.full_like(ids_BL[:, 1:], -1)
+    waiting = [(ids_BL, positions_BL, torch.cat((nothing_BL, under_BN[:, :1]), dim=1))]  # to be read
     cache = model.new_cache(len(prompts[0][0]) + num_codes)
     book = slice(layout.code_offset, layout.code_offset + layout.codebook)
     with autocast(device, matmul_dtype(config.precision, device)):
         for n in range(num_codes):
             if not is_given_BN[:, n].all():
-                ids_BL, positions_BL = (torch.cat(each, dim=1) for each in zip(*waiting, strict=True))
-                logits_BK = model(ids_BL, positions_BL, cache)[:, -1, book].float()
-                drawn_B = choose_codes(logits_BK, gumbel_noise(streams, layout.codebook).to(device), config)
+                ids_BL, positions_BL, under_BL = (torch.cat(each, dim=1) for each in zip(*waiting, strict=True))
+                logits_BLV = model(ids_BL, positions_BL, cache, under_BL=under_BL)
+                noise_BK = gumbel_noise(streams, layout.codebook).to(device)
+                drawn_B = choose_codes(logits_BLV[:, -1, book].float(), noise_BK, config)
                 codes_BN[:, n] = torch.where(is_given_BN[:, n], codes_BN[:, n], drawn_B)
                 waiting = []
-            waiting.append((layout.code_offset + codes_BN[:, n : n + 1], positions_BN[:, n : n + 1]))
+            after = slice(n + 1, n + 2)  # what is read together with a code says where the next one lies
+            waiting.append(
+                (layout.code_offset + codes_BN[:, n : n + 1], positions_BN[:, n : n + 1], under_BN[:, after])
+            )
     finer[picture_B1, place_BN] = codes_BN.cpu().numpy()

@@ -39,6 +39,7 @@ class MicroBatch:
     counts_B2: NDArray[np.int64]  # targets of text and commands, targets of codes
     is_reversed_B: NDArray[np.bool_]
     layout: SequenceLayout | FinerLayout
+    under_BL: Tensor | None = None  # what is read together with each token, of windows
 
     @classmethod
     def of(
@@ -54,7 +55,8 @@ class MicroBatch:
         ids, positions = layout.sequences(*rows, is_reversed)
         given = np.zeros((len(ids), layout.length - 1), np.bool_)
         given[is_reversed, layout.num_codes : layout.num_codes + 2] = True  # [EOI1] [ROI1]
-        return cls._of(ids, positions, given, is_reversed, layout, device, noise)
+        read = ids if noise is None else noise.applied(ids, layout)
+        return cls._of(ids, read, positions, given, is_reversed, layout, device)
 
     @classmethod
     def of_windows(
@@ -69,21 +71,23 @@ class MicroBatch:
         ids, positions = layout.sequences(*rows, origins_B2)
         begins_B1 = (ids == layout.command_ids["[BOI2]"]).argmax(axis=1)[:, None]
         given = np.arange(1, layout.length) <= begins_B1
-        return cls._of(ids, positions, given, np.zeros(len(ids), np.bool_), layout, device, noise)
+        read = ids if noise is None else noise.applied(ids, layout)
+        under = layout.under(read, rows[2], origins_B2)
+        return cls._of(ids, read, positions, given, np.zeros(len(ids), np.bool_), layout, device, under)
 
     @classmethod
     def _of(
         cls,
         ids: Ids,
+        read: Ids,
         positions: Ids,
         given: NDArray[np.bool_],
         is_reversed: NDArray[np.bool_],
         layout: SequenceLayout | FinerLayout,
         device: torch.device,
-        noise: CodeNoise | None,
+        under: Ids | None = None,
     ) -> Self:
         """`given` (rows, length − 1) is true of the tokens after the first that are no targets."""
-        read = ids if noise is None else noise.applied(ids, layout)
         longest = int((ids != layout.pad).sum(axis=1).max())  # padding is at the end: what all rows have of it is cut
         targets = np.where(given, layout.pad, ids[:, 1:])[:, : longest - 1]
         num_targets, num_codes = (targets != layout.pad).sum(axis=1), layout.is_code(targets).sum(axis=1)
@@ -94,6 +98,7 @@ class MicroBatch:
             np.stack((num_targets - num_codes, num_codes), axis=1),
             is_reversed,
             layout,
+            None if under is None else torch.from_numpy(under[:, : longest - 1]).to(device),
         )
 
     @property
@@ -104,7 +109,7 @@ class MicroBatch:
     def nats_BL(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:
         """The nats of each target; those of padding do not count."""
         with autocast(self.read_BL.device, dtype):
-            logits_BLV = model(self.read_BL, self.positions_BL, largest=largest)
+            logits_BLV = model(self.read_BL, self.positions_BL, largest=largest, under_BL=self.under_BL)
         return target_nats(logits_BLV, self.targets_BL)
 
     def nats_B2(self, model: Transformer, dtype: torch.dtype, largest: Largest | None = None) -> Tensor:

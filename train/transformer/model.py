@@ -180,11 +180,21 @@ class Transformer(nn.Module):
         return KeyValueCache(self.config.depth, most_tokens)
 
     def forward(
-        self, ids_BL: Tensor, positions_BL: Tensor, cache: Cache | None = None, largest: Largest | None = None
+        self,
+        ids_BL: Tensor,
+        positions_BL: Tensor,
+        cache: Cache | None = None,
+        largest: Largest | None = None,
+        under_BL: Tensor | None = None,
     ) -> Tensor:
-        """Logits (B, L, V). With a cache the ids continue those of the last call with that cache."""
+        """Logits (B, L, V). With a cache the ids continue those of the last call with that cache.
+
+        `under_BL` has a second id that is read together with each token; −1: none.
+        """
         grid, turns = self.config.grid, None
         x_BLD = self.embedded(ids_BL)
+        if under_BL is not None:
+            x_BLD = x_BLD + self.embedded(under_BL.clamp(min=0)) * (under_BL >= 0)[..., None]
         if self.position is not None:
             x_BLD = x_BLD + self.position(positions_BL)
         elif grid is not None:
