@@ -3,7 +3,7 @@
     python tests/bench/bench_serve.py emoji --seconds 20
 
 Each client asks for one picture at a time, over a connection of its own, on loopback. "Without a server" is
-`sample_codes` on full batches of 16, decoded one by one, in a process of its own with as many threads; it is measured
+`sample_codes` on full batches of 16, decoded together, in a process of its own with as many threads; it is measured
 before and after each number of clients, and the share is that of the median. Then the server is asked for ten times
 what it can do for some seconds: everything must be painted or refused with 429 in time. Memory is that of the server.
 """
@@ -37,8 +37,7 @@ config = SamplingConfig(num_codes=layout.num_codes, codebook_size=layout.codeboo
                         precision=run.document.precision)
 def paint(seed):
     codes = sample_codes(model, [ids], [positions], 16, seed, config)[0][0]
-    for each in codes:
-        image_codes.decode(each.reshape(1, *image_codes.identity.shape))
+    image_codes.decode(codes.reshape(-1, *image_codes.identity.shape))
 paint(0)
 for line in sys.stdin:
     began, painted = time.perf_counter(), 0

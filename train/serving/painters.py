@@ -6,14 +6,14 @@ leave()                                         # nobody wants them any more
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from ..run.run import Run
+from .decoding_pool import Picture
 from .painting_thread import PaintingThread
 from .slots import Painting
 
 Leave = Callable[[], None]
-Result = TypeVar("Result")
 
 
 class Painters(Protocol):
@@ -24,9 +24,7 @@ class Painters(Protocol):
         """To be called on the event loop; `on_news` is called on any thread."""
         ...
 
-    def compute(self, work: Callable[[], Result]) -> "Future[Result]":
-        """Other work on the CPUs that paint, such as decoding."""
-        ...
+    def decode(self, codes: list[int]) -> "Future[Picture]": ...
 
     def close(self) -> None:
         """Finish what is begun."""
@@ -54,17 +52,8 @@ class OwnThread:
 
         return leave
 
-    def compute(self, work: Callable[[], Result]) -> "Future[Result]":
-        future: Future[Result] = Future()
-
-        def settle() -> None:
-            try:
-                future.set_result(work())
-            except Exception as error:
-                future.set_exception(error)
-
-        self._thread.compute(settle)
-        return future
+    def decode(self, codes: list[int]) -> "Future[Picture]":
+        return self._thread.decode(codes)
 
     def close(self) -> None:
         self._thread.close()

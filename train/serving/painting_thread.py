@@ -3,21 +3,26 @@
     thread = PaintingThread(run)
     thread.paint(painting, on_code=lambda painting: …)      # called by the thread after each code
     thread.leave(painting)                                  # nobody wants it any more
+    thread.decode(codes)                                    # a future of the picture
     thread.close()                                          # finishes what is begun
 
-Paintings wait in the order in which they came until a slot is free.
+Paintings wait in the order in which they came until a slot is free. Codes to be decoded wait for others, a few steps at
+most: one thread paints and decodes, because two that compute at once would take turns and both be slower.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from queue import SimpleQueue
 
 import torch
 
 from ..run.run import Run
+from .decoding_pool import DecodingPool, Picture
 from .slots import Painting, Slots
 
+DECODE_AFTER_STEPS = 8
 OnCode = Callable[[Painting], None]
 
 
@@ -29,6 +34,7 @@ class PaintingThread:
         self._waiting: deque[Painting] = deque()
         self._on_code: dict[int, OnCode] = {}  # by the id of the painting
         self._closes = False
+        self._decoding, self._steps_waited = DecodingPool(run.image_codes), 0
         self._thread = threading.Thread(target=self._work, name="painting", daemon=True)
         self._thread.start()
 
@@ -51,14 +57,10 @@ class PaintingThread:
 
         self._handed.put(end)
 
-    def compute(self, work: Callable[[], None]) -> None:
-        """Do that between two steps: two threads that compute at once would take turns, and both be slower."""
-
-        def alone() -> None:
-            with self._slots.closed():
-                work()
-
-        self._handed.put(alone)
+    def decode(self, codes: list[int]) -> "Future[Picture]":
+        future = self._decoding.add(codes)
+        self._handed.put(lambda: None)  # wakes the thread
+        return future
 
     def close(self) -> None:
         """Wait until all that was handed in is painted."""
@@ -76,13 +78,32 @@ class PaintingThread:
 
     def _paint_all(self) -> None:
         while not (self._closes and not self._waiting and not self._slots.painted):
-            while not self._handed.empty() or not (self._waiting or self._slots.painted or self._closes):
+            while not self._handed.empty() or not self._has_work:
                 self._handed.get()()
             while self._waiting and self._slots.free:
                 self._slots.begin(self._waiting.popleft())
             if self._slots.painted:
-                for painting in self._slots.step():
-                    tell = self._on_code.pop if painting.is_done else self._on_code.get
-                    on_code = tell(id(painting), None)
-                    if on_code is not None:
-                        on_code(painting)
+                self._step()
+            self._decode_if_due()
+        self._decode()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._slots.painted or self._closes or self._decoding)
+
+    def _step(self) -> None:
+        for painting in self._slots.step():
+            tell = self._on_code.pop if painting.is_done else self._on_code.get
+            on_code = tell(id(painting), None)
+            if on_code is not None:
+                on_code(painting)
+
+    def _decode_if_due(self) -> None:
+        self._steps_waited = self._steps_waited + 1 if self._decoding else 0
+        if self._steps_waited >= DECODE_AFTER_STEPS or not (self._slots.painted or self._waiting):
+            self._decode()
+
+    def _decode(self) -> None:
+        self._steps_waited = 0
+        with self._slots.closed():
+            self._decoding.decode_all()

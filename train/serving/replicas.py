@@ -20,7 +20,8 @@ from ray import serve
 from ray.exceptions import RayError
 
 from ..run.run import Run, open_run
-from .painters import Leave, Result
+from .decoding_pool import DecodingPool, Picture
+from .painters import Leave
 from .painting_thread import PaintingThread
 from .slots import Order, Painting
 
@@ -71,7 +72,7 @@ class Replicas:
         )  # fmt: skip
         path = str(run.folder.path.resolve())
         self._handle: Any = serve.run(deployment.bind(path), name=_NAME, route_prefix=None)
-        self._own = ThreadPoolExecutor(1, "decoding")
+        self._own, self._decoding = ThreadPoolExecutor(1, "decoding"), DecodingPool(run.image_codes)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -104,8 +105,10 @@ class Replicas:
                 )
                 await asyncio.sleep(attempt / 2)
 
-    def compute(self, work: Callable[[], Result]) -> "Future[Result]":
-        return self._own.submit(work)
+    def decode(self, codes: list[int]) -> "Future[Picture]":
+        future = self._decoding.add(codes)
+        self._own.submit(self._decoding.decode_all)
+        return future
 
     def close(self) -> None:
         self._own.shutdown()

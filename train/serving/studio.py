@@ -18,20 +18,18 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..painting.sampling import SamplingConfig
 from ..run.run import Run
+from .decoding_pool import Picture
 from .neighbours import Neighbour, Neighbours
-from .painters import Painters, Result
+from .painters import Painters
 from .requests import Refused
 from .slots import SLOTS, Order, Painting
 
 _KEPT_BYTES = 64 << 20  # of pictures that are asked for by their address
 _NOT_PAINTED = 235  # a light grey
-Picture = NDArray[np.uint8]  # (side, side, 3)
 
 
 @dataclass(frozen=True)
@@ -159,12 +157,8 @@ class Job:
 
     async def pictures(self) -> list[bytes]:
         """The likeliest sample of each, as a PNG."""
-        best = [painting.codes for painting in self._best()]
-        return await self._off_the_loop(lambda: [png(self._decoded(codes), self.asked.side) for codes in best])
-
-    async def _off_the_loop(self, work: Callable[[], Result]) -> Result:
-        """Where painters compute, so that other requests are heard meanwhile."""
-        return await asyncio.wrap_future(self._studio.painters.compute(work))
+        pictures = await asyncio.gather(*(self._decoded(painting.codes) for painting in self._best()))
+        return await asyncio.to_thread(lambda: [png(picture, self.asked.side) for picture in pictures])
 
     def _best(self) -> list[Painting]:
         return [max(self._samples(number), key=lambda each: each.likelihood) for number in range(self.asked.n)]
@@ -177,20 +171,15 @@ class Job:
         """What the first sample of a picture shows so far, as a PNG; what is not painted is grey."""
         codes, rows = list(self._samples(number)[0].codes), self.painted_rows()[number]
 
-        def work() -> bytes:
-            picture = self._decoded(codes + codes[-1:] * (self._num_codes - len(codes))).copy()
-            picture[rows * len(picture) // self.rows :] = _NOT_PAINTED
-            return png(picture, self.asked.side)
-
-        return await self._off_the_loop(work)
+        picture = (await self._decoded(codes + codes[-1:] * (self._num_codes - len(codes)))).copy()
+        picture[rows * len(picture) // self.rows :] = _NOT_PAINTED
+        return await asyncio.to_thread(png, picture, self.asked.side)
 
     def _samples(self, number: int) -> list[Painting]:
         return self._paintings[number * self.asked.best_of : (number + 1) * self.asked.best_of]
 
-    def _decoded(self, codes: list[int]) -> Picture:
-        image_codes = self._studio.image_codes
-        picture: Picture = image_codes.decode(np.array(codes, np.int64).reshape(1, *image_codes.identity.shape))[0]
-        return picture
+    def _decoded(self, codes: list[int]) -> "asyncio.Future[Picture]":
+        return asyncio.wrap_future(self._studio.painters.decode(codes))
 
 
 def png(picture: Picture, side: int) -> bytes:
