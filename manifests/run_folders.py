@@ -331,6 +331,15 @@ class TrainFolder(_WithManifest, _WithTokenizers):
         """Held-out pictures: enlarged, refined, of their own finer codes, and themselves; a row each."""
         return self.path / "refined.png"
 
+    @property
+    def longer(self) -> Path:
+        """What longer trainings gave: figures and pictures that the demo takes from what is shipped."""
+        return self.path / "longer"
+
+    @property
+    def longer_figures(self) -> Path:
+        return self.longer / "figures.json"
+
 
 @dataclass(frozen=True)
 class RunFolder:

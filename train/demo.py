@@ -6,6 +6,7 @@ Each phase is the function that its own command calls. A demo that was interrupt
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ PROMPTS = (
     "一只蜜蜂", "红心", "蓝心", "旗：法国", "西瓜", "企鹅",
     "圣诞树", "火箭", "满月", "女医生，中等肤色", "小丑脸", "绿色的苹果",
 )  # fmt: skip
+LONGER = Path(__file__).parent / "longer"  # what does not fit into the minutes of a demo
 PICTURES_PER_PROMPT = 8
 TEMPERATURE, TOP_K = 0.25, 200
 SCORED_CAPTIONS = 200  # of each split
@@ -98,6 +100,7 @@ def run_demo(recipe: Recipe, folder: RunFolder, run: StageRun) -> tuple[Path, De
     nearest = timed("nearest", lambda: score_splits(trained, corpus, shards, recipe))
     if shards.splits["validation"].samples:
         timed("evaluate", lambda: evaluate(trained, shards, corpus, EvaluateOptions(captions=EVALUATED_CAPTIONS)))
+    shutil.copytree(LONGER, folder.train.longer, dirs_exist_ok=True)
     save_times(folder.times, phases)
     scores: DemoScores = {
         "pairs": corpus.totals["pairs"], "kept": corpus.totals["kept"],

@@ -37,6 +37,7 @@ from .later_stages import (
     proofs,
     training_section,
 )
+from .longer import LongerPart, longer_parts
 from .samples import Samples
 from .sources import (
     Bar,
@@ -89,6 +90,7 @@ class RunSections:
     shards: ShardsSection | None
     training: TrainingSection | None
     judged: JudgedSection | None
+    longer: list[LongerPart]
     proofs: list[Proof]
     times: list[PhaseTime]
 
@@ -106,6 +108,7 @@ def write_report(run: RunFolder, corpus_folder: CorpusFolder | None = None) -> P
         shards=shards_section(run.shards),
         training=training_section(run.train),
         judged=judged_section(run.train),
+        longer=longer_parts(run.train),
         proofs=proofs(run, corpus),
         times=phase_times(run),
     )
