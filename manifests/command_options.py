@@ -38,4 +38,11 @@ RayAddress = Annotated[
     str | None,
     typer.Option("--ray", metavar="ADDRESS", help="Run on the Ray cluster at this address; default: a local one."),
 ]
+Recheck = Annotated[
+    bool,
+    typer.Option(
+        "--recheck",
+        help="Hash every file that earlier runs have finished; else only files of another size or time are hashed.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]

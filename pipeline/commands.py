@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, Set, Workers
+from ..manifests.command_options import AsJson, CorpusPath, ManifestPath, Out, RayAddress, Recheck, Set, Workers
 from ..manifests.commands import manifest_app, print_result, print_summary
 from ..manifests.counted import counted
 from ..manifests.errors import BadInput, CheckFailed, TuwenError
@@ -58,6 +58,7 @@ def corpus(
             "--keep-measures", help="Accept what another version of tuwen measured, instead of decoding it again."
         ),
     ] = False,
+    recheck: Recheck = False,
     look: Annotated[
         str | None,
         typer.Option("--look", metavar="PATH", help="Look at a folder or a file, and print the recipe that reads it."),
@@ -96,7 +97,7 @@ def corpus(
     id_before = _id_of(folder)
     nothing_kept: NothingKept | None = None
     try:
-        build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures, ray=ray))
+        build_corpus(loaded, folder, StageRun(workers, keep_measures=keep_measures, recheck=recheck, ray=ray))
     except NothingKept as error:
         nothing_kept = error  # all is written: the report shows why
     report = write_report(RunFolder(folder.path if out else folder.path.parent), folder)

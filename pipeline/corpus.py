@@ -74,7 +74,7 @@ def _build_corpus(recipe: Recipe, corpus: CorpusFolder, run: StageRun) -> Manife
     if not any(result.summary["pairs"] for result in measured):
         raise no_pair(corpus, facts)
     stamp = decision_stamp(recipe, [*measured, *measured_evaluation], facts)
-    manifest = decided_before(corpus, stamp)
+    manifest = decided_before(corpus, stamp, run.recheck)
     if manifest is None:
         manifest = _decided(recipe, measured, measured_evaluation, facts, sources, corpus, run)
         remember_decision(corpus, stamp, manifest)

@@ -26,6 +26,7 @@ from ..manifests.errors import BadInput
 from ..manifests.manifest import file_entry
 from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import CorpusFolder
+from .corpus_files.stage_tables import read_stage_table
 from .duplicates.embedding_tier import VectorsRecord, embedding_tier
 from .duplicates.known_pictures import KnownPictures, known_pictures, measured_columns
 from .duplicates.match import match
@@ -91,8 +92,8 @@ def write_verdicts(decisions: pa.Table, measured: list[Measured], corpus: Corpus
     files, start = [], 0
     decided_later = ("caption", "masked", *DECIDED)
     for name, result in zip(names, measured, strict=True):
-        table = pq.read_table(corpus.measures / name, columns=[c for c in VERDICTS.names if c not in decided_later])
-        judged = pq.read_table(corpus.judged / name, columns=["caption", "masked"])
+        table = read_stage_table(corpus.measures / name, columns=[c for c in VERDICTS.names if c not in decided_later])
+        judged = read_stage_table(corpus.judged / name, columns=["caption", "masked"])
         rows = decisions.slice(start, len(table))
         for column, source in [("caption", judged), ("masked", judged), *((c, rows) for c in DECIDED)]:
             table = table.append_column(column, source[column].combine_chunks())
@@ -174,7 +175,7 @@ def _deciding_columns(
     if not len(pairs):
         raise BadInput(f"{corpus.path}: the sources hold no pair", cure="check the paths and captions of the recipe")
     columns = ["caption", "stage", "reason"]
-    tables = [pq.read_table(result.file(corpus.judged).path, columns=columns) for result in judged]
+    tables = [read_stage_table(result.file(corpus.judged).path, columns=columns) for result in judged]
     verdicts = pa.concat_tables(tables)
     for name in columns:
         column = verdicts[name] if name == "caption" else verdicts[name].dictionary_encode()
@@ -188,7 +189,7 @@ def _apply_score(
     """`pairs` with the score in its column, if they have one of that name, and with the verdicts that it gives."""
     if score.reasons is None and score.name not in pairs.column_names:
         return pairs
-    scores = pa.concat_tables(pq.read_table(result.file(corpus.score(score.name)).path) for result in results)
+    scores = pa.concat_tables(read_stage_table(result.file(corpus.score(score.name)).path) for result in results)
     column = scores[score.name]
     if score.name in pairs.column_names:  # `similarity`: of duplicates the best caption is chosen by it
         pairs = pairs.set_column(pairs.schema.get_field_index(score.name), score.name, column)

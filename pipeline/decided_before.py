@@ -4,7 +4,8 @@
     if manifest := decided_before(corpus, stamp): …                    # nothing has changed, every file is as it was
     remember_decision(corpus, stamp, manifest)
 
-A decision is a function of these, so a command that is given again need not make it again, nor start a cluster.
+A decision is a function of these, so a command that is given again need not make it again, nor start a cluster. A file
+of the decision table is as it was if its size and the time of its last change are; `recheck` hashes it.
 """
 
 import json
@@ -41,16 +42,18 @@ def decision_stamp(recipe: Recipe, measured: Sequence[PartResult[Any]], facts: M
     )
 
 
-def decided_before(corpus: CorpusFolder, stamp: str | None) -> Manifest | None:
+def decided_before(corpus: CorpusFolder, stamp: str | None, recheck: bool = False) -> Manifest | None:
     """The manifest that was decided from the same, if all of its files are still what it says."""
     if stamp is None or not corpus.decided.is_file():
         return None
     try:
         known = json.loads(corpus.decided.read_bytes())
         manifest = load_manifest(corpus.path, "corpus")
-        is_same = known == {"stamp": stamp, "seal": manifest.seal}
-        return manifest if is_same and _is_whole(manifest) else None
-    except (ValueError, TuwenError):
+        if (known["stamp"], known["seal"]) != (stamp, manifest.seal):
+            return None
+        as_noted = not recheck and known.get("changed") == _changed(manifest)
+        return manifest if as_noted or _is_whole(manifest) else None
+    except (ValueError, KeyError, OSError, TuwenError):
         return None
 
 
@@ -58,7 +61,15 @@ def remember_decision(corpus: CorpusFolder, stamp: str | None, manifest: Manifes
     corpus.decided.unlink(missing_ok=True)
     if stamp is not None:
         with whole_file(corpus.decided) as temporary:
-            temporary.write_text(json.dumps({"stamp": stamp, "seal": manifest.seal}), encoding="utf-8")
+            known = {"stamp": stamp, "seal": manifest.seal, "changed": _changed(manifest)}
+            temporary.write_text(json.dumps(known), encoding="utf-8")
+
+
+def _changed(manifest: Manifest) -> dict[str, list[int]]:
+    """Size and time of the last change, ns, of every file. Raises OSError when one is missing."""
+    files = [*manifest.files, *([manifest.contaminated] if manifest.contaminated else [])]
+    stats = {file.name: (manifest.folder / file.name).stat() for file in files}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def _is_whole(manifest: Manifest) -> bool:

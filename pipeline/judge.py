@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from .captions.clean_caption import CaptionCleaner, Cleaned
 from .captions.words import read_words
+from .corpus_files.stage_tables import WRITTEN, read_stage_table
 from .executor.part import Part
 from .pictures.picture_rules import SIZE_PROBLEMS, MeasuredPicture, picture_problem
 
@@ -67,11 +68,11 @@ def judge(part: Part[None], config: JudgeConfig, folder: Path) -> dict[str, int]
     words = read_words(part.input_path("words")) if "words" in part.inputs else []
     cleaner = CaptionCleaner(config["captions"], words)
     fetch_reasons = frozenset(config["fetch_reasons"])
-    table = pq.read_table(part.input_path("measures"), columns=_COLUMNS)
+    table = read_stage_table(part.input_path("measures"), columns=_COLUMNS)
     for name in sorted(part.inputs.keys() - {"measures", "words"}):
-        table = table.append_column(name, pq.read_table(part.input_path(name))[name])
+        table = table.append_column(name, read_stage_table(part.input_path(name))[name])
     judged = [judge_pair(row, cleaner, config["images"], fetch_reasons) for row in table.to_pylist()]
-    pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", compression="zstd")
+    pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", **WRITTEN)
     return {"pairs": len(judged)}
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ..manifests.command_options import AsJson, From, ManifestPath, Out, RayAddress, RecipeName, Set, Workers
+from ..manifests.command_options import AsJson, From, ManifestPath, Out, RayAddress, Recheck, RecipeName, Set, Workers
 from ..manifests.commands import manifest_app, print_result, print_summary
 from ..manifests.counted import counted
 from ..manifests.errors import BadInput, CheckFailed
@@ -125,6 +125,7 @@ def tokenize(
     retry_lost: Annotated[
         bool, typer.Option("--retry-lost", help="Read the pictures again that could not be read in an earlier run.")
     ] = False,
+    recheck: Recheck = False,
     as_json: AsJson = False,
 ) -> None:
     """Encode the kept pairs of a corpus into shards of VQ codes and caption ids, with their manifest."""
@@ -151,7 +152,7 @@ def tokenize(
         raise BadInput(f"{text_model}: there is none yet", cure=f"run `tuwen tokenizer {recipe} --only text` first")
     start_cluster(ray, workers)
     folder = ShardsFolder(out) if out else run.shards
-    manifest = write_shards(loaded, corpus, text_model, folder, StageRun(workers), retry_lost)
+    manifest = write_shards(loaded, corpus, text_model, folder, StageRun(workers, recheck=recheck), retry_lost)
     _say_if_smaller(loaded, manifest.sample_schema.text.vocab, "its model has no more")
     measure_reconstruction(loaded, corpus, manifest)
     refresh_report(RunFolder(folder.path.parent))

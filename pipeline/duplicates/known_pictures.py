@@ -25,6 +25,7 @@ from ...manifests.recipe.recipe import Recipe
 from ...manifests.recipe.rules import Duplicates
 from ...manifests.recipe.sources import CorpusSource
 from ...manifests.run_folders import CorpusFolder
+from ..corpus_files.stage_tables import read_stage_table
 from ..corpus_files.verdicts import verdict_parts
 from ..executor.part import PartResult
 from .match import deciding, known_schema
@@ -68,7 +69,7 @@ def measured_columns(folder: Path, names: list[str], rules: Duplicates) -> pa.Ta
         path = folder / name
         renamed = pq.read_schema(path).names.count("phash64_turned")  # as version 0.4.0 called phash64_flips
         read = ["phash64_turned" if renamed and column == "phash64_flips" else column for column in columns]
-        table = pq.read_table(path, columns=[*read, "caption_raw", "problem"])
+        table = read_stage_table(path, columns=[*read, "caption_raw", "problem"])
         table = table.rename_columns([*columns, "caption", "problem"])
         measures = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
         table = table.append_column("measures", measures)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 from numpy.typing import NDArray
 
+from ..corpus_files.stage_tables import read_stage_table
 from ..executor.progress import progress
 from .same_picture import SIGNATURE_BYTES
 
@@ -59,7 +59,7 @@ def signature_file(measures: pa.DictionaryArray, row: Ints, folder: Path) -> Ite
 
 
 def _copy(name: str, rows: Ints, positions: Ints, path: str) -> None:
-    table = pq.read_table(name, columns=_COLUMNS).take(rows)
+    table = read_stage_table(name, columns=_COLUMNS).take(rows)
     parts = [np.frombuffer(b"".join(table[column].to_pylist()), np.uint8).reshape(len(rows), -1) for column in _COLUMNS]
     signatures = np.concatenate(parts, axis=1)
     with Path(path).open("r+b") as file:  # by pwrite: two nodes that map the same page of a shared disk undo each other

@@ -6,6 +6,9 @@
 
 `.done/made-by/HASH.json` holds what a hash of code and libraries stands for: every module with its hash, every library
 with its release. It is one file for all parts that the same version made.
+
+A marker also has the time of the last change of each file. A file of that size and time is taken to be what it was: to
+hash 10 TB takes most of a day. Whoever reads a file hashes what it reads.
 """
 
 import json
@@ -13,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ...manifests.atomic import whole_file
 from ...manifests.canonical import canonical_json
@@ -35,6 +38,7 @@ class DoneMarker(TypedDict):
     made_by: str  # names the record
     files: list[dict[str, Any]]  # JSON of FileEntry
     summary: Any  # JSON: what the stage's function returned
+    changed: NotRequired[dict[str, int]]  # file → time of its last change, ns
 
 
 def read_marker(out: Path, name: str) -> DoneMarker | None:
@@ -58,9 +62,14 @@ def write_marker(
     _path(out, name).unlink(missing_ok=True)
     yield
     entries = [entry.model_dump(exclude_unset=True) for entry in files]
-    marker = DoneMarker(hashes=hashes, made_by=record, files=entries, summary=summary)
+    save_marker(out, name, DoneMarker(hashes=hashes, made_by=record, files=entries, summary=summary))
+
+
+def save_marker(out: Path, name: str, marker: DoneMarker) -> None:
+    """With the times at which its files were last changed, as they lie there."""
+    changed = {file["name"]: (out / file["name"]).stat().st_mtime_ns for file in marker["files"]}
     with whole_file(_path(out, name)) as temporary:
-        temporary.write_bytes(canonical_json(marker))
+        temporary.write_bytes(canonical_json({**marker, "changed": changed}))
 
 
 def write_record(out: Path, maker: MadeBy) -> str:
@@ -80,8 +89,11 @@ def read_record(out: Path, record: str) -> MadeBy | None:
 def forget_others(out: Path, names: set[str]) -> None:
     """Remove the parts of an earlier recipe, so that a reader of the folder sees this one's only."""
     markers = {path.stem: path for path in (out / ".done").glob("*.json")}
+    others = markers.keys() - names
+    if not others:
+        return
     ours = {file["name"] for name in names & markers.keys() for file in _files(markers[name])}
-    for name in markers.keys() - names:
+    for name in others:
         for file in _files(markers[name]):
             if file["name"] not in ours:
                 (out / file["name"]).unlink(missing_ok=True)

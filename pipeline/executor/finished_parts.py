@@ -8,6 +8,7 @@ reason_line("measure", …)   # "measure: runs again for 31 of 32 parts (8,504 p
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 from ...manifests.canonical import exact, sha256_of, sha256_of_file
 from ...manifests.counted import counted
 from ...manifests.documents import FileEntry
-from .done_marker import DoneMarker, Hashes, read_marker, read_record
+from .done_marker import DoneMarker, Hashes, read_marker, read_record, save_marker
 from .fingerprint import MadeBy, differences
 from .part import Part, PartResult, Spec, Summary
 
@@ -31,14 +32,18 @@ class Hashing:
     made_by: dict[tuple[str, ...], MadeBy]
 
     def of(self, part: Part[Any]) -> Hashes:
-        maker = self.made_by[part.modules]
         inputs = {name: file.sha256 for name, file in part.inputs.items()}
-        return {
-            "part": sha256_of({"spec": exact(part.spec), "inputs": inputs}),
-            "config": sha256_of(exact(_as_json(self.config))),
-            "code": sha256_of(maker.code),
-            "libraries": sha256_of(maker.libraries),
-        }
+        code, libraries = self._of_makers[part.modules]
+        part_hash = sha256_of({"spec": exact(part.spec), "inputs": inputs})
+        return {"part": part_hash, "config": self._of_config, "code": code, "libraries": libraries}
+
+    @cached_property
+    def _of_config(self) -> str:
+        return sha256_of(exact(_as_json(self.config)))
+
+    @cached_property
+    def _of_makers(self) -> dict[tuple[str, ...], tuple[str, str]]:
+        return {key: (sha256_of(maker.code), sha256_of(maker.libraries)) for key, maker in self.made_by.items()}
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,16 @@ class FinishedParts(Generic[Spec, Summary]):
 
 
 def finished_parts(
-    hashing: Hashing, parts: list[Part[Spec]], out: Path, keep: Callable[[Path], bool] | None
+    hashing: Hashing,
+    parts: list[Part[Spec]],
+    out: Path,
+    keep: Callable[[Path], bool] | None = None,
+    recheck: bool = False,
 ) -> FinishedParts[Spec, Any]:
-    """`keep` tells of a file that another version made whether it may stay; None: no such file may."""
+    """`keep` tells of a file that another version made whether it may stay; None: no such file may.
+
+    With `recheck` every file is hashed, else those that were changed since their marker was written.
+    """
     results: dict[str, PartResult[Any]] = {}
     stale = []
     for part in parts:
@@ -60,7 +72,7 @@ def finished_parts(
         hashes = hashing.of(part)
         other_version = marker["hashes"] != hashes
         fits = not other_version or (keep is not None and _may_keep(out, marker, hashes, keep))
-        if fits and _files_hold(out, marker):
+        if fits and _files_hold(out, part.name, marker, recheck):
             files = [FileEntry.model_validate(entry) for entry in marker["files"]]
             kept_from = marker["made_by"] if other_version else None
             results[part.name] = PartResult(part.name, files, marker["summary"], kept_from)
@@ -119,9 +131,21 @@ def _as_json(config: Any) -> Any:
     return {key: _as_json(value) for key, value in config.items()} if isinstance(config, dict) else config
 
 
-def _files_hold(out: Path, marker: DoneMarker) -> bool:
+def _files_hold(out: Path, name: str, marker: DoneMarker, recheck: bool) -> bool:
+    """Whether the files are what the marker says. Times that are others, as of a copied folder, are noted for later."""
+    known, is_noted = marker.get("changed", {}), True
     for file in marker["files"]:
         path = out / file["name"]
-        if not path.is_file() or path.stat().st_size != file["bytes"] or sha256_of_file(path) != file["sha256"]:
+        try:
+            stat = path.stat()
+        except OSError:
             return False
+        is_as_noted = known.get(file["name"]) == stat.st_mtime_ns
+        if stat.st_size != file["bytes"] or not path.is_file():
+            return False
+        if (recheck or not is_as_noted) and sha256_of_file(path) != file["sha256"]:
+            return False
+        is_noted = is_noted and is_as_noted
+    if not is_noted:
+        save_marker(out, name, marker)
     return True

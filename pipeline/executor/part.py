@@ -25,6 +25,7 @@ class InputFile:
 
     path: str
     sha256: str
+    is_result: bool = False  # another stage wrote it, perhaps long ago: it is hashed again before it is read
 
 
 @dataclass(frozen=True)
@@ -62,4 +63,4 @@ class PartResult(Generic[Summary]):
     def file(self, folder: Path) -> InputFile:
         """The one file of a result, as an input of the stage that follows."""
         (entry,) = self.files
-        return InputFile(str((folder / entry.name).resolve()), entry.sha256)
+        return InputFile(str((folder / entry.name).resolve()), entry.sha256, is_result=True)

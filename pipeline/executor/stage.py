@@ -23,7 +23,7 @@ import ray
 from ...manifests.atomic import whole_file
 from ...manifests.canonical import sha256_of, sha256_of_file
 from ...manifests.documents import FileEntry
-from ...manifests.errors import TuwenError
+from ...manifests.errors import CheckFailed, TuwenError
 from .done_marker import Hashes, forget_others, write_marker, write_record
 from .fingerprint import made_by
 from .finished_parts import Hashing, finished_parts, may_be_kept, reason_line
@@ -47,6 +47,7 @@ class StageRun:
     workers: int | None = None  # parts at a time; None: twice the CPUs of the cluster
     roots: Mapping[str, PictureRoot] = field(default_factory=dict)  # by source name
     keep_measures: bool = False  # `--keep-measures`: accept what another version measured
+    recheck: bool = False  # `--recheck`: hash every file of finished parts again
     ray: str | None = None  # address of the cluster; None: a local one, which starts when there is work to do
     cpus: float = 1.0  # that a part takes of the cluster
     gpus: float = 0.0
@@ -84,7 +85,7 @@ def run_stage(
     module_sets = {part.modules for part in parts}  # a few, for any number of parts; each is hashed once
     makers = {modules: made_by(stage.function, stage.libraries, modules) for modules in module_sets}
     hashing = Hashing(_hashed(config, stage.unhashed), makers)
-    finished = finished_parts(hashing, parts, out, stage.is_readable if run.keep_measures else None)
+    finished = finished_parts(hashing, parts, out, stage.is_readable if run.keep_measures else None, run.recheck)
     if finished.stale:
         cure = "; --keep-measures accepts what is there" if stage.is_readable and not run.keep_measures else ""
         line = reason_line(stage.name, hashing, finished, len(parts), out)
@@ -152,6 +153,14 @@ def _run_parts(
             ray.wait(running, num_returns=len(running), timeout=_END_SECONDS)
 
 
+def _check_results(part: Part[Any]) -> None:
+    """Raises CheckFailed when what another stage wrote for this part was altered since."""
+    for file in part.inputs.values():
+        if file.is_result and sha256_of_file(Path(file.path)) != file.sha256:
+            cure = "give the command again with --recheck, which makes it anew"
+            raise CheckFailed(f"{file.path}: was altered since it was made", cure=cure)
+
+
 def _run_part(
     function: Callable[[Part[Spec], Config, Path], Summary],
     part: Part[Spec],
@@ -160,6 +169,7 @@ def _run_part(
     hashes: Hashes,
     record: str,
 ) -> PartResult[Summary]:
+    _check_results(part)
     folder = out / f".part-{part.name}-{uuid.uuid4().hex[:8]}"
     folder.mkdir()
     try:

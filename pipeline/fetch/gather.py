@@ -83,7 +83,10 @@ def check_lists(section: UrlsSource, path: Path) -> SourceListing:
 
 def _slices(files: list[FileEntry], folder: Path) -> dict[str, InputFile]:
     """The slices by the names of their parts."""
-    return {file.name.removesuffix(".parquet"): InputFile(str(folder / file.name), file.sha256) for file in files}
+    return {
+        file.name.removesuffix(".parquet"): InputFile(str(folder / file.name), file.sha256, is_result=True)
+        for file in files
+    }
 
 
 def _wanted(

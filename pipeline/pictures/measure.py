@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...manifests.pair import MEASURES, pair_key
+from ..corpus_files.stage_tables import WRITTEN
 from ..executor.part import Part
 from ..sources.passed_over import PassedFile, PassedOver, pass_over
 from ..sources.source import SourceItem, SourcePart
@@ -34,7 +35,7 @@ def measure(part: Part[SourcePart], config: MeasureConfig, folder: Path) -> Meas
     rows: list[Measured] = []
     passed: PassedOver = {}
     count = 0
-    with pq.ParquetWriter(folder / f"{part.name}.parquet", MEASURES, compression="zstd") as writer:
+    with pq.ParquetWriter(folder / f"{part.name}.parquet", MEASURES, **WRITTEN) as writer:
         for answer in measure_isolated(part, config):
             if isinstance(answer, PassedFile):
                 pass_over(passed, answer)

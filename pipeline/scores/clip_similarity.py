@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...manifests.canonical import sha256_of, sha256_of_file
+from ..corpus_files.stage_tables import WRITTEN, read_stage_table
 from ..executor.part import InputFile, Part
 from ..pictures.measured_pictures import LOCATION_COLUMNS, in_batches, measured_pictures
 from .chinese_clip import ChineseClip, check_clip
@@ -42,8 +43,8 @@ def model_of(recipe: "Recipe") -> InputFile:
 
 
 def similarity(part: Part[None], config: None, folder: Path) -> dict[str, int]:
-    measured = pq.read_table(part.input_path("measures"), columns=LOCATION_COLUMNS)
-    judged = pq.read_table(part.input_path("judged"), columns=["caption", "reason"])
+    measured = read_stage_table(part.input_path("measures"), columns=LOCATION_COLUMNS)
+    judged = read_stage_table(part.input_path("judged"), columns=["caption", "reason"])
     alive = np.flatnonzero(pc.equal(judged["reason"], "").to_numpy())
     captions = judged["caption"].take(alive).to_pylist()
     clip = _load(part.inputs["model"])
@@ -56,7 +57,7 @@ def similarity(part: Part[None], config: None, folder: Path) -> dict[str, int]:
         pixels, texts = [pixels for _, pixels in batch], [captions[row] for row in rows_of]
         cosines[alive[rows_of]] = clip.cosines(pixels, pictures_of, texts)
     column = pa.array(cosines, mask=np.isnan(cosines))
-    pq.write_table(pa.table([column], schema=pa.schema([COLUMN])), folder / f"{part.name}.parquet", compression="zstd")
+    pq.write_table(pa.table([column], schema=pa.schema([COLUMN])), folder / f"{part.name}.parquet", **WRITTEN)
     return {"pairs": len(measured)}
 
 

