@@ -4,11 +4,13 @@
     files = write_verdicts(decisions.table, measured, corpus)
 
 Another threshold costs a second read of the tables; pictures are read again only for a score that was never asked for.
-The few columns that decisions are made of are in memory, about 1.4 KB a pair at the peak (1.3 GB more for a million
-pairs than for 100,000); the decision table itself is written part by part.
+The few columns that decisions are made of are in memory, as numbers and digests; texts are read again for the few rows
+that need them, and the decision table is written part by part.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,13 @@ from ..manifests.recipe.recipe import Recipe
 from ..manifests.run_folders import CorpusFolder
 from .corpus_files.stage_tables import read_stage_table
 from .duplicates.embedding_tier import VectorsRecord, embedding_tier
+from .duplicates.key_bytes import KEY, hex_of_keys
 from .duplicates.known_pictures import KnownPictures, known_pictures, measured_columns
 from .duplicates.match import match
 from .executor.part import InputFile, Part, PartResult
 from .executor.ray_cluster import start_cluster
 from .executor.stage import Stage, StageRun, run_stage
-from .judge import JudgeConfig, judge
+from .judge import COMPARED, JudgeConfig, judge
 from .pictures.measure import MeasureSummary
 from .reasons import STAGES, fetch_reasons
 from .scores.scores import Score, asked_scores, run_score
@@ -75,9 +78,9 @@ def decide(
     known = known_pictures(recipe, measured_evaluation, corpus)
     evaluation_parts = [_part(result, corpus.evaluation_measures, run) for result in measured_evaluation]
     tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)
-    table = match(pairs, known.table, tier.vectors, recipe.duplicates, corpus.near)
+    table = match(pairs, known.table, tier.vectors, recipe.duplicates, corpus.near, partial(_captions_of, corpus))
     table = table.append_column("keeper_from", _keepers_from(table, known))
-    contaminated = _contaminated(pairs, table, known) if recipe.evaluation else None
+    contaminated = _contaminated(pairs, table, known, corpus) if recipe.evaluation else None
     scored = [result for _, results in (*early, *late) for result in results]
     table = table.drop_columns(["keeper_row"])
     return Decisions(table, contaminated, known.parents, tier.record, [*scored, *tier.results])
@@ -96,7 +99,8 @@ def write_verdicts(decisions: pa.Table, measured: list[Measured], corpus: Corpus
         judged = read_stage_table(corpus.judged / name, columns=["caption", "masked"])
         rows = decisions.slice(start, len(table))
         for column, source in [("caption", judged), ("masked", judged), *((c, rows) for c in DECIDED)]:
-            table = table.append_column(column, source[column].combine_chunks())
+            values = source[column].combine_chunks()
+            table = table.append_column(column, hex_of_keys(values) if values.type == KEY else values)
         with whole_file(corpus.verdicts / name) as temporary:
             pq.write_table(table.select(VERDICTS.names).cast(VERDICTS), temporary, compression="zstd")
         measures_sha256 = result.files[0].sha256
@@ -171,16 +175,42 @@ def _deciding_columns(
 ) -> pa.Table:
     """Every measured pair with its caption, stage and reason; both come in the order of the parts."""
     names = [result.files[0].name for result in measured]
-    pairs = measured_columns(corpus.measures, names, recipe.duplicates).drop_columns(["caption", "problem"])
+    pairs = measured_columns(corpus.measures, names, recipe.duplicates, with_texts=False)
+    pairs = pairs.drop_columns(["origin", "caption", "han", "problem"])
     if not len(pairs):
         raise BadInput(f"{corpus.path}: the sources hold no pair", cure="check the paths and captions of the recipe")
-    columns = ["caption", "stage", "reason"]
-    tables = [read_stage_table(result.file(corpus.judged).path, columns=columns) for result in judged]
-    verdicts = pa.concat_tables(tables)
-    for name in columns:
-        column = verdicts[name] if name == "caption" else verdicts[name].dictionary_encode()
-        pairs = pairs.append_column(name, column)
-    return pairs
+    verdicts = pa.concat_tables(_judged_columns(corpus.judged / f"{result.name}.parquet") for result in judged)
+    for name in verdicts.column_names:
+        pairs = pairs.append_column(name, verdicts[name])
+    return pairs.unify_dictionaries()
+
+
+def _judged_columns(path: Path) -> pa.Table:
+    table = read_stage_table(path, columns=["stage", "reason", *COMPARED.names])
+    columns = {name: table[name].dictionary_encode() for name in ("stage", "reason")}
+    named = {"caption": "caption_digest", "origin": "origin_digest", "han": "han"}
+    return pa.table({**columns, **{name: table[column] for name, column in named.items()}})
+
+
+def _captions_of(corpus: CorpusFolder, rows: pa.Table) -> list[str]:
+    """The captions of pairs of this corpus, which `measures` and `row` locate."""
+    return _looked_up(rows, lambda measures: read_stage_table(corpus.judged / measures.name, ["caption"])["caption"])
+
+
+def _origins_of(rows: pa.Table) -> list[str]:
+    return _looked_up(rows, lambda measures: read_stage_table(measures, ["origin"])["origin"])
+
+
+def _looked_up(rows: pa.Table, column_of: Callable[[Path], pa.ChunkedArray]) -> list[str]:
+    """A text of each row; each file is read once."""
+    measures, row = rows["measures"].combine_chunks(), rows["row"].to_numpy()
+    file, names = measures.indices.to_numpy(), measures.dictionary.to_pylist()
+    order = np.argsort(file, kind="stable")
+    texts: NDArray[np.object_] = np.empty(len(row), object)
+    for same in np.split(order, np.flatnonzero(np.diff(file[order])) + 1) if len(order) else ():
+        texts[same] = column_of(Path(names[file[same[0]]])).take(pa.array(row[same])).to_pylist()
+    found: list[str] = texts.tolist()
+    return found
 
 
 def _apply_score(
@@ -221,20 +251,21 @@ def _keepers_from(table: pa.Table, known: KnownPictures) -> pa.Array:
     return pc.if_else(pc.equal(names, ""), keeper["source"].combine_chunks().cast(pa.string()), names)
 
 
-def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures) -> pa.Table:
+def _contaminated(pairs: pa.Table, table: pa.Table, known: KnownPictures, corpus: CorpusFolder) -> pa.Table:
     """Every pair that is dropped for a picture of an evaluation set, and that picture."""
     rows = pc.indices_nonzero(pc.equal(table["stage"], "evaluation"))
-    dropped = table.take(rows)
+    dropped, measured = table.take(rows), pairs.take(rows)
     keeper = known.table.take(pc.subtract(dropped["keeper_row"], len(pairs)))
     return pa.table(
         {
-            "key": dropped["key"],
+            "key": hex_of_keys(dropped["key"]),
             "source": dropped["source"].cast(pa.string()),
-            **{name: pairs[name].take(rows) for name in ("origin", "caption")},
+            "origin": pa.array(_origins_of(measured), pa.string()),
+            "caption": pa.array(_captions_of(corpus, measured), pa.string()),
             **{name: dropped[name] for name in ("reason", "distance", "difference", "cosine")},
-            "evaluation_key": keeper["key"],
+            "evaluation_key": hex_of_keys(keeper["key"]),
             "evaluation_source": dropped["keeper_from"],
-            "evaluation_origin": keeper["origin"],
+            "evaluation_origin": pa.array(_origins_of(keeper), pa.string()),
         }
     )
 

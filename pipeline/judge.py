@@ -3,19 +3,21 @@
     run_stage(JUDGE, parts, JudgeConfig(captions=…, images=…, fetch_reasons=[…]), corpus.judged, run)
 
 Comes in: a part's measures, its scores that rules read, and the user's word list. Goes out: `PART.parquet` with `key,
-caption, masked, stage, reason` in the same order. No picture is decoded: another threshold costs a second read of the
-tables.
+caption, masked, stage, reason` in the same order, and what the whole corpus is compared by: digests of caption and
+origin, and the number of Han characters. No picture is decoded: another threshold costs a second read of the tables.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .captions.clean_caption import CaptionCleaner, Cleaned
 from .captions.words import read_words
 from .corpus_files.stage_tables import WRITTEN, read_stage_table
+from .duplicates.key_bytes import KEY, digests
 from .executor.part import Part
 from .pictures.picture_rules import SIZE_PROBLEMS, MeasuredPicture, picture_problem
 
@@ -31,10 +33,11 @@ JUDGED = pa.schema(
         ("reason", pa.string()),
     ]
 )
+COMPARED = pa.schema([("caption_digest", KEY), ("origin_digest", KEY), ("han", pa.int32())])
 
 _COLUMNS = [
-    "key", "url", "caption_raw", "bytes", "image_sha256", "width", "height", "format", "frames", "std", "entropy",
-    "sharpness", "border", "jpeg_quality", "problem",
+    "key", "origin", "url", "caption_raw", "bytes", "image_sha256", "width", "height", "format", "frames", "std",
+    "entropy", "sharpness", "border", "jpeg_quality", "problem",
 ]  # fmt: skip
 
 
@@ -72,7 +75,12 @@ def judge(part: Part[None], config: JudgeConfig, folder: Path) -> dict[str, int]
     for name in sorted(part.inputs.keys() - {"measures", "words"}):
         table = table.append_column(name, read_stage_table(part.input_path(name))[name])
     judged = [judge_pair(row, cleaner, config["images"], fetch_reasons) for row in table.to_pylist()]
-    pq.write_table(pa.Table.from_pylist(judged, schema=JUDGED), folder / f"{part.name}.parquet", **WRITTEN)
+    verdicts = pa.Table.from_pylist(judged, schema=JUDGED)
+    captions, origins = verdicts["caption"].to_pylist(), table["origin"].to_pylist()
+    han = pc.count_substring_regex(verdicts["caption"], r"\p{Han}")
+    for name, column in zip(COMPARED.names, (digests(captions), digests(origins), han), strict=True):
+        verdicts = verdicts.append_column(COMPARED.field(name), column)
+    pq.write_table(verdicts, folder / f"{part.name}.parquet", **WRITTEN)
     return {"pairs": len(judged)}
 
 

@@ -9,6 +9,7 @@ among the pairs that are left. Clusters are the components of all ties between p
 by them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,17 @@ class DuplicateVerdicts:
     cluster: NDArray[np.bytes_]  # the smallest key of its cluster, or the cluster that an earlier corpus gave it
 
 
-def keep_best(rows: pa.Table, rules: Duplicates, roles: NDArray[np.int8], near_of: NearOf) -> DuplicateVerdicts:
-    """The verdicts. `rows` has the columns of `match.deciding`, `corpus` (a number) and `earlier_cluster`."""
+def keep_best(
+    rows: pa.Table,
+    rules: Duplicates,
+    roles: NDArray[np.int8],
+    near_of: NearOf,
+    captions_of: Callable[[Ints], list[str]],
+) -> DuplicateVerdicts:
+    """The verdicts. `captions_of` reads the captions of some rows.
+
+    `rows` has the columns of `match.deciding`, `corpus` (a number) and `earlier_cluster`.
+    """
     rank = _ranks(rows, rules.keep, roles)
     protected = np.isin(roles, list(NAME_OF_PROTECTED))
     pictures = PictureDuplicates(rows, rank, protected)
@@ -54,7 +64,7 @@ def keep_best(rows: pa.Table, rules: Duplicates, roles: NDArray[np.int8], near_o
     verdicts = _Verdicts(pictures, roles)
     alive = verdicts.decide_pictures(rows, rules)
     if rules.captions != "none":
-        verdicts.decide_captions(rows["caption"], alive, rank, rules)
+        verdicts.decide_captions(rows["caption"], alive, rank, rules, captions_of)
     names, earlier = key_bytes(rows["key"]), np.isin(roles, (Role.EARLIER, Role.EARLIER_DROPPED))
     names[earlier] = key_bytes(rows["earlier_cluster"].filter(pa.array(earlier)))
     return verdicts.finished(cluster_names(names, earlier, pictures.ties()))
@@ -92,7 +102,14 @@ class _Verdicts:
         self._drop(row, keeper, np.where(choice.surplus[dropped], "more_captions", reason))
         self._picture[undecided] = undecided[choice.picture]
 
-    def decide_captions(self, captions: pa.ChunkedArray, alive: Ints, rank: Ints, rules: Duplicates) -> None:
+    def decide_captions(
+        self,
+        captions: pa.ChunkedArray,
+        alive: Ints,
+        rank: Ints,
+        rules: Duplicates,
+        captions_of: Callable[[Ints], list[str]],
+    ) -> None:
         """Keep the best pair of equal captions, and the best caption of near ones."""
         codes, before = equal_codes(captions), last_keeper(self._keeper).copy()
         same = best_of_equal(codes, alive, rank)
@@ -100,7 +117,7 @@ class _Verdicts:
         if rules.captions == "near":
             best = np.setdiff1d(alive, same[:, 0])
             best = best[np.argsort(rank[best])]
-            pairs, _ = jaccard_join(captions.take(best).to_pylist(), rules.min_jaccard)
+            pairs, _ = jaccard_join(captions_of(best), rules.min_jaccard)
             lone = Neighbours(np.arange(len(best))[:, None], np.empty((0, 2), np.int64), pairs)
             itself = np.arange(len(best))
             leader = leader_pass(lone, itself, np.zeros(len(best), np.bool_), _never_compared).leader
@@ -143,7 +160,7 @@ def _pair_rows(rows: pa.Table, undecided: Ints, pictures: PictureDuplicates, lea
 
 def _caption_ranks(rows: pa.Table, undecided: Ints, rank: Ints) -> Ints:
     """The rank of each caption: the best has the highest cosine where that was measured, else the most Han."""
-    han = pc.fill_null(pc.count_substring_regex(rows["caption"], r"\p{Han}"), 0).to_numpy()[undecided]
+    han = pc.fill_null(rows["han"], 0).to_numpy()[undecided]
     cosine = np.nan_to_num(rows["similarity"].to_numpy()[undecided].astype(np.float64), nan=-1.0)
     ranks = np.empty(len(undecided), np.int64)
     ranks[np.lexsort((rank, -han, -cosine))] = np.arange(len(undecided))

@@ -28,6 +28,7 @@ from ...manifests.run_folders import CorpusFolder
 from ..corpus_files.stage_tables import read_stage_table
 from ..corpus_files.verdicts import verdict_parts
 from ..executor.part import PartResult
+from .key_bytes import KEY, digests, keys_of_hex
 from .match import deciding, known_schema
 from .role import Role
 
@@ -58,25 +59,38 @@ def known_pictures(recipe: Recipe, measured_evaluation: list[PartResult[Any]], c
     return KnownPictures(pa.concat_tables(tables), [known.id for known in corpora], sets, corpora)
 
 
-def measured_columns(folder: Path, names: list[str], rules: Duplicates) -> pa.Table:
-    """The columns `deciding` of every pair of these files, as it was measured, and its `problem`."""
+def measured_columns(folder: Path, names: list[str], rules: Duplicates, with_texts: bool = True) -> pa.Table:
+    """The columns `deciding` of every pair of these files, as it was measured, and its `problem`.
+
+    Without texts there are no digests of them, which the judge makes of a corpus' own pairs.
+    """
     schema = deciding(rules)
-    unmeasured = {"measures", "row", "caption", "similarity"}
+    unmeasured = {"measures", "row", "origin", "caption", "han", "similarity"}
     columns = [name for name in schema.names if name not in unmeasured]
+    texts = ["origin", "caption_raw"] if with_texts else []
     tables = [pa.table({**{name: pa.array([], schema.field(name).type) for name in schema.names},
                         "problem": pa.array([], pa.string())})]  # fmt: skip
     for name in names:
         path = folder / name
         renamed = pq.read_schema(path).names.count("phash64_turned")  # as version 0.4.0 called phash64_flips
         read = ["phash64_turned" if renamed and column == "phash64_flips" else column for column in columns]
-        table = read_stage_table(path, columns=[*read, "caption_raw", "problem"])
-        table = table.rename_columns([*columns, "caption", "problem"])
+        table = read_stage_table(path, columns=[*read, "problem", *texts])
+        table = table.rename_columns([*columns, "problem", *texts])
+        for hashed in ("key", "image_sha256", "pixels_hash"):
+            table = table.set_column(table.schema.get_field_index(hashed), hashed, keys_of_hex(table[hashed]))
+        origin, caption = (digests(table[text].to_pylist()) for text in texts) if texts else (_nothing(table),) * 2
+        table = table.drop_columns(texts).append_column("origin", origin).append_column("caption", caption)
+        table = table.append_column("han", pa.nulls(len(table), pa.int32()))
         measures = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(table), np.int32)), pa.array([str(path)]))
         table = table.append_column("measures", measures)
-        table = table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64)))
+        table = table.append_column("row", pa.array(np.arange(len(table), dtype=np.int32)))
         table = table.append_column("similarity", pa.nulls(len(table), pa.float32()))
         tables.append(table.select(tables[0].column_names).cast(tables[0].schema))
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _nothing(table: pa.Table) -> pa.Array:
+    return pa.nulls(len(table), KEY)
 
 
 def _known(measured: pa.Table, number: int, role: Role, rules: Duplicates) -> pa.Table:
@@ -116,7 +130,9 @@ def _pictures_of(corpus: Manifest, role: Role, rules: Duplicates) -> Iterator[pa
             own = pc.and_(verdicts["kept"], pc.is_null(verdicts["picture"]))
             trained_on = pc.or_(own, pc.is_in(verdicts["key"], shown))
             roles = pc.if_else(trained_on, Role.EARLIER, Role.EARLIER_DROPPED).cast(pa.int8())
-            table = table.append_column("role", roles).append_column("earlier_cluster", verdicts["cluster"])
+            table = table.append_column("role", roles).append_column(
+                "earlier_cluster", keys_of_hex(verdicts["cluster"])
+            )
             table = table.filter(pc.or_(verdicts["kept"], pc.is_in(verdicts["stage"], pa.array(_DUPLICATE_STAGES))))
         yield table
 

@@ -7,6 +7,7 @@ near. Known pictures, of evaluation sets and of earlier corpora, are compared, b
 whatever the policy, since clusters must hold near-duplicates together even when both are kept.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ...manifests.pair import MEASURES
 from ...manifests.recipe.rules import Duplicates
 from ..pictures.picture_rules import SINGLE_COLOUR_STD
 from .keep_best import DuplicateVerdicts, keep_best
-from .key_bytes import key_column
+from .key_bytes import KEY, key_column
 from .leader_pass import NearDuplicates
 from .near_pictures import Pictures, near_pictures
 from .role import Role
@@ -27,9 +28,11 @@ from .signature_file import signature_file
 
 _FEW = pa.dictionary(pa.int32(), pa.string())  # few values, many rows
 
-_MEASURED = ("origin", "bytes", "image_sha256", "pixels_hash", "phash64", "width", "height", "std")
-_JUDGED = [("caption", pa.string()), ("similarity", pa.float32())]
-_KNOWN = [("role", pa.int8()), ("corpus", pa.int16()), ("earlier_cluster", pa.string())]
+_HASHES = [("key", KEY), ("image_sha256", KEY), ("pixels_hash", KEY)]  # the first 16 bytes
+_DIGESTS = [("origin", KEY), ("caption", KEY), ("han", pa.int32())]  # of the texts, and Han characters of the caption
+_MEASURED = ("bytes", "phash64", "width", "height", "std")
+_PLACE = [("source", _FEW), ("measures", _FEW), ("row", pa.int32())]
+_KNOWN = [("role", pa.int8()), ("corpus", pa.int16()), ("earlier_cluster", KEY)]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -45,10 +48,13 @@ class Vectors:
 
 
 def deciding(rules: Duplicates) -> pa.Schema:
-    """The columns that decisions are made of; `measures` and `row` locate a picture's signature."""
+    """The columns that decisions are made of: numbers alone, 140 bytes a row.
+
+    `measures` and `row` say where all else of a pair is: its signature, its origin, its caption.
+    """
     flips = [MEASURES.field("phash64_flips")] if rules.flips else []
-    columns = [("key", pa.string()), ("source", _FEW), *(MEASURES.field(name) for name in _MEASURED), *flips]
-    return pa.schema([*columns, ("measures", _FEW), ("row", pa.int64()), *_JUDGED])
+    measured = [*(MEASURES.field(name) for name in _MEASURED), *flips]
+    return pa.schema([*_HASHES, *_DIGESTS, *measured, *_PLACE, ("similarity", pa.float32())])
 
 
 def known_schema(rules: Duplicates) -> pa.Schema:
@@ -56,11 +62,19 @@ def known_schema(rules: Duplicates) -> pa.Schema:
     return pa.schema([*deciding(rules), *_KNOWN])
 
 
-def match(pairs: pa.Table, known: pa.Table, vectors: Vectors | None, rules: Duplicates, folder: Path) -> pa.Table:
+def match(
+    pairs: pa.Table,
+    known: pa.Table,
+    vectors: Vectors | None,
+    rules: Duplicates,
+    folder: Path,
+    captions_of: Callable[[pa.Table], list[str]],
+) -> pa.Table:
     """The verdict of every pair. `pairs` by `deciding`, with `stage` and `reason`, empty where alive.
 
-    `known` by `known_schema`. Returns the columns key, source, kept, stage, reason, keeper, distance, difference,
-    cosine, picture, cluster and `keeper_row`: the keeper's row, counted through `pairs` and on through `known`.
+    `known` by `known_schema`. `captions_of` reads the captions of some rows, for near captions. Returns the columns
+    key, source, kept, stage, reason, keeper, distance, difference, cosine, picture, cluster and `keeper_row`: the
+    keeper's row, counted through `pairs` and on through `known`.
     """
     alive = np.flatnonzero(pc.equal(pairs["reason"], "").to_numpy())
     mine = pairs.select(deciding(rules).names).take(alive)
@@ -73,7 +87,7 @@ def match(pairs: pa.Table, known: pa.Table, vectors: Vectors | None, rules: Dupl
     def near_of(compared: Ints, rank: Ints, protected: NDArray[np.bool_]) -> NearDuplicates:
         return _near_duplicates(rows, compared, rank, protected, _among(vectors, number[compared]), rules, folder)
 
-    verdicts = keep_best(rows, rules, rows["role"].to_numpy(), near_of)
+    verdicts = keep_best(rows, rules, rows["role"].to_numpy(), near_of, lambda some: captions_of(rows.take(some)))
     decided = _decided(len(alive), rows, number, verdicts, vectors, rules)
     return _among_all_pairs(pairs, alive, decided)
 

@@ -112,7 +112,7 @@ def test_each_stage_depends_on_these_modules_and_no_others() -> None:
     }  # fmt: skip
     assert needed(JUDGE) == {
         "manifests/errors.py", "pipeline/executor/part.py", "pipeline/judge.py", "pipeline/pictures/picture_rules.py",
-        TABLES,
+        TABLES, "pipeline/duplicates/key_bytes.py",
         *(f"pipeline/captions/{name}.py" for name in (
             "boilerplate", "boilerplate_patterns", "clean_caption", "file_name", "language", "personal_data",
             "repetition", "text", "words")),
