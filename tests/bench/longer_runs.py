@@ -25,7 +25,7 @@ from tuwen.train.describing.caption_search import search_captions
 from tuwen.train.judging.interval import said, said_mean, share_of
 from tuwen.train.judging.refined import SHOWN, judge_refined
 from tuwen.train.painting.choosing import Choice, scores
-from tuwen.train.painting.generate_pictures import Sampled, sample
+from tuwen.train.painting.generate_pictures import Sampled, check_refines, sample
 from tuwen.train.painting.nearest import NEAREST, NearestTest
 from tuwen.train.run.run import Run, open_run
 
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--described-shards", type=Path, help="default: beside the run")
     parser.add_argument("--refined-shards", type=Path, help="default: beside the run")
     parser.add_argument("--captions", type=int, default=200, help="of each split")
+    parser.add_argument("--only", nargs="+", help="parts to measure anew; the others stay as they are")
     asked = parser.parse_args()
     corpus, base = load_manifest(asked.corpus, "corpus"), open_run(asked.base)
     described, refined = open_run(asked.described), open_run(asked.refined)
@@ -52,8 +53,13 @@ def main() -> None:
         "described": lambda: of_described(described, shards_of(described, asked.described_shards), asked.captions),
     }
     asked.out.mkdir(parents=True, exist_ok=True)
+    figures = asked.out / "figures.json"
+    known = {each["picture"]: each for each in json.loads(figures.read_bytes())} if figures.is_file() else {}
     entries = []
     for name, work in parts.items():
+        if asked.only and name not in asked.only:
+            entries.append(known[f"{name}.webp"])
+            continue
         entry, pictures = work()
         picture = f"{name}.webp"
         rows = [np.concatenate(list(row), axis=1) for row in pictures.reshape(-1, SHOWN, *pictures.shape[1:])]
@@ -61,7 +67,7 @@ def main() -> None:
         entries.append({**entry, "picture": picture})
         print(json.dumps(entry, ensure_ascii=False, indent=1), flush=True)
     text = json.dumps(entries, ensure_ascii=False, indent=1)
-    (asked.out / "figures.json").write_text(f"{text}\n", encoding="utf-8")
+    figures.write_text(f"{text}\n", encoding="utf-8")
 
 
 def shards_of(run: Run, folder: Path | None) -> Manifest:
@@ -116,10 +122,14 @@ def of_refined(run: Run, shards: Manifest, corpus: Manifest, pictures: int) -> t
         [name, said_mean(likeness["psnr_db"], 2), said_mean(likeness["ssim"], 3)]
         for name, likeness in likenesses.items()
     ]
+    layout = check_refines(run)
+    passes = run.totals["samples"] * layout.num_codes / (shards.splits["train"].samples * layout.num_places)
+    nearer = "enlarged" if found["gain"]["psnr_db"]["mean"] < 0 else "refined"
     return {
         "title": "细 · refined",
         "text": f"{found['pictures']} held-out pictures from their real 8 × 8 codes, beside the pictures themselves in "
-        f"{found['side_px']} px. The 16 × 16 finer codes were learned in {steps_of(run)} of one window each.",
+        f"{found['side_px']} px. The 16 × 16 finer codes were learned in {steps_of(run)} of one window each: "
+        f"{passes:.1f} passes over the codes. The {nearer} ones are nearer to the pictures.",
         "columns": ["", "PSNR, dB", "SSIM"],
         "rows": rows,
         "caption": "From above: enlarged, refined, of their own finer codes, the pictures.",
@@ -158,12 +168,13 @@ def of_described(run: Run, shards: Manifest, pictures: int) -> tuple[Entry, Pict
     reader, model, encoder = SplitReader(shards, "validation"), run.load_model(), run.caption_ids
     rows = np.linspace(0, len(reader) - 1, min(len(reader), pictures)).astype(np.int64)
     codes = reader.rows(rows)[0].astype(np.int64)
-    places, shown = [], []
+    places, shown = list[int](), list[str]()
+    every = max(1, len(rows) // SHOWN)
     for number, (of_picture, meta) in enumerate(zip(codes, reader.metas(rows), strict=True)):
         found = search_captions(model, run.layout, of_picture, BEAMS, run.document.precision)
         said_of_it, own = [encoder.decode(each.pieces) for each in found], meta["caption"]
         places.append(next((place for place, each in enumerate(said_of_it) if each == own), BEAMS))
-        if number < SHOWN:
+        if number % every == 0 and len(shown) < SHOWN:
             shown.append(f"{said_of_it[0]} ({own})")
     in_1, in_5 = (share_of(np.array(places) < most) for most in (1, 5))
     return {
@@ -173,7 +184,7 @@ def of_described(run: Run, shards: Manifest, pictures: int) -> tuple[Entry, Pict
         "rows": [["beam search", said(in_1), said(in_5)]],
         "caption": f"What is said of these held-out pictures, and in brackets their captions: {'; '.join(shown)}.",
         "command": "tuwen caption RUN PICTURE…",
-    }, decode_in_batches(run.image_codes, codes[:SHOWN].reshape(-1, *run.image_codes.identity.shape))
+    }, decode_in_batches(run.image_codes, codes[::every][:SHOWN].reshape(-1, *run.image_codes.identity.shape))
 
 
 if __name__ == "__main__":

@@ -56,5 +56,5 @@ def said(share: ShareWithInterval) -> str:
 
 
 def said_mean(mean: MeanWithInterval, digits: int) -> str:
-    """For people: `24.31 (23.90–24.72)`."""
-    return f"{mean['mean']:.{digits}f} ({mean['low']:.{digits}f}–{mean['high']:.{digits}f})"
+    """For people: `24.31 (23.90 to 24.72)`."""
+    return f"{mean['mean']:.{digits}f} ({mean['low']:.{digits}f} to {mean['high']:.{digits}f})".replace("-", "−")

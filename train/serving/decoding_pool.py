@@ -24,9 +24,9 @@ class DecodingPool:
         self._waiting: list[tuple[list[int], Future[Picture]]] = []
         self._lock = threading.Lock()
 
-    def __bool__(self) -> bool:
-        """Whether codes wait."""
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """How many pictures wait."""
+        return len(self._waiting)
 
     def add(self, codes: list[int]) -> "Future[Picture]":
         future: Future[Picture] = Future()
