@@ -32,7 +32,7 @@ from .corpus_files.stage_tables import read_stage_table
 from .duplicates.embedding_tier import VectorsRecord, embedding_tier
 from .duplicates.key_bytes import KEY, hex_of_keys
 from .duplicates.known_pictures import KnownPictures, known_pictures, measured_columns
-from .duplicates.match import match
+from .duplicates.match import OF_PAIRS, compared_rows, match
 from .executor.part import InputFile, Part, PartResult
 from .executor.ray_cluster import start_cluster
 from .executor.stage import Stage, StageRun, run_stage
@@ -78,7 +78,9 @@ def decide(
     known = known_pictures(recipe, measured_evaluation, corpus)
     evaluation_parts = [_part(result, corpus.evaluation_measures, run) for result in measured_evaluation]
     tier = embedding_tier(recipe, parts, evaluation_parts, pairs, known, corpus, run)
-    table = match(pairs, known.table, tier.vectors, recipe.duplicates, corpus.near, partial(_captions_of, corpus))
+    compared = compared_rows(pairs, known.table, recipe.duplicates)
+    pairs = pairs.select(OF_PAIRS)  # the rest of their columns is freed
+    table = match(pairs, compared, tier.vectors, recipe.duplicates, corpus.near, partial(_captions_of, corpus))
     table = table.append_column("keeper_from", _keepers_from(table, known))
     contaminated = _contaminated(pairs, table, known, corpus) if recipe.evaluation else None
     scored = [result for _, results in (*early, *late) for result in results]

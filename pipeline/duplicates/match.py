@@ -1,6 +1,7 @@
 """Verdicts on duplicates, over all pairs that no rule has dropped and over the pictures that are known elsewhere.
 
-    table = match(pairs, known, vectors, recipe.duplicates, out / ".work/near")     # a row a pair
+    compared = compared_rows(pairs, known, recipe.duplicates)
+    table = match(pairs, compared, vectors, recipe.duplicates, out / ".work/near", captions_of)     # a row a pair
 
 Works on columns (`deciding`), never on rows as Python objects. Signatures are read only for pictures whose hashes are
 near. Known pictures, of evaluation sets and of earlier corpora, are compared, but get no verdict. The join runs
@@ -32,6 +33,7 @@ _HASHES = [("key", KEY), ("image_sha256", KEY), ("pixels_hash", KEY)]  # the fir
 _DIGESTS = [("origin", KEY), ("caption", KEY), ("han", pa.int32())]  # of the texts, and Han characters of the caption
 _MEASURED = ("bytes", "phash64", "width", "height", "std")
 _PLACE = [("source", _FEW), ("measures", _FEW), ("row", pa.int32())]
+OF_PAIRS = ["key", "source", "measures", "row", "stage", "reason"]
 _KNOWN = [("role", pa.int8()), ("corpus", pa.int16()), ("earlier_cluster", KEY)]
 
 Ints = NDArray[np.int64]
@@ -62,30 +64,51 @@ def known_schema(rules: Duplicates) -> pa.Schema:
     return pa.schema([*deciding(rules), *_KNOWN])
 
 
-def match(
-    pairs: pa.Table,
-    known: pa.Table,
-    vectors: Vectors | None,
-    rules: Duplicates,
-    folder: Path,
-    captions_of: Callable[[pa.Table], list[str]],
-) -> pa.Table:
-    """The verdict of every pair. `pairs` by `deciding`, with `stage` and `reason`, empty where alive.
+@dataclass(frozen=True)
+class Compared:
+    """Rows that are compared: living pairs, and then known pictures."""
 
-    `known` by `known_schema`. `captions_of` reads the captions of some rows, for near captions. Returns the columns
-    key, source, kept, stage, reason, keeper, distance, difference, cosine, picture, cluster and `keeper_row`: the
-    keeper's row, counted through `pairs` and on through `known`.
+    rows: pa.Table  # by `known_schema`
+    number: Ints  # of each row, counted through all pairs and on through the known pictures
+    living: int  # pairs among them
+
+
+def compared_rows(pairs: pa.Table, known: pa.Table, rules: Duplicates) -> Compared:
+    """`pairs` by `deciding`, with `reason`, empty where alive; `known` by `known_schema`.
+
+    These rows have all that `match` compares, so of `pairs` it needs no more than `OF_PAIRS`.
     """
     alive = np.flatnonzero(pc.equal(pairs["reason"], "").to_numpy())
     mine = pairs.select(deciding(rules).names).take(alive)
     constants = {"role": Role.HERE, "corpus": 0, "earlier_cluster": None}
     for field in pa.schema(_KNOWN):
         mine = mine.append_column(field, pa.repeat(pa.scalar(constants[field.name], field.type), len(mine)))
-    rows = pa.concat_tables([mine, known]).unify_dictionaries().combine_chunks()
-    number = np.concatenate([alive, len(pairs) + np.arange(len(known))])  # of each row, in `pairs` and then `known`
+    number = np.concatenate([alive, len(pairs) + np.arange(len(known))])
+    rows = pa.concat_tables([mine, known]).unify_dictionaries()
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    del mine, rows  # so that each column is freed when it has been combined, and before the next one is
+    combined = {name: columns.pop(name).combine_chunks() for name in list(columns)}
+    return Compared(pa.table(combined), number, len(alive))
 
-    def near_of(compared: Ints, rank: Ints, protected: NDArray[np.bool_]) -> NearDuplicates:
-        return _near_duplicates(rows, compared, rank, protected, _among(vectors, number[compared]), rules, folder)
+
+def match(
+    pairs: pa.Table,
+    compared: Compared,
+    vectors: Vectors | None,
+    rules: Duplicates,
+    folder: Path,
+    captions_of: Callable[[pa.Table], list[str]],
+) -> pa.Table:
+    """The verdict of every pair. `pairs` has the columns `OF_PAIRS`; stage and reason are empty where alive.
+
+    `captions_of` reads the captions of some rows, for near captions. Returns the columns key, source, kept, stage,
+    reason, keeper, distance, difference, cosine, picture, cluster and `keeper_row`: the keeper's row, counted through
+    `pairs` and on through the known pictures.
+    """
+    rows, number, alive = compared.rows, compared.number, compared.number[: compared.living]
+
+    def near_of(some: Ints, rank: Ints, protected: NDArray[np.bool_]) -> NearDuplicates:
+        return _near_duplicates(rows, some, rank, protected, _among(vectors, number[some]), rules, folder)
 
     verdicts = keep_best(rows, rules, rows["role"].to_numpy(), near_of, lambda some: captions_of(rows.take(some)))
     decided = _decided(len(alive), rows, number, verdicts, vectors, rules)
