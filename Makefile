@@ -9,7 +9,7 @@ TOKENIZE_PEERS := $(VENV)/tokenize-peers
 TOOLS  := $(VENV)/duplicates-tools
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-serve bench-choice bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost soak-serve clean
+.PHONY: help demo corpus tokenizer tokenize train sample check test bench bench-stream bench-corpus bench-duplicates bench-near-duplicates bench-parity bench-report bench-ranks bench-model bench-stability bench-sampling bench-scale bench-serve bench-choice bench-peers bench-tokenize bench-tokenizers bench-train bench-webdataset fuzz interop soak soak-corpus soak-ranks soak-lost soak-serve clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ soak-lost: $(VENV)/.dev  ## 1,000 of 10,000 pictures are spoiled after the corpu
 
 soak-serve: $(VENV)/.dev  ## 10,000 requests, good, bad and broken off: memory stays flat (RUN=a tiny run)
 	$(BIN)/python tests/bench/soak_serve.py $(or $(RUN),emoji) --requests $(or $(REQUESTS),10000)
+
+bench-scale: $(VENV)/.dev  ## memory and time of deciding by the pairs of a corpus (PAIRS="100000 1000000"; 8 GB of disk for a million)
+	$(BIN)/python tests/bench/bench_scale.py --pairs $(or $(PAIRS),100000 300000 1000000)
 
 bench-serve: $(VENV)/.dev  ## pictures/s and latency of a server by its clients, beside painting without one (RUN=emoji)
 	$(BIN)/python tests/bench/bench_serve.py $(or $(RUN),emoji)

@@ -1,6 +1,6 @@
 """Keep the best pair of each group of duplicates: by the recipe's policy, then by key, for any order of the input.
 
-    verdicts = keep_best(rows, rules, roles, near_of)     # rows: pairs that no rule dropped, and known pictures
+    verdicts = keep_best(rows, rules, roles, near_of, captions_of)     # rows: living pairs, and known pictures
 
 Equal bytes come first, then equal pixels, then near-duplicates by a leader pass, best first. A picture is dropped only
 for one that is kept, so a chain a–b–c does not merge pictures whose ends are unlike. Evaluation pictures and those of
