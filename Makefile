@@ -105,7 +105,7 @@ soak-lost: $(VENV)/.dev  ## 1,000 of 10,000 pictures are spoiled after the corpu
 soak-serve: $(VENV)/.dev  ## 10,000 requests, good, bad and broken off: memory stays flat (RUN=a tiny run)
 	$(BIN)/python tests/bench/soak_serve.py $(or $(RUN),emoji) --requests $(or $(REQUESTS),10000)
 
-bench-scale: $(VENV)/.dev  ## memory and time of deciding by the pairs of a corpus (PAIRS="100000 1000000"; 8 GB of disk for a million)
+bench-scale: $(VENV)/.dev  ## memory and time of deciding by the pairs of a corpus (PAIRS="100000 1000000")
 	$(BIN)/python tests/bench/bench_scale.py --pairs $(or $(PAIRS),100000 300000 1000000)
 
 bench-serve: $(VENV)/.dev  ## pictures/s and latency of a server by its clients, beside painting without one (RUN=emoji)
