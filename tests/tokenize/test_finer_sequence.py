@@ -124,3 +124,16 @@ def test_grids_that_cannot_be_refined_are_refused_with_the_cure() -> None:
         finer_layout_for(cogview_layout(), schema([32, 32], [64, 64]), "codes_large", 17)
     with pytest.raises(BadInput, match=r"8,192 codes for both grids, and `large` has 1,024"):
         finer_layout_for(cogview_layout(), schema([32, 32], [64, 64], codebook=1024), "codes_large", 16)
+
+
+def test_the_coarse_code_that_a_finer_one_lies_in_is_read_with_the_token_before_it() -> None:
+    codes = np.array([[1, 2, 3, 4, *range(16)]])
+    lengths, origins = np.array([2]), np.array([[1, 0]])
+    ids, _ = COMPACT.sequences(codes, np.array([[3, 4]]), lengths, origins)
+    under = COMPACT.under(ids, lengths, origins)
+    assert under is not None
+    assert under[0].tolist() == [-1] * 12 + [3] * 4 + [-1] * 2  # from [BOI2] on: all four lie in the third code
+    assert COMPACT.under_codes(codes[0, :4], (1, 0)).tolist() == [3] * 4
+    whole = FinerLayout(COMPACT.coarse, "codes_large", (2, 2), (4, 4), 30, window=2)
+    assert whole.coarse_under((0, 0)).tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]
+    assert COGVIEW.under(ids, lengths, origins) is None

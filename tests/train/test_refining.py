@@ -33,6 +33,7 @@ from tuwen.train.training.declared_run import DeclaredRun
 from tuwen.train.training.loop import train_declared
 from tuwen.train.training.process import Process, Stopped
 from tuwen.train.transformer.micro_batch import MicroBatch
+from tuwen.train.transformer.model import Transformer
 
 from ..stages import write_shards
 from .test_plans import trained
@@ -136,16 +137,21 @@ def test_each_window_has_the_likeliest_codes_after_what_earlier_ones_painted(
     refiner: Run, rows: tuple[NDArray[np.int64], list[list[int]]]
 ) -> None:
     """Asked of whole sequences, without a cache, as training lays them out."""
-    (codes, texts), layout, model = rows, layout_of(refiner), refiner.load_learned()
+    (codes, texts), layout = rows, layout_of(refiner)
+    model = Transformer(refiner.document.settings.model, seed=1).eval()  # of random weights: no code is favoured
     coarse, text = codes[:1, :64], np.array(texts[:1])
     finer = refine_codes(model, layout, texts[:1], coarse, 0, LIKELIEST)
+    assert len(np.unique(finer)) > 20
     painted = np.zeros(256, bool)
     for wave in layout.waves():
         for origin in wave:
             sequence = np.concatenate((coarse, finer), axis=1)
             ids, positions = layout.sequences(sequence, text, np.array([len(texts[0])]), np.array([origin]))
+            under = layout.under(ids, np.array([len(texts[0])]), np.array([origin]))
+            assert under is not None
+            ids_BL, positions_BL, under_BL = (torch.from_numpy(each) for each in (ids, positions, under))
             with torch.no_grad():
-                logits = model(torch.from_numpy(ids), torch.from_numpy(positions))[0]
+                logits = model(ids_BL, positions_BL, under_BL=under_BL)[0]
             begin = int((ids[0] == layout.command_ids["[BOI2]"]).argmax())
             likeliest = logits[begin : begin + 64, layout.code_offset : layout.code_offset + layout.codebook].argmax(-1)
             new = ~painted[layout.places(origin)]
