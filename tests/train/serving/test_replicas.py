@@ -34,7 +34,9 @@ def replicated(run: Run) -> Iterator[Server]:
 
 
 def replicas() -> list[psutil.Process]:
-    return [each for each in psutil.process_iter() if "ServeReplica:tuwen:Painter" in " ".join(each.cmdline() or [""])]
+    """A process that has just ended has no command line: asked for like this it is None, and not an error."""
+    every = psutil.process_iter(["cmdline"])
+    return [each for each in every if "ServeReplica:tuwen:Painter" in " ".join(each.info["cmdline"] or [])]
 
 
 def test_replicas_paint_what_one_process_paints_and_a_killed_ones_requests_are_painted_again(
